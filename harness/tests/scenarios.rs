@@ -1,0 +1,2 @@
+//! Scenario suite.
+fn main() {}

@@ -1,0 +1,58 @@
+//! What one process can do to another, wherever it runs.
+//!
+//! Every signal of one process to one node travels by one lane, so two signals of A to B are never swapped, whatever
+//! they are (the signal ordering guarantee of the Erlang reference manual, chapter "Processes").
+
+use bytes::Bytes;
+
+use crate::id::{Name, Reference};
+use crate::reason::ExitReason;
+
+/// Whom a signal is for, on the node that it is sent to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// The process with this serial.
+    Serial(u64),
+    /// The process that holds this name there when the signal arrives.
+    Name(Name),
+}
+
+/// What is done to the process.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Signal {
+    /// A message: opaque bytes.
+    Message(Bytes),
+    /// The sender links itself to the receiver.
+    Link,
+    /// The sender takes its link back; `id` names this very act, so that a link made again meanwhile survives.
+    Unlink {
+        /// The act's number, unique for the sender.
+        id: u64,
+    },
+    /// The receiver has seen the unlink with this number.
+    UnlinkAck {
+        /// The number that the [`Unlink`](Signal::Unlink) carried.
+        id: u64,
+    },
+    /// The sender wants to be told when the receiver ends.
+    Monitor {
+        /// The sender's name for this monitor.
+        reference: Reference,
+    },
+    /// The sender no longer wants to be told.
+    Demonitor {
+        /// The monitor that ends.
+        reference: Reference,
+    },
+    /// A linked process ended: takes the receiver with it unless it traps exits or the reason is normal.
+    LinkExit(ExitReason),
+    /// Somebody asks the receiver to end (`exit/2`). `Killed` cannot be trapped.
+    Exit(ExitReason),
+    /// A monitored process ended.
+    Down {
+        /// The monitor that fires, and with that ends.
+        reference: Reference,
+        /// Why the process ended.
+        reason: ExitReason,
+    },
+}

@@ -3,7 +3,15 @@
 //! # Architecture invariants
 //! - **Nothing here reads a clock, a socket or a random source that was not passed in.** Same inputs, same outputs, in
 //!   order, up to ciphertext.
+//! - **Whatever belongs to a link carries its generation**; nothing is removed by name alone.
+//! - **Nothing grows without a bound that has a name** ([`limits`]).
+//! - **Every wait ends**: by a reply, a link's end, or a deadline.
 
+pub(crate) mod cluster;
+pub mod host;
 pub mod id;
+pub mod limits;
+pub mod link;
 pub mod reason;
 pub mod signal;
+pub mod wire;

@@ -1,0 +1,6 @@
+//! What spans several links: who is linked with whom, names, links and monitors across nodes, and calls.
+
+pub(crate) mod calls;
+pub(crate) mod mesh;
+pub(crate) mod names;
+pub(crate) mod watch;

@@ -1,0 +1,180 @@
+//! Links and monitors that cross a link, so that its loss fires each of them exactly once.
+//!
+//! The processes themselves know whom they are linked to and whom they watch. This table only remembers which of that
+//! goes by which link: it is filled as the signals pass, in the order of their lanes, and emptied when the link ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::FxHashMap;
+
+use crate::id::{Pid, Reference};
+use crate::link::outgoing::Track;
+use crate::signal::Signal;
+
+/// What crosses one link.
+#[derive(Debug, Default)]
+pub(crate) struct Watches {
+    /// Local process and remote process that are linked.
+    links: BTreeSet<(u64, u64)>,
+    /// Our monitors on the peer's processes: watcher and target by reference.
+    monitoring: BTreeMap<Reference, (u64, Pid)>,
+    /// The peer's monitors on our processes: local target, remote watcher, reference.
+    watched: BTreeSet<(u64, u64, Reference)>,
+}
+
+/// What the loss of a link does, in this order.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// A local process was linked to a process of the peer.
+    Link { local: u64, remote: u64 },
+    /// A local process monitored a process of the peer.
+    Monitor { watcher: u64, target: Pid, reference: Reference },
+    /// A process of the peer monitored a local one.
+    Watcher { target: u64, watcher: u64, reference: Reference },
+}
+
+impl Watches {
+    pub(crate) fn len(&self) -> usize {
+        self.links.len() + self.monitoring.len() + self.watched.len()
+    }
+
+    /// A frame of ours is on its way.
+    pub(crate) fn sent(&mut self, track: &Track) {
+        match track {
+            Track::Linked { local, remote } => {
+                self.links.insert((*local, remote.serial()));
+            }
+            Track::Unlinked { local, remote } => {
+                self.links.remove(&(*local, remote.serial()));
+            }
+            Track::Monitoring { watcher, reference, target } => {
+                self.monitoring.insert(*reference, (*watcher, *target));
+            }
+            Track::Demonitored { reference, .. } => {
+                self.monitoring.remove(reference);
+            }
+            Track::DownSent { target, watcher, reference } => {
+                self.watched.remove(&(*target, watcher.serial(), *reference));
+            }
+            Track::Watched { target, watcher, reference } => {
+                self.watched.insert((*target, watcher.serial(), *reference));
+            }
+            Track::Call { .. } => {}
+        }
+    }
+
+    /// A signal of the peer's process `from` arrived for the local process `to`; whether it may be delivered.
+    pub(crate) fn received(&mut self, from: u64, to: u64, signal: &Signal) -> bool {
+        match signal {
+            Signal::Link => {
+                self.links.insert((to, from));
+            }
+            Signal::Unlink { .. } | Signal::LinkExit(_) => {
+                self.links.remove(&(to, from));
+            }
+            Signal::Monitor { reference } => {
+                self.watched.insert((to, from, *reference));
+            }
+            Signal::Demonitor { reference } => {
+                self.watched.remove(&(to, from, *reference));
+            }
+            // A monitor that we do not have (any more), or that is on somebody else, does not fire.
+            Signal::Down { reference, .. } => {
+                let ours = self.monitoring.get(reference);
+                if !ours.is_some_and(|(watcher, target)| *watcher == to && target.serial() == from) {
+                    return false;
+                }
+                self.monitoring.remove(reference);
+            }
+            Signal::Message(_) | Signal::UnlinkAck { .. } | Signal::Exit(_) => {}
+        }
+        true
+    }
+
+    /// A child was started for us, linked or monitored from the start.
+    pub(crate) fn spawned(&mut self, caller: u64, child: Pid, link: bool, monitor: Option<Reference>) {
+        if link {
+            self.links.insert((caller, child.serial()));
+        }
+        if let Some(reference) = monitor {
+            self.monitoring.insert(reference, (caller, child));
+        }
+    }
+
+    /// The link is lost: everything fires, once.
+    pub(crate) fn lost(self) -> impl Iterator<Item = Loss> {
+        let links = self.links.into_iter().map(|(local, remote)| Loss::Link { local, remote });
+        let monitoring = self
+            .monitoring
+            .into_iter()
+            .map(|(reference, (watcher, target))| Loss::Monitor { watcher, target, reference });
+        let watched = self
+            .watched
+            .into_iter()
+            .map(|(target, watcher, reference)| Loss::Watcher { target, watcher, reference });
+        links.chain(monitoring).chain(watched)
+    }
+}
+
+/// What a caller asked to be set up with the child of a remote spawn, until the answer comes.
+#[derive(Debug, Default)]
+pub(crate) struct SpawnWatches(FxHashMap<u64, (bool, Option<Reference>)>);
+
+impl SpawnWatches {
+    pub(crate) fn asked(&mut self, call: u64, link: bool, monitor: Option<Reference>) {
+        if link || monitor.is_some() {
+            self.0.insert(call, (link, monitor));
+        }
+    }
+
+    pub(crate) fn take(&mut self, call: u64) -> (bool, Option<Reference>) {
+        self.0.remove(&call).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Incarnation;
+    use crate::reason::ExitReason;
+
+    fn remote(serial: u64) -> Pid {
+        Pid::new(Incarnation::from_raw(9), serial)
+    }
+
+    #[test]
+    fn what_is_set_up_when_the_link_is_lost_fires_once() {
+        let (r1, r2, r3) = (Reference::from_raw(1), Reference::from_raw(2), Reference::from_raw(3));
+        let mut watches = Watches::default();
+        watches.sent(&Track::Linked { local: 1, remote: remote(5) });
+        assert!(watches.received(5, 1, &Signal::Link), "both ends link: still one link");
+        watches.sent(&Track::Monitoring { watcher: 1, reference: r1, target: remote(5) });
+        watches.sent(&Track::Monitoring { watcher: 1, reference: r2, target: remote(6) });
+        watches.sent(&Track::Demonitored { watcher: 1, reference: r2 });
+        watches.received(6, 2, &Signal::Monitor { reference: r3 });
+        let lost: Vec<Loss> = watches.lost().collect();
+        assert_eq!(
+            lost,
+            [
+                Loss::Link { local: 1, remote: 5 },
+                Loss::Monitor { watcher: 1, target: remote(5), reference: r1 },
+                Loss::Watcher { target: 2, watcher: 6, reference: r3 },
+            ]
+        );
+    }
+
+    #[test]
+    fn what_has_fired_or_was_taken_back_does_not_fire_again() {
+        let r1 = Reference::from_raw(1);
+        let down = Signal::Down { reference: r1, reason: ExitReason::Normal };
+        let mut watches = Watches::default();
+        watches.sent(&Track::Monitoring { watcher: 1, reference: r1, target: remote(5) });
+        assert!(!watches.received(6, 1, &down), "another process's down");
+        assert!(!watches.received(5, 2, &down), "another process's monitor");
+        assert!(watches.received(5, 1, &down));
+        assert!(!watches.received(5, 1, &down), "exactly one down per monitor");
+        watches.received(7, 3, &Signal::Link);
+        watches.received(7, 3, &Signal::LinkExit(ExitReason::Normal));
+        assert_eq!(watches.lost().count(), 0);
+    }
+}

@@ -1,0 +1,236 @@
+//! What the engine asks of the node around it, and what it tells it.
+//!
+//! The node implements [`Host`] and is called while the engine works, so nothing is queued in between. A host must not
+//! run a user's code from here: the engine is borrowed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::id::{Name, NodeId, NodeName, Pid, Reference};
+use crate::link::budget::LinkBudget;
+use crate::link::close::CloseCode;
+use crate::signal::Signal;
+use crate::wire::control::{Answer, Question};
+use crate::wire::frame::{SpawnRefusal, SpawnRequest, To};
+
+/// One link, for as long as it lives: a later link to the same peer has another generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId {
+    /// Where the engine keeps it; reused after the link's end.
+    pub index: u32,
+    /// Counts the links of this engine; never reused.
+    pub generation: u64,
+}
+
+/// The node around the engine.
+pub trait Host {
+    /// A signal arrived for a local process, or the loss of a link made one.
+    fn deliver(&mut self, from: Pid, to: To<'_>, signal: Signal);
+
+    /// Something else happened.
+    fn event(&mut self, event: Event);
+}
+
+/// Why a dial made no link. In each case nothing that was to go over the link has been sent.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConnectError {
+    /// The address is the node's own.
+    #[error("{0} is this node's own address: a node does not link with itself")]
+    SelfDial(SocketAddr),
+    /// Nobody can be reached at such an address.
+    #[error("{addr} cannot be dialled: {detail}")]
+    Address {
+        /// The address.
+        addr: SocketAddr,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// One end does not trust the other's certificate. Both must hold certificates of one CA, or one shared identity.
+    #[error("no trust between the nodes: {0}")]
+    NotTrusted(String),
+    /// The peer at the address is not who it says it is, or this node is not.
+    #[error("wrong identity: {0}")]
+    Identity(String),
+    /// The peer speaks another protocol or version, or belongs to another cluster.
+    #[error("the nodes do not understand each other: {0}")]
+    Incompatible(String),
+    /// The peer turned the link down.
+    #[error("the peer refused the link: {0}")]
+    Refused(String),
+    /// The peer did not answer in time: it is down, unreachable, or not a node.
+    #[error("no answer from {0} in time")]
+    Timeout(SocketAddr),
+    /// The link broke while it was being made.
+    #[error("the link broke while it was being made: {0}")]
+    Lost(String),
+    /// This node was shut down meanwhile.
+    #[error("this node was shut down")]
+    Shutdown,
+}
+
+/// Why a link ended.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum LinkEnd {
+    /// This node was shut down.
+    #[error("this node shut down")]
+    Shutdown,
+    /// The peer was shut down.
+    #[error("the peer shut down")]
+    PeerShutdown,
+    /// Nothing was heard of the peer for the idle timeout.
+    #[error("nothing was heard of the peer for too long")]
+    Silence,
+    /// The peer does not know the link any more: it was restarted.
+    #[error("the peer does not know the link any more")]
+    Reset,
+    /// A newer link to the same peer took its place.
+    #[error("a newer link took its place")]
+    Superseded,
+    /// This node closed it because of what the peer did.
+    #[error("closed here: {code}: {detail}")]
+    Closed {
+        /// The close code that was sent.
+        code: CloseCode,
+        /// What the peer did.
+        detail: String,
+    },
+    /// The peer closed it, or the transport did.
+    #[error("closed by the peer: {0}")]
+    ClosedByPeer(String),
+}
+
+/// Why a call ended without an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CallError {
+    /// There is no link to the node. The request was not sent.
+    #[error("no link to the node; the request was not sent")]
+    NotSent,
+    /// The link was lost with the request under way. It may have been carried out.
+    #[error("the link was lost; the request may have been carried out")]
+    LinkLost,
+    /// The deadline passed. The request may have been carried out, or may still be.
+    #[error("no answer by the deadline; the request may have been carried out")]
+    Timeout,
+    /// The peer does not do this. Nothing was carried out.
+    #[error("the peer refused: {0}")]
+    Refused(String),
+    /// The node already waits for as many answers as it may. The request was not sent.
+    #[error("too many calls wait for their answer; the request was not sent")]
+    TooMany,
+}
+
+/// What a call brought.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CallOutcome {
+    /// A remote spawn: the child, or why there is none.
+    Spawned(Result<Pid, SpawnRefusal>),
+    /// A question: the answer.
+    Answered(Answer),
+}
+
+/// Who holds a global name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The node.
+    pub node: NodeName,
+    /// The process.
+    pub pid: Pid,
+}
+
+/// What happened in the engine.
+#[derive(Debug)]
+pub enum Event {
+    /// A dial ended, with the peer's identity or why there is no link.
+    Dialed {
+        /// The number that the dial was started with.
+        token: u64,
+        /// What came of it.
+        result: Result<NodeId, ConnectError>,
+    },
+    /// A link to a peer is up.
+    Up {
+        /// The peer.
+        peer: NodeId,
+        /// The link.
+        link: LinkId,
+        /// Whether this node dialled.
+        dialed: bool,
+        /// Its queue.
+        budget: Arc<LinkBudget>,
+        /// The largest message that the peer takes.
+        message_bytes_max: usize,
+    },
+    /// The link to a peer ended. Links, monitors and calls across it have been dealt with.
+    Down {
+        /// The peer.
+        peer: NodeId,
+        /// The link.
+        link: LinkId,
+        /// Why.
+        cause: LinkEnd,
+    },
+    /// A peer that dialled was turned away before there was a link.
+    Rejected {
+        /// Where it came from.
+        addr: SocketAddr,
+        /// Why.
+        detail: String,
+    },
+    /// A link whose queue was full has room again.
+    Writable {
+        /// The link.
+        link: LinkId,
+    },
+    /// A global name has another owner, or none, as this node sees it.
+    Name {
+        /// The name.
+        name: Name,
+        /// Who holds it now.
+        owner: Option<Owner>,
+    },
+    /// A process of this node lost its global name to an earlier claim. The claim here has been withdrawn.
+    NameLost {
+        /// The name.
+        name: Name,
+        /// The process that held it here.
+        serial: u64,
+        /// Who keeps it.
+        winner: Owner,
+    },
+    /// A peer asks this node to run a factory. Answer with [`Outgoing::spawned`](crate::link::outgoing::Outgoing::spawned).
+    SpawnRequested {
+        /// The link to answer by.
+        link: LinkId,
+        /// The process that asks.
+        caller: Pid,
+        /// What it asks for.
+        request: SpawnRequest,
+    },
+    /// A peer asks this node a question. Answer with `Engine::answer`.
+    Asked {
+        /// The link to answer by.
+        link: LinkId,
+        /// The stream to answer by.
+        stream: u64,
+        /// What is asked.
+        question: Question,
+    },
+    /// A call of this node ended.
+    Called {
+        /// The number that the call was started with.
+        call: u64,
+        /// What came of it.
+        result: Result<CallOutcome, CallError>,
+    },
+    /// The link to a remote watcher of a local process was lost: the monitor is gone.
+    WatcherLost {
+        /// Serial of the local process.
+        target: u64,
+        /// Who watched it.
+        watcher: Pid,
+        /// The monitor.
+        reference: Reference,
+    },
+}

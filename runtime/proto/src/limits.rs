@@ -1,0 +1,92 @@
+//! Every bound of the engine, by name, with its default.
+//!
+//! Nothing in the engine grows without one of these. Sizes are in bytes.
+
+use std::time::Duration;
+
+/// Lanes a link has in each direction. Signals of one process to one node always share a lane.
+pub const LANES: usize = 16;
+/// Uni-streams a peer may have open beside its lanes: large bodies.
+pub const UNI_STREAMS: u32 = 1_024;
+/// Bidirectional streams a peer may have open: the control stream and its questions.
+pub const BIDI_STREAMS: u32 = 32;
+/// A body above this travels on a stream of its own, so that it holds nobody else up.
+pub const BULK_BYTES_MIN: usize = 64 * 1024;
+/// Frames a lane may carry behind a large body that has not arrived yet. The receiver must hold them.
+pub const BEHIND_BULK_BYTES_MAX: usize = 1024 * 1024;
+/// Large bodies that a link sends at the same time, in bytes; a single larger one is let through alone.
+pub const BULK_IN_FLIGHT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Largest frame on a control stream or in a question.
+pub const CONTROL_FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that may wait on a control stream; a peer that reads more slowly is cut off.
+pub const CONTROL_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The largest message that any configuration allows.
+pub const MESSAGE_BYTES_CEILING: usize = 16 * 1024 * 1024;
+/// What a frame may need beside its body: kind, serials, a name, a reason.
+pub const FRAME_OVERHEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// The bounds that a node's owner may set.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Largest body of one message; at most [`MESSAGE_BYTES_CEILING`]. Default 1 MiB.
+    pub message_bytes_max: usize,
+    /// Bytes of unfinished large bodies and of frames held behind them, for one peer. Default 32 MiB.
+    pub reassembly_bytes_max: usize,
+    /// Queued bytes of a link above which senders wait. Default 4 MiB.
+    pub queue_bytes_high: usize,
+    /// Queued bytes of a link below which waiting senders go on. Default 1 MiB.
+    pub queue_bytes_low: usize,
+    /// How much of one stream may be in flight to us. Default 1 MiB.
+    pub stream_window_bytes: u32,
+    /// How much of one link may be in flight to us. Default 8 MiB.
+    pub link_window_bytes: u32,
+    /// How much of one link we keep unacknowledged. Default 8 MiB.
+    pub send_window_bytes: u64,
+    /// Silence after which a link ends. Default 10 s.
+    pub idle_timeout: Duration,
+    /// Pause after which a quiet link is kept alive, from both sides. Default 2 s.
+    pub keep_alive: Duration,
+    /// From the first packet to the end of the hello. Default 3 s.
+    pub handshake_timeout: Duration,
+    /// A question or a remote spawn without a deadline of its own ends by then. Default 5 s.
+    pub call_timeout: Duration,
+    /// Half-open links above which a caller must prove its address first (QUIC Retry). Default 64.
+    pub half_open_retry: usize,
+    /// Half-open links above which callers are refused. Default 512.
+    pub half_open_max: usize,
+    /// Half-open links from one unproven address above which it must prove itself. Default 16.
+    pub half_open_retry_per_address: usize,
+    /// Half-open links from one proven address above which it is refused. Default 128.
+    pub half_open_max_per_address: usize,
+    /// Links and monitors across one link. Default 1,048,576.
+    pub watches_per_link_max: usize,
+    /// Global names that one peer may claim. Default 262,144.
+    pub names_per_peer_max: usize,
+    /// Questions and remote spawns that wait for their answer. Default 65,536.
+    pub calls_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 1024 * 1024,
+            reassembly_bytes_max: 32 * 1024 * 1024,
+            queue_bytes_high: 4 * 1024 * 1024,
+            queue_bytes_low: 1024 * 1024,
+            stream_window_bytes: 1024 * 1024,
+            link_window_bytes: 8 * 1024 * 1024,
+            send_window_bytes: 8 * 1024 * 1024,
+            idle_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(2),
+            handshake_timeout: Duration::from_secs(3),
+            call_timeout: Duration::from_secs(5),
+            half_open_retry: 64,
+            half_open_max: 512,
+            half_open_retry_per_address: 16,
+            half_open_max_per_address: 128,
+            watches_per_link_max: 1 << 20,
+            names_per_peer_max: 1 << 18,
+            calls_max: 1 << 16,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! One link to one peer: its opening, its two halves, and its end.
+
+pub mod budget;
+pub mod close;
+pub mod handshake;
+pub mod outgoing;
+pub(crate) mod receiver;
+pub(crate) mod sender;
+mod writer;

@@ -1,0 +1,225 @@
+//! What the processes of a node have for one peer, and the engine has not taken yet.
+//!
+//! Senders encode their frames here, each into the lane of its serial, so that a message costs one copy and no
+//! allocation of its own. The runtime keeps one of these per link behind a lock; the engine empties it in one go. A frame
+//! is put whole or not at all, so a sender that is killed cannot cut one.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::id::{Pid, Reference};
+use crate::limits::{BULK_BYTES_MIN, LANES};
+use crate::signal::Signal;
+use crate::wire::frame::{self, SpawnRefusal, SpawnRequest, To};
+
+/// The lane of a sender: every signal of one process to one node goes by the same one.
+#[must_use]
+pub fn lane_of(serial: u64) -> usize {
+    (serial % LANES as u64) as usize
+}
+
+/// A body that was above the peer's limit. Nothing was queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLarge {
+    /// The body's length in bytes.
+    pub len: usize,
+    /// What the peer takes.
+    pub max: usize,
+}
+
+/// What the engine must remember about a frame, for when the link is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Track {
+    /// A local process linked itself to a remote one, or let a remote one link to it.
+    Linked { local: u64, remote: Pid },
+    /// That link ended from our side.
+    Unlinked { local: u64, remote: Pid },
+    /// A local process monitors a remote one.
+    Monitoring { watcher: u64, reference: Reference, target: Pid },
+    /// It no longer does.
+    Demonitored { watcher: u64, reference: Reference },
+    /// A local process ended and told its remote watcher.
+    DownSent { target: u64, watcher: Pid, reference: Reference },
+    /// A child that a peer asked for is monitored by it from the start.
+    Watched { target: u64, watcher: Pid, reference: Reference },
+    /// A call waits for its answer.
+    Call { call: u64, from: u64, deadline_ms: u64 },
+}
+
+/// A body on its way to a stream of its own.
+#[derive(Debug)]
+pub(crate) struct BulkBody {
+    pub(crate) lane: usize,
+    pub(crate) id: u64,
+    pub(crate) body: Bytes,
+}
+
+/// Frames that wait for one link, by lane.
+#[derive(Debug)]
+pub struct Outgoing {
+    pub(crate) lanes: [BytesMut; LANES],
+    /// Bit per lane that has frames.
+    pub(crate) occupied: u32,
+    pub(crate) tracks: Vec<Track>,
+    pub(crate) bulk: Vec<BulkBody>,
+    pub(crate) frames: u64,
+    next_bulk: u64,
+    message_bytes_max: usize,
+}
+
+impl Outgoing {
+    /// An empty queue towards a peer that takes bodies of at most `message_bytes_max`.
+    #[must_use]
+    pub fn new(message_bytes_max: usize) -> Self {
+        Self {
+            lanes: std::array::from_fn(|_| BytesMut::new()),
+            occupied: 0,
+            tracks: Vec::new(),
+            bulk: Vec::new(),
+            frames: 0,
+            next_bulk: 0,
+            message_bytes_max,
+        }
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.occupied == 0 && self.tracks.is_empty()
+    }
+
+    /// Queues a message whose body is borrowed; returns the bytes that it adds to the queue.
+    ///
+    /// # Errors
+    /// [`TooLarge`] when the peer does not take a body of this size.
+    pub fn message(&mut self, from: u64, to: To<'_>, body: &[u8]) -> Result<usize, TooLarge> {
+        if body.len() > BULK_BYTES_MIN {
+            return self.bulk(from, to, Bytes::copy_from_slice(body));
+        }
+        self.fits(body.len())?;
+        Ok(self.put(from, |lane| frame::put_message_to(lane, from, to, body)))
+    }
+
+    /// Queues a message whose body is owned: a large one is not copied.
+    ///
+    /// # Errors
+    /// [`TooLarge`] when the peer does not take a body of this size.
+    pub fn message_owned(&mut self, from: u64, to: To<'_>, body: Bytes) -> Result<usize, TooLarge> {
+        if body.len() > BULK_BYTES_MIN { self.bulk(from, to, body) } else { self.message(from, to, &body) }
+    }
+
+    /// Queues any signal to a process of the peer; returns the bytes that it adds to the queue.
+    ///
+    /// # Errors
+    /// [`TooLarge`] for a message that the peer does not take.
+    pub fn signal(&mut self, from: u64, to: Pid, signal: Signal) -> Result<usize, TooLarge> {
+        let track = match &signal {
+            Signal::Message(body) => {
+                let body = body.clone();
+                return self.message_owned(from, To::Serial(to.serial()), body);
+            }
+            Signal::Link => Some(Track::Linked { local: from, remote: to }),
+            Signal::Unlink { .. } | Signal::LinkExit(_) => Some(Track::Unlinked { local: from, remote: to }),
+            Signal::Monitor { reference } => {
+                Some(Track::Monitoring { watcher: from, reference: *reference, target: to })
+            }
+            Signal::Demonitor { reference } => {
+                Some(Track::Demonitored { watcher: from, reference: *reference })
+            }
+            Signal::Down { reference, .. } => {
+                Some(Track::DownSent { target: from, watcher: to, reference: *reference })
+            }
+            Signal::UnlinkAck { .. } | Signal::Exit(_) => None,
+        };
+        self.tracks.extend(track);
+        Ok(self.put(from, |lane| frame::put_signal(lane, from, to.serial(), &signal)))
+    }
+
+    /// Queues a remote spawn for process `from`; returns the bytes that it adds to the queue.
+    ///
+    /// # Errors
+    /// [`TooLarge`] when the arguments are above what the peer takes in one frame.
+    pub fn spawn(&mut self, from: u64, request: &SpawnRequest) -> Result<usize, TooLarge> {
+        let max = self.message_bytes_max.min(BULK_BYTES_MIN);
+        if request.args.len() > max {
+            return Err(TooLarge { len: request.args.len(), max });
+        }
+        let deadline_ms = u64::try_from(request.deadline.as_millis()).unwrap_or(u64::MAX);
+        self.tracks.push(Track::Call { call: request.call, from, deadline_ms });
+        Ok(self.put(from, |lane| frame::put_spawn(lane, from, request)))
+    }
+
+    /// Queues the answer to a remote spawn as the first frame of `child` (0 if there is none), with the link and the
+    /// monitor that the caller has on it from the start.
+    pub fn spawned(
+        &mut self,
+        child: u64,
+        caller: Pid,
+        request: &SpawnRequest,
+        result: &Result<(), SpawnRefusal>,
+    ) -> usize {
+        if result.is_ok() {
+            if request.link {
+                self.tracks.push(Track::Linked { local: child, remote: caller });
+            }
+            if let Some(reference) = request.monitor {
+                self.tracks.push(Track::Watched { target: child, watcher: caller, reference });
+            }
+        }
+        self.put(child, |lane| frame::put_spawned(lane, child, request.call, result))
+    }
+
+    fn bulk(&mut self, from: u64, to: To<'_>, body: Bytes) -> Result<usize, TooLarge> {
+        self.fits(body.len())?;
+        let (id, len) = (self.next_bulk, body.len());
+        self.next_bulk += 1;
+        self.bulk.push(BulkBody { lane: lane_of(from), id, body });
+        Ok(self.put(from, |lane| frame::put_bulk(lane, from, to, id, len as u64)) + len)
+    }
+
+    fn put(&mut self, from: u64, write: impl FnOnce(&mut BytesMut)) -> usize {
+        let index = lane_of(from);
+        let lane = &mut self.lanes[index];
+        let before = lane.len();
+        write(lane);
+        self.occupied |= 1 << index;
+        self.frames += 1;
+        lane.len() - before
+    }
+
+    fn fits(&self, len: usize) -> Result<(), TooLarge> {
+        let max = self.message_bytes_max;
+        if len > max { Err(TooLarge { len, max }) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Incarnation;
+
+    #[test]
+    fn a_body_above_the_peers_limit_leaves_nothing_behind() {
+        let mut out = Outgoing::new(100);
+        assert_eq!(out.message(1, To::Serial(2), &[0; 101]), Err(TooLarge { len: 101, max: 100 }));
+        assert!(out.is_empty());
+        let mut out = Outgoing::new(BULK_BYTES_MIN * 2);
+        let body = Bytes::from(vec![0; BULK_BYTES_MIN * 2 + 1]);
+        assert!(out.message_owned(1, To::Serial(2), body).is_err());
+        assert!(out.is_empty() && out.bulk.is_empty());
+    }
+
+    #[test]
+    fn signals_of_one_sender_share_a_lane_and_a_large_body_leaves_a_stub_there() {
+        let mut out = Outgoing::new(1 << 20);
+        let peer = Pid::new(Incarnation::from_raw(9), 4);
+        out.signal(17, peer, Signal::Link).expect("fits");
+        out.message(17, To::Name("svc"), b"small").expect("fits");
+        let large = Bytes::from(vec![0; BULK_BYTES_MIN + 1]);
+        let bytes = out.message_owned(17, To::Serial(4), large).expect("fits");
+        assert!(bytes > BULK_BYTES_MIN);
+        assert_eq!(out.occupied, 1 << lane_of(17));
+        assert_eq!(out.frames, 3);
+        assert_eq!(out.bulk.len(), 1);
+        assert_eq!(out.tracks, [Track::Linked { local: 17, remote: peer }]);
+    }
+}

@@ -1,0 +1,366 @@
+//! The receiving half of a link: cuts lanes into frames, collects large bodies, and holds a sender's later frames until
+//! its large body is whole.
+//!
+//! Frames of one sender come out in the order in which it sent them, whatever streams they came by. What is held is
+//! bounded; a peer that keeps the protocol stays well below (see [`sender`](super::sender)).
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use rustc_hash::FxHashMap;
+use thiserror::Error;
+
+use super::sender::{STREAM_BULK, STREAM_LANE};
+use crate::limits::{FRAME_OVERHEAD_BYTES_MAX, LANES};
+use crate::wire::codec::{Deframer, TooLong};
+use crate::wire::frame::{self, Body, Frame, FrameError};
+
+const BULK_PREFACE_BYTES: usize = 17;
+
+/// Why a peer's stream ends the link. Nothing of the offending stream was delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum ReceiveError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+    #[error("a stream of unknown kind {0}")]
+    Kind(u8),
+    #[error("lane {0} does not exist or was opened twice")]
+    Lane(u8),
+    #[error("large body {0} was announced twice")]
+    Twice(u64),
+    #[error("large body {id} has {got} of {announced} bytes")]
+    Length { id: u64, announced: u64, got: u64 },
+    #[error("a message of {len} bytes is above the bound of {max}")]
+    Message { len: u64, max: usize },
+    #[error("bodies and frames held for the peer are above the bound of {max} bytes")]
+    Held { max: usize },
+    #[error("a stream was cut in the middle of a frame")]
+    Cut,
+}
+
+impl ReceiveError {
+    /// Whether a limit was broken, rather than the format.
+    pub(crate) fn is_limit(&self) -> bool {
+        matches!(self, Self::TooLong(_) | Self::Message { .. } | Self::Held { .. })
+    }
+}
+
+/// One uni-stream of the peer.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// Its first bytes have not all arrived.
+    Preface(BytesMut),
+    Lane(Deframer),
+    Bulk { id: u64, len: u64, body: BytesMut },
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self::Preface(BytesMut::new())
+    }
+}
+
+/// A frame that can be handled now; a large message comes with its body.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) frame: Bytes,
+    pub(crate) body: Option<Bytes>,
+}
+
+/// The receiving half.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    lanes_seen: [bool; LANES],
+    /// Bodies that are whole, and whose stub has not come.
+    whole: FxHashMap<u64, Bytes>,
+    /// The sender that waits for a body.
+    expected: FxHashMap<u64, u64>,
+    /// Frames of senders that wait, each queue led by the stub of the body that it waits for.
+    held: FxHashMap<u64, VecDeque<Bytes>>,
+    /// Bytes of unfinished and whole bodies and of held frames.
+    held_bytes: usize,
+    held_bytes_max: usize,
+    message_bytes_max: usize,
+}
+
+impl Receiver {
+    pub(crate) fn new(message_bytes_max: usize, held_bytes_max: usize) -> Self {
+        Self {
+            lanes_seen: [false; LANES],
+            whole: FxHashMap::default(),
+            expected: FxHashMap::default(),
+            held: FxHashMap::default(),
+            held_bytes: 0,
+            held_bytes_max,
+            message_bytes_max,
+        }
+    }
+
+    /// Takes a chunk of a stream and hands every frame that is ready to `ready`.
+    pub(crate) fn chunk(
+        &mut self,
+        stream: &mut Stream,
+        chunk: Bytes,
+        ready: &mut impl FnMut(Ready) -> Result<(), ReceiveError>,
+    ) -> Result<(), ReceiveError> {
+        let mut chunk = chunk;
+        if let Stream::Preface(start) = stream {
+            start.extend_from_slice(&chunk);
+            let Some((kind, used)) = self.preface(start)? else { return Ok(()) };
+            chunk = std::mem::take(start).freeze().split_off(used);
+            *stream = kind;
+        }
+        match stream {
+            Stream::Preface(_) => unreachable!("replaced above"),
+            Stream::Lane(deframer) => {
+                let max = self.message_bytes_max + FRAME_OVERHEAD_BYTES_MAX;
+                deframer.push(chunk);
+                while let Some(frame) = deframer.next(max)? {
+                    self.frame(frame, ready)?;
+                }
+                Ok(())
+            }
+            Stream::Bulk { id, len, body } => {
+                body.extend_from_slice(&chunk);
+                if body.len() as u64 > *len {
+                    return Err(ReceiveError::Length { id: *id, announced: *len, got: body.len() as u64 });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The stream has ended.
+    pub(crate) fn end(
+        &mut self,
+        stream: Stream,
+        ready: &mut impl FnMut(Ready) -> Result<(), ReceiveError>,
+    ) -> Result<(), ReceiveError> {
+        match stream {
+            Stream::Preface(start) if start.is_empty() => Ok(()),
+            Stream::Preface(_) => Err(ReceiveError::Cut),
+            Stream::Lane(deframer) if deframer.is_empty() => Ok(()),
+            Stream::Lane(_) => Err(ReceiveError::Cut),
+            Stream::Bulk { id, len, body } if body.len() as u64 == len => {
+                self.whole.insert(id, body.freeze());
+                if let Some(from) = self.expected.remove(&id) { self.resume(from, ready) } else { Ok(()) }
+            }
+            Stream::Bulk { id, len, body } => {
+                Err(ReceiveError::Length { id, announced: len, got: body.len() as u64 })
+            }
+        }
+    }
+
+    fn preface(&mut self, start: &[u8]) -> Result<Option<(Stream, usize)>, ReceiveError> {
+        match start {
+            [STREAM_LANE, lane, ..] => {
+                let seen = self.lanes_seen.get_mut(*lane as usize).filter(|seen| !**seen);
+                *seen.ok_or(ReceiveError::Lane(*lane))? = true;
+                Ok(Some((Stream::Lane(Deframer::default()), 2)))
+            }
+            [STREAM_BULK, rest @ ..] if start.len() >= BULK_PREFACE_BYTES => {
+                let number = |at: usize| u64::from_le_bytes(rest[at..at + 8].try_into().expect("8 bytes"));
+                let (id, len) = (number(0), number(8));
+                let max = self.message_bytes_max;
+                let fits = usize::try_from(len).ok().filter(|len| *len <= max);
+                let bytes = fits.ok_or(ReceiveError::Message { len, max })?;
+                self.hold(bytes)?;
+                Ok(Some((Stream::Bulk { id, len, body: BytesMut::with_capacity(bytes) }, BULK_PREFACE_BYTES)))
+            }
+            [] | [STREAM_LANE | STREAM_BULK, ..] => Ok(None),
+            [kind, ..] => Err(ReceiveError::Kind(*kind)),
+        }
+    }
+
+    fn frame(
+        &mut self,
+        frame: Bytes,
+        ready: &mut impl FnMut(Ready) -> Result<(), ReceiveError>,
+    ) -> Result<(), ReceiveError> {
+        if self.held.is_empty() && !is_bulk(&frame) {
+            return ready(Ready { frame, body: None });
+        }
+        let Frame { from, body } = frame::read(&frame)?;
+        if let Some(queue) = self.held.get_mut(&from) {
+            let bytes = frame.len();
+            queue.push_back(frame);
+            return self.hold(bytes);
+        }
+        let Body::Bulk { bulk, .. } = body else { return ready(Ready { frame, body: None }) };
+        if self.whole.contains_key(&bulk) {
+            return self.bulk_ready(frame, bulk, ready);
+        }
+        self.wait(frame, from, bulk)
+    }
+
+    /// Starts to hold the sender's frames until body `bulk` is whole.
+    fn wait(&mut self, stub: Bytes, from: u64, bulk: u64) -> Result<(), ReceiveError> {
+        if self.expected.insert(bulk, from).is_some() {
+            return Err(ReceiveError::Twice(bulk));
+        }
+        let bytes = stub.len();
+        self.held.entry(from).or_default().push_front(stub);
+        self.hold(bytes)
+    }
+
+    fn bulk_ready(
+        &mut self,
+        stub: Bytes,
+        bulk: u64,
+        ready: &mut impl FnMut(Ready) -> Result<(), ReceiveError>,
+    ) -> Result<(), ReceiveError> {
+        let body = self.whole.remove(&bulk).expect("the caller saw it");
+        self.held_bytes -= body.len();
+        if let Body::Bulk { len, .. } = frame::read(&stub)?.body
+            && len != body.len() as u64
+        {
+            return Err(ReceiveError::Length { id: bulk, announced: len, got: body.len() as u64 });
+        }
+        ready(Ready { frame: stub, body: Some(body) })
+    }
+
+    /// Hands out the held frames of a sender until the next body that is not whole.
+    fn resume(
+        &mut self,
+        from: u64,
+        ready: &mut impl FnMut(Ready) -> Result<(), ReceiveError>,
+    ) -> Result<(), ReceiveError> {
+        let mut queue = self.held.remove(&from).expect("a sender that is expected holds frames");
+        while let Some(frame) = queue.pop_front() {
+            self.held_bytes -= frame.len();
+            let Body::Bulk { bulk, .. } = frame::read(&frame)?.body else {
+                ready(Ready { frame, body: None })?;
+                continue;
+            };
+            if self.whole.contains_key(&bulk) {
+                self.bulk_ready(frame, bulk, ready)?;
+            } else {
+                self.held.insert(from, queue);
+                return self.wait(frame, from, bulk);
+            }
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, bytes: usize) -> Result<(), ReceiveError> {
+        self.held_bytes += bytes;
+        let max = self.held_bytes_max;
+        if self.held_bytes > max { Err(ReceiveError::Held { max }) } else { Ok(()) }
+    }
+}
+
+/// Whether the frame is a stub, by its kind alone.
+fn is_bulk(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|kind| kind & 0x3f == frame::KIND_BULK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::outgoing::Outgoing;
+    use crate::wire::frame::To;
+
+    /// The lane and the bodies that `outgoing` would put on the wire.
+    fn wire(outgoing: &mut Outgoing, lane: usize) -> (Bytes, Vec<(Bytes, Bytes)>) {
+        let mut bytes = BytesMut::from(&[STREAM_LANE, lane as u8][..]);
+        bytes.unsplit(outgoing.lanes[lane].split());
+        let bodies = outgoing.bulk.drain(..).map(|bulk| {
+            let mut preface = vec![STREAM_BULK];
+            preface.extend_from_slice(&bulk.id.to_le_bytes());
+            preface.extend_from_slice(&(bulk.body.len() as u64).to_le_bytes());
+            (Bytes::from(preface), bulk.body)
+        });
+        (bytes.freeze(), bodies.collect())
+    }
+
+    fn describe(ready: &Ready) -> (u64, usize) {
+        let Frame { from, body } = frame::read(&ready.frame).expect("a frame");
+        let len = match (body, &ready.body) {
+            (Body::Signal { signal: crate::signal::Signal::Message(body), .. }, None) => body.len(),
+            (Body::Bulk { .. }, Some(body)) => body.len(),
+            other => panic!("{other:?}"),
+        };
+        (from, len)
+    }
+
+    #[test]
+    fn a_large_body_holds_back_its_own_sender_and_nobody_else() {
+        let mut out = Outgoing::new(1 << 20);
+        for (from, len) in [(16, 10), (16, 100_000), (16, 11), (32, 12), (16, 200_000), (16, 13)] {
+            out.message(from, To::Serial(1), &vec![0; len]).expect("fits");
+        }
+        let (lane, bodies) = wire(&mut out, 0);
+        let mut receiver = Receiver::new(1 << 20, 1 << 22);
+        let mut seen = Vec::new();
+        let mut ready = |r: Ready| {
+            seen.push(describe(&r));
+            Ok(())
+        };
+        receiver.chunk(&mut Stream::default(), lane, &mut ready).expect("keeps the protocol");
+        // The second body arrives first: still nothing of sender 16 may pass.
+        for (preface, body) in bodies.into_iter().rev() {
+            let mut stream = Stream::default();
+            receiver.chunk(&mut stream, preface, &mut ready).expect("keeps the protocol");
+            receiver.chunk(&mut stream, body, &mut ready).expect("keeps the protocol");
+            receiver.end(stream, &mut ready).expect("keeps the protocol");
+        }
+        assert_eq!(seen, [(16, 10), (32, 12), (16, 100_000), (16, 11), (16, 200_000), (16, 13)]);
+        assert_eq!(receiver.held_bytes, 0);
+    }
+
+    #[test]
+    fn a_body_that_is_there_before_its_stub_waits_for_it() {
+        let mut out = Outgoing::new(1 << 20);
+        out.message(3, To::Serial(1), &vec![7; 100_000]).expect("fits");
+        let (lane, bodies) = wire(&mut out, 3);
+        let mut receiver = Receiver::new(1 << 20, 1 << 22);
+        let mut seen = Vec::new();
+        let mut ready = |r: Ready| {
+            seen.push(describe(&r));
+            Ok(())
+        };
+        let mut stream = Stream::default();
+        for part in [bodies[0].0.slice(..5), bodies[0].0.slice(5..), bodies[0].1.clone()] {
+            receiver.chunk(&mut stream, part, &mut ready).expect("keeps the protocol");
+        }
+        receiver.end(stream, &mut ready).expect("keeps the protocol");
+        receiver.chunk(&mut Stream::default(), lane, &mut ready).expect("keeps the protocol");
+        assert_eq!(seen, [(3, 100_000)]);
+    }
+
+    #[test]
+    fn what_a_peer_makes_us_hold_is_bounded_before_it_is_allocated() {
+        let mut receiver = Receiver::new(1 << 20, 1 << 20);
+        let mut none = |_: Ready| Ok(());
+        let preface = |len: u64| {
+            let mut bytes = vec![STREAM_BULK];
+            bytes.extend_from_slice(&1u64.to_le_bytes());
+            bytes.extend_from_slice(&len.to_le_bytes());
+            Bytes::from(bytes)
+        };
+        let huge = receiver.chunk(&mut Stream::default(), preface(4 << 30), &mut none);
+        assert_eq!(huge, Err(ReceiveError::Message { len: 4 << 30, max: 1 << 20 }));
+        assert!(receiver.chunk(&mut Stream::default(), preface(1 << 20), &mut none).is_ok());
+        let more = receiver.chunk(&mut Stream::default(), preface(1), &mut none);
+        assert_eq!(more, Err(ReceiveError::Held { max: 1 << 20 }));
+        assert!(more.unwrap_err().is_limit());
+    }
+
+    #[test]
+    fn a_stream_that_is_cut_or_of_no_kind_is_an_error() {
+        let mut receiver = Receiver::new(1 << 20, 1 << 20);
+        let mut none = |_: Ready| Ok(());
+        let mut push = |bytes: &'static [u8]| {
+            let mut stream = Stream::default();
+            receiver.chunk(&mut stream, Bytes::from_static(bytes), &mut none)?;
+            receiver.end(stream, &mut none)
+        };
+        assert_eq!(push(&[9]), Err(ReceiveError::Kind(9)));
+        assert_eq!(push(&[STREAM_LANE, 99]), Err(ReceiveError::Lane(99)));
+        assert_eq!(push(&[STREAM_LANE, 0, 5, 0, 0]), Err(ReceiveError::Cut));
+        assert_eq!(push(&[STREAM_LANE, 0]), Err(ReceiveError::Lane(0)), "opened a second time");
+        assert_eq!(push(&[STREAM_BULK, 1]), Err(ReceiveError::Cut));
+    }
+}

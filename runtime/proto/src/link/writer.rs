@@ -1,0 +1,75 @@
+//! Writes queued chunks to one QUIC stream, as far as its flow control goes.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use quinn_proto::{Connection, StreamId, WriteError};
+
+/// The writing side of one stream and what waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    stream: Option<StreamId>,
+    chunks: VecDeque<Bytes>,
+    waiting_bytes: usize,
+    /// QUIC took no more and owes us an event.
+    blocked: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(stream: StreamId) -> Self {
+        Self { stream: Some(stream), ..Self::default() }
+    }
+
+    pub(crate) fn stream(&self) -> Option<StreamId> {
+        self.stream
+    }
+
+    /// Sets the stream; what was queued before goes out on it first.
+    pub(crate) fn opened(&mut self, stream: StreamId) {
+        self.stream = Some(stream);
+    }
+
+    pub(crate) fn push(&mut self, chunk: Bytes) {
+        self.waiting_bytes += chunk.len();
+        self.chunks.push_back(chunk);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// The stream may take more again.
+    pub(crate) fn unblocked(&mut self) {
+        self.blocked = false;
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Writes at most about `max` bytes; returns how many left the queue.
+    pub(crate) fn write(&mut self, connection: &mut Connection, max: usize) -> usize {
+        let Some(stream) = self.stream else { return 0 };
+        let mut written = 0;
+        while written < max && !self.blocked && !self.chunks.is_empty() {
+            let (chunks, _) = self.chunks.as_mut_slices();
+            match connection.send_stream(stream).write_chunks(chunks) {
+                Ok(progress) => {
+                    written += progress.bytes;
+                    self.chunks.drain(..progress.chunks);
+                }
+                Err(WriteError::Blocked) => self.blocked = true,
+                // The peer stopped or reset the stream: what waits will reach nobody. The link's owner decides.
+                Err(WriteError::Stopped(_) | WriteError::ClosedStream) => {
+                    written += self.chunks.drain(..).map(|chunk| chunk.len()).sum::<usize>();
+                }
+            }
+        }
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(written);
+        written
+    }
+}

@@ -1,0 +1,231 @@
+//! The messages of the control stream and of questions: protobuf, so that later versions may add fields.
+//!
+//! The control stream is the one bidirectional stream that the dialer opens. Its exchange:
+//!
+//! ```text
+//! dialer                                   acceptor
+//!   Hello ------------------------------------->       may I?
+//!   <----------------------------------- Welcome       yes, or: I have a link with you already
+//!   Confirm ----------------------------------->       then this link it is (otherwise the dialer closes)
+//!   Names ...                           Names ...      what each side registered, then every change
+//! ```
+//!
+//! A message of an unknown kind is skipped unless it says that it is required.
+
+use bytes::{BufMut, BytesMut};
+use prost::Message;
+
+use super::codec::LENGTH_BYTES;
+
+/// Who speaks, and what it understands.
+#[derive(Clone, PartialEq, Message)]
+pub struct Hello {
+    /// Lowest protocol version that the node speaks.
+    #[prost(uint32, tag = "1")]
+    pub version_min: u32,
+    /// Highest protocol version that the node speaks.
+    #[prost(uint32, tag = "2")]
+    pub version_max: u32,
+    /// Bit set of optional features.
+    #[prost(fixed64, tag = "3")]
+    pub features: u64,
+    /// The cluster that the node belongs to.
+    #[prost(string, tag = "4")]
+    pub cluster: String,
+    /// The node's name; a certificate must say the same.
+    #[prost(string, tag = "5")]
+    pub node: String,
+    /// The node's incarnation.
+    #[prost(fixed64, tag = "6")]
+    pub incarnation: u64,
+    /// The largest message that the node takes, in bytes.
+    #[prost(uint64, tag = "7")]
+    pub message_bytes_max: u64,
+}
+
+/// The acceptor's answer to a hello.
+#[derive(Clone, PartialEq, Message)]
+pub struct Welcome {
+    /// Who answers.
+    #[prost(message, optional, tag = "1")]
+    pub hello: Option<Hello>,
+    /// Whether the acceptor has, or is about to have, a link with the dialer already.
+    #[prost(bool, tag = "2")]
+    pub linked: bool,
+}
+
+/// The dialer keeps this link. From here on both sides use it.
+#[derive(Clone, PartialEq, Message)]
+pub struct Confirm {}
+
+/// One global name that the sender of the message owns.
+#[derive(Clone, PartialEq, Message)]
+pub struct Claim {
+    /// The name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Serial of the process that holds it.
+    #[prost(uint64, tag = "2")]
+    pub serial: u64,
+    /// When it was claimed: a hybrid logical clock.
+    #[prost(fixed64, tag = "3")]
+    pub claimed_at: u64,
+}
+
+/// Changes to the global names that the sender owns.
+#[derive(Clone, PartialEq, Message)]
+pub struct Names {
+    /// Names claimed.
+    #[prost(message, repeated, tag = "1")]
+    pub claimed: Vec<Claim>,
+    /// Names given up.
+    #[prost(string, repeated, tag = "2")]
+    pub withdrawn: Vec<String>,
+}
+
+/// One message of the control stream.
+#[derive(Clone, PartialEq, Message)]
+pub struct Control {
+    /// What it says; nothing if its kind is unknown here.
+    #[prost(oneof = "Body", tags = "1, 2, 3, 4")]
+    pub body: Option<Body>,
+    /// Whether a peer that does not know this kind must end the link.
+    #[prost(bool, tag = "15")]
+    pub required: bool,
+}
+
+/// The kinds of control messages.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Body {
+    /// The dialer introduces itself.
+    #[prost(message, tag = "1")]
+    Hello(Hello),
+    /// The acceptor answers.
+    #[prost(message, tag = "2")]
+    Welcome(Welcome),
+    /// The dialer keeps the link.
+    #[prost(message, tag = "3")]
+    Confirm(Confirm),
+    /// Global names changed.
+    #[prost(message, tag = "4")]
+    Names(Names),
+}
+
+/// A question on a stream of its own: what runs on the node. One page of processes.
+#[derive(Clone, PartialEq, Message)]
+pub struct ListProcesses {
+    /// Only processes with a serial above this.
+    #[prost(uint64, tag = "1")]
+    pub after: u64,
+    /// At most so many; the node may give fewer.
+    #[prost(uint32, tag = "2")]
+    pub max: u32,
+}
+
+/// One process in a list.
+#[derive(Clone, PartialEq, Message)]
+pub struct ProcessRow {
+    /// Its serial.
+    #[prost(uint64, tag = "1")]
+    pub serial: u64,
+    /// What it calls itself; empty if nothing.
+    #[prost(string, tag = "2")]
+    pub label: String,
+    /// The names it holds on its node.
+    #[prost(string, repeated, tag = "3")]
+    pub names: Vec<String>,
+    /// Messages that wait in its mailbox.
+    #[prost(uint64, tag = "4")]
+    pub mailbox: u64,
+}
+
+/// The answer to [`ListProcesses`].
+#[derive(Clone, PartialEq, Message)]
+pub struct ProcessPage {
+    /// Processes by ascending serial.
+    #[prost(message, repeated, tag = "1")]
+    pub rows: Vec<ProcessRow>,
+    /// Whether there are more after the last of these.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+
+/// A question to a node.
+#[derive(Clone, PartialEq, Message)]
+pub struct Question {
+    /// What is asked; nothing if its kind is unknown here.
+    #[prost(oneof = "Ask", tags = "1")]
+    pub ask: Option<Ask>,
+}
+
+/// The kinds of questions.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Ask {
+    /// List processes.
+    #[prost(message, tag = "1")]
+    ListProcesses(ListProcesses),
+}
+
+/// A node's answer.
+#[derive(Clone, PartialEq, Message)]
+pub struct Answer {
+    /// What is answered.
+    #[prost(oneof = "Reply", tags = "1, 2")]
+    pub reply: Option<Reply>,
+}
+
+/// The kinds of answers.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Reply {
+    /// A page of processes.
+    #[prost(message, tag = "1")]
+    Processes(ProcessPage),
+    /// The node does not answer this, with the reason.
+    #[prost(string, tag = "2")]
+    Refused(String),
+}
+
+/// Appends a message with its length in front.
+pub(crate) fn put(out: &mut BytesMut, message: &impl Message) {
+    let len = message.encoded_len();
+    out.reserve(LENGTH_BYTES + len);
+    out.put_u32_le(u32::try_from(len).expect("control messages are bounded"));
+    message.encode(out).expect("room was reserved");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Golden vectors: these bytes are what peers of this version send. A change here is a change of the protocol.
+    #[test]
+    fn the_bytes_of_the_hello_exchange_stay_what_they_are() {
+        let hello = Hello {
+            version_min: 1,
+            version_max: 1,
+            features: 0,
+            cluster: "main".into(),
+            node: "n1".into(),
+            incarnation: 0x0102,
+            message_bytes_max: 1 << 20,
+        };
+        let control = Control { body: Some(Body::Hello(hello)), required: true };
+        let mut out = BytesMut::new();
+        put(&mut out, &control);
+        let hex: String = out.iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, "1f0000000a1b0801100122046d61696e2a026e31310201000000000000388080407801");
+        assert_eq!(Control::decode(&out[LENGTH_BYTES..]).expect("reads back"), control);
+    }
+
+    #[test]
+    fn a_message_with_unknown_fields_reads_as_what_is_known() {
+        // Field 9 (a string) of a later version behind a known body.
+        let mut bytes = Control { body: Some(Body::Confirm(Confirm {})), required: false }.encode_to_vec();
+        bytes.extend_from_slice(&[0x4a, 2, b'h', b'i']);
+        let control = Control::decode(&bytes[..]).expect("reads");
+        assert_eq!(control.body, Some(Body::Confirm(Confirm {})));
+        // Only an unknown kind: nothing is left, and it is the flag that decides.
+        let control = Control::decode(&[0x4a, 2, b'h', b'i', 0x78, 1][..]).expect("reads");
+        assert_eq!(control, Control { body: None, required: true });
+    }
+}

@@ -1,0 +1,564 @@
+//! The frames of a lane: one signal each, with a fixed little-endian header.
+//!
+//! ```text
+//! length  u32      bytes that follow
+//! kind    u8       bit 7: may be skipped if unknown; bit 6: the target is a name; bits 0 to 5: what it is
+//! from    varint   serial of the sending process, 0 for the node itself
+//! target  varint   serial of the receiver, or u8 length and the bytes of its name
+//! rest             by kind; a message's body is what is left
+//! ```
+//!
+//! The nodes are not in a frame: the link it travels by says who they are, so a peer cannot speak for another.
+
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use thiserror::Error;
+
+use super::codec::LENGTH_BYTES;
+use super::varint;
+use crate::id::{Name, Reference};
+use crate::reason::ExitReason;
+use crate::signal::{Signal, Target};
+
+const OPTIONAL: u8 = 0x80;
+const NAMED: u8 = 0x40;
+/// The kind of a stub, for readers that only sort frames.
+pub(crate) const KIND_BULK: u8 = kind::BULK;
+
+mod kind {
+    pub(super) const MESSAGE: u8 = 1;
+    pub(super) const BULK: u8 = 2;
+    pub(super) const LINK: u8 = 3;
+    pub(super) const UNLINK: u8 = 4;
+    pub(super) const UNLINK_ACK: u8 = 5;
+    pub(super) const MONITOR: u8 = 6;
+    pub(super) const DEMONITOR: u8 = 7;
+    pub(super) const LINK_EXIT: u8 = 8;
+    pub(super) const EXIT: u8 = 9;
+    pub(super) const DOWN: u8 = 10;
+    pub(super) const SPAWN: u8 = 11;
+    pub(super) const SPAWNED: u8 = 12;
+}
+
+/// Why bytes are no frame. The link that carried them ends; nothing was delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum FrameError {
+    /// The frame ends before its last field.
+    #[error("a frame is cut short in its {0}")]
+    Short(&'static str),
+    /// The frame has bytes behind its last field.
+    #[error("a frame has {0} bytes too many")]
+    Long(usize),
+    /// The frame's kind is unknown and it may not be skipped.
+    #[error("frame kind {0:#04x} is unknown and required")]
+    Unknown(u8),
+    /// A name in the frame is none.
+    #[error("a frame carries no valid name")]
+    Name,
+    /// An exit reason in the frame is none.
+    #[error("exit reason {0} is unknown")]
+    Reason(u8),
+    /// A spawn reply's status is none.
+    #[error("spawn status {0} is unknown")]
+    Status(u8),
+}
+
+/// Whom a frame is for, as it stands in the frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To<'a> {
+    /// The process with this serial.
+    Serial(u64),
+    /// The process with this local name. Any text: an unknown name reaches nobody.
+    Name(&'a str),
+}
+
+/// A request to run a factory that the peer was taught.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpawnRequest {
+    /// The caller's number for this request.
+    pub call: u64,
+    /// The factory's name.
+    pub factory: Name,
+    /// A global name that the child takes before it starts.
+    pub register: Option<Name>,
+    /// Whether the child starts linked to the caller.
+    pub link: bool,
+    /// The caller's monitor on the child, set before it starts.
+    pub monitor: Option<Reference>,
+    /// How long the caller waits, from when the request was queued.
+    pub deadline: Duration,
+    /// Bytes for the factory.
+    pub args: Bytes,
+}
+
+/// Why a remote spawn started nothing. Definite: no process was left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SpawnRefusal {
+    /// No factory of this name, or the caller may not use it: the answer does not tell which.
+    #[error("no such factory, or no grant for it")]
+    NoFactory,
+    /// The node runs as many of these as it may.
+    #[error("the node runs as many of these as it may")]
+    Busy,
+    /// The factory refused its arguments.
+    #[error("the factory refused its arguments: {0}")]
+    BadArgs(String),
+    /// The factory panicked.
+    #[error("the factory panicked: {0}")]
+    Panicked(String),
+    /// The global name that the child was to take is taken.
+    #[error("the name that the process was to take is taken")]
+    NameTaken,
+}
+
+/// What one frame says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// A signal for a process.
+    Signal {
+        /// The receiver.
+        to: To<'a>,
+        /// What is done to it.
+        signal: Signal,
+    },
+    /// A message whose body travels on a stream of its own. Later signals of the sender wait for it.
+    Bulk {
+        /// The receiver.
+        to: To<'a>,
+        /// The number of the body's stream.
+        bulk: u64,
+        /// The body's length in bytes.
+        len: u64,
+    },
+    /// A remote spawn.
+    Spawn(SpawnRequest),
+    /// The answer to a remote spawn: the first frame of the child itself, if there is one.
+    Spawned {
+        /// The caller's number for the request.
+        call: u64,
+        /// Whether a child was started.
+        result: Result<(), SpawnRefusal>,
+    },
+    /// A kind of a later version that may be skipped.
+    Skipped,
+}
+
+/// A frame that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// Serial of the sender on the peer; 0 is the peer itself.
+    pub from: u64,
+    /// What it says.
+    pub body: Body<'a>,
+}
+
+/// Appends a message to a process's serial or name.
+pub(crate) fn put_message(out: &mut BytesMut, from: u64, to: &Target, body: &[u8]) {
+    let to = match to {
+        Target::Serial(serial) => To::Serial(*serial),
+        Target::Name(name) => To::Name(name.as_str()),
+    };
+    put_message_to(out, from, to, body);
+}
+
+/// Appends a message; the name was checked by the caller.
+pub(crate) fn put_message_to(out: &mut BytesMut, from: u64, to: To<'_>, body: &[u8]) {
+    out.reserve(LENGTH_BYTES + 32 + name_len(to) + body.len());
+    let start = begin(out, kind::MESSAGE, from, to);
+    out.put_slice(body);
+    end(out, start);
+}
+
+/// Appends the stub of a message whose body travels on stream `bulk`.
+pub(crate) fn put_bulk(out: &mut BytesMut, from: u64, to: To<'_>, bulk: u64, len: u64) {
+    let start = begin(out, kind::BULK, from, to);
+    varint::put(out, bulk);
+    varint::put(out, len);
+    end(out, start);
+}
+
+/// Appends any signal.
+pub(crate) fn put_signal(out: &mut BytesMut, from: u64, to: u64, signal: &Signal) {
+    let to = To::Serial(to);
+    let start = match signal {
+        Signal::Message(body) => return put_message_to(out, from, to, body),
+        Signal::Link => begin(out, kind::LINK, from, to),
+        Signal::Unlink { id } => put_number(out, kind::UNLINK, from, to, *id),
+        Signal::UnlinkAck { id } => put_number(out, kind::UNLINK_ACK, from, to, *id),
+        Signal::Monitor { reference } => put_number(out, kind::MONITOR, from, to, reference.raw()),
+        Signal::Demonitor { reference } => put_number(out, kind::DEMONITOR, from, to, reference.raw()),
+        Signal::LinkExit(reason) => {
+            let start = begin(out, kind::LINK_EXIT, from, to);
+            put_reason(out, reason);
+            start
+        }
+        Signal::Exit(reason) => {
+            let start = begin(out, kind::EXIT, from, to);
+            put_reason(out, reason);
+            start
+        }
+        Signal::Down { reference, reason } => {
+            let start = put_number(out, kind::DOWN, from, to, reference.raw());
+            put_reason(out, reason);
+            start
+        }
+    };
+    end(out, start);
+}
+
+/// Appends a spawn request of process `from`.
+pub(crate) fn put_spawn(out: &mut BytesMut, from: u64, request: &SpawnRequest) {
+    let start = put_number(out, kind::SPAWN, from, To::Serial(0), request.call);
+    let flags = u8::from(request.link)
+        | u8::from(request.monitor.is_some()) << 1
+        | u8::from(request.register.is_some()) << 2;
+    out.put_u8(flags);
+    varint::put(out, u64::try_from(request.deadline.as_millis()).unwrap_or(varint::MAX).min(varint::MAX));
+    if let Some(reference) = request.monitor {
+        varint::put(out, reference.raw());
+    }
+    if let Some(name) = &request.register {
+        put_text(out, name.as_str());
+    }
+    put_text(out, request.factory.as_str());
+    out.put_slice(&request.args);
+    end(out, start);
+}
+
+/// Appends the answer to a spawn request; `from` is the child, or 0 if there is none.
+pub(crate) fn put_spawned(out: &mut BytesMut, from: u64, call: u64, result: &Result<(), SpawnRefusal>) {
+    let start = put_number(out, kind::SPAWNED, from, To::Serial(0), call);
+    let (status, text) = match result {
+        Ok(()) => (0, ""),
+        Err(SpawnRefusal::NoFactory) => (1, ""),
+        Err(SpawnRefusal::Busy) => (2, ""),
+        Err(SpawnRefusal::BadArgs(text)) => (3, text.as_str()),
+        Err(SpawnRefusal::Panicked(text)) => (4, text.as_str()),
+        Err(SpawnRefusal::NameTaken) => (5, ""),
+    };
+    out.put_u8(status);
+    out.put_slice(cut(text, ExitReason::PAYLOAD_BYTES_MAX).as_bytes());
+    end(out, start);
+}
+
+/// Reads one frame, as [`Deframer`](super::codec::Deframer) gives it.
+///
+/// # Errors
+/// [`FrameError`] when the bytes are no frame of this version.
+pub fn read(frame: &Bytes) -> Result<Frame<'_>, FrameError> {
+    let mut data = &frame[..];
+    let kind = take_u8(&mut data, "kind")?;
+    let from = take_number(&mut data, "sender")?;
+    let to = if kind & NAMED == 0 {
+        To::Serial(take_number(&mut data, "target")?)
+    } else {
+        let len = take_u8(&mut data, "target")? as usize;
+        let (name, rest) = data.split_at_checked(len).ok_or(FrameError::Short("target"))?;
+        data = rest;
+        To::Name(std::str::from_utf8(name).map_err(|_| FrameError::Name)?)
+    };
+    let signal = |signal| Body::Signal { to, signal };
+    let body = match kind & !(OPTIONAL | NAMED) {
+        kind::MESSAGE => {
+            let body = frame.slice(frame.len() - data.len()..);
+            data = &[];
+            signal(Signal::Message(body))
+        }
+        kind::BULK => {
+            Body::Bulk { to, bulk: take_number(&mut data, "stream")?, len: take_number(&mut data, "length")? }
+        }
+        kind::LINK => signal(Signal::Link),
+        kind::UNLINK => signal(Signal::Unlink { id: take_number(&mut data, "number")? }),
+        kind::UNLINK_ACK => signal(Signal::UnlinkAck { id: take_number(&mut data, "number")? }),
+        kind::MONITOR => signal(Signal::Monitor { reference: take_reference(&mut data)? }),
+        kind::DEMONITOR => signal(Signal::Demonitor { reference: take_reference(&mut data)? }),
+        kind::LINK_EXIT => signal(Signal::LinkExit(take_reason(&mut data)?)),
+        kind::EXIT => signal(Signal::Exit(take_reason(&mut data)?)),
+        kind::DOWN => {
+            let reference = take_reference(&mut data)?;
+            signal(Signal::Down { reference, reason: take_reason(&mut data)? })
+        }
+        kind::SPAWN => {
+            let request = take_spawn(&mut data, frame)?;
+            data = &[];
+            Body::Spawn(request)
+        }
+        kind::SPAWNED => {
+            let call = take_number(&mut data, "call")?;
+            let status = take_u8(&mut data, "status")?;
+            let text = || String::from_utf8_lossy(data).into_owned();
+            let result = match status {
+                0 => Ok(()),
+                1 => Err(SpawnRefusal::NoFactory),
+                2 => Err(SpawnRefusal::Busy),
+                3 => Err(SpawnRefusal::BadArgs(text())),
+                4 => Err(SpawnRefusal::Panicked(text())),
+                5 => Err(SpawnRefusal::NameTaken),
+                other => return Err(FrameError::Status(other)),
+            };
+            data = &[];
+            Body::Spawned { call, result }
+        }
+        _ if kind & OPTIONAL != 0 => {
+            data = &[];
+            Body::Skipped
+        }
+        _ => return Err(FrameError::Unknown(kind)),
+    };
+    if data.is_empty() { Ok(Frame { from, body }) } else { Err(FrameError::Long(data.len())) }
+}
+
+fn begin(out: &mut BytesMut, kind: u8, from: u64, to: To<'_>) -> usize {
+    let start = out.len();
+    out.put_u32_le(0);
+    match to {
+        To::Serial(serial) => {
+            out.put_u8(kind);
+            varint::put(out, from);
+            varint::put(out, serial);
+        }
+        To::Name(name) => {
+            out.put_u8(kind | NAMED);
+            varint::put(out, from);
+            put_text(out, name);
+        }
+    }
+    start
+}
+
+fn end(out: &mut BytesMut, start: usize) {
+    let len = u32::try_from(out.len() - start - LENGTH_BYTES).expect("bodies are bounded");
+    out[start..start + LENGTH_BYTES].copy_from_slice(&len.to_le_bytes());
+}
+
+fn put_number(out: &mut BytesMut, kind: u8, from: u64, to: To<'_>, number: u64) -> usize {
+    let start = begin(out, kind, from, to);
+    varint::put(out, number);
+    start
+}
+
+fn put_text(out: &mut BytesMut, text: &str) {
+    debug_assert!(text.len() <= crate::id::NAME_BYTES_MAX, "names are bounded");
+    out.put_u8(text.len() as u8);
+    out.put_slice(text.as_bytes());
+}
+
+fn put_reason(out: &mut BytesMut, reason: &ExitReason) {
+    let payload: &[u8] = match reason {
+        ExitReason::Panic(text) => cut(text, ExitReason::PAYLOAD_BYTES_MAX).as_bytes(),
+        ExitReason::Custom(payload) => &payload[..payload.len().min(ExitReason::PAYLOAD_BYTES_MAX)],
+        _ => &[],
+    };
+    out.put_u8(match reason {
+        ExitReason::Normal => 0,
+        ExitReason::Killed => 1,
+        ExitReason::Shutdown => 2,
+        ExitReason::NoConnection => 3,
+        ExitReason::NoProc => 4,
+        ExitReason::Panic(_) => 5,
+        ExitReason::Custom(_) => 6,
+    });
+    out.put_u16_le(payload.len() as u16);
+    out.put_slice(payload);
+}
+
+fn name_len(to: To<'_>) -> usize {
+    if let To::Name(name) = to { name.len() } else { 0 }
+}
+
+/// The longest front of `text` that has at most `max` bytes.
+fn cut(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
+}
+
+fn take_u8(data: &mut &[u8], what: &'static str) -> Result<u8, FrameError> {
+    let (first, rest) = data.split_first().ok_or(FrameError::Short(what))?;
+    *data = rest;
+    Ok(*first)
+}
+
+fn take_number(data: &mut &[u8], what: &'static str) -> Result<u64, FrameError> {
+    varint::take(data).ok_or(FrameError::Short(what))
+}
+
+fn take_reference(data: &mut &[u8]) -> Result<Reference, FrameError> {
+    take_number(data, "reference").map(Reference::from_raw)
+}
+
+fn take_name(data: &mut &[u8]) -> Result<Name, FrameError> {
+    let len = take_u8(data, "name")? as usize;
+    let (name, rest) = data.split_at_checked(len).ok_or(FrameError::Short("name"))?;
+    *data = rest;
+    std::str::from_utf8(name).ok().and_then(|name| Name::new(name).ok()).ok_or(FrameError::Name)
+}
+
+fn take_reason(data: &mut &[u8]) -> Result<ExitReason, FrameError> {
+    let tag = take_u8(data, "reason")?;
+    if data.len() < 2 {
+        return Err(FrameError::Short("reason"));
+    }
+    let len = data.get_u16_le() as usize;
+    let (payload, rest) = data.split_at_checked(len).ok_or(FrameError::Short("reason"))?;
+    *data = rest;
+    Ok(match tag {
+        0 => ExitReason::Normal,
+        1 => ExitReason::Killed,
+        2 => ExitReason::Shutdown,
+        3 => ExitReason::NoConnection,
+        4 => ExitReason::NoProc,
+        5 => ExitReason::Panic(String::from_utf8_lossy(payload).into()),
+        6 => ExitReason::Custom(payload.into()),
+        other => return Err(FrameError::Reason(other)),
+    })
+}
+
+fn take_spawn(data: &mut &[u8], frame: &Bytes) -> Result<SpawnRequest, FrameError> {
+    let call = take_number(data, "call")?;
+    let flags = take_u8(data, "flags")?;
+    let deadline = Duration::from_millis(take_number(data, "deadline")?);
+    let monitor = if flags & 2 != 0 { Some(take_reference(data)?) } else { None };
+    let register = if flags & 4 != 0 { Some(take_name(data)?) } else { None };
+    let factory = take_name(data)?;
+    let args = frame.slice(frame.len() - data.len()..);
+    Ok(SpawnRequest { call, factory, register, link: flags & 1 != 0, monitor, deadline, args })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn whole(out: BytesMut) -> Bytes {
+        let frame = out.freeze();
+        assert_eq!(u32::from_le_bytes(frame[..4].try_into().unwrap()) as usize, frame.len() - 4);
+        frame.slice(4..)
+    }
+
+    fn signals() -> Vec<Signal> {
+        let reference = Reference::from_raw(70_000);
+        vec![
+            Signal::Message(Bytes::from_static(b"hello")),
+            Signal::Link,
+            Signal::Unlink { id: 9 },
+            Signal::UnlinkAck { id: 9 },
+            Signal::Monitor { reference },
+            Signal::Demonitor { reference },
+            Signal::LinkExit(ExitReason::Panic("index out of bounds".into())),
+            Signal::Exit(ExitReason::custom(b"\x00\xff")),
+            Signal::Down { reference, reason: ExitReason::NoConnection },
+        ]
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// Golden vectors: these bytes are what peers of this version send. A change here is a change of the protocol.
+    #[test]
+    fn the_bytes_of_every_signal_stay_what_they_are() {
+        let expected = [
+            "090000000105412c68656c6c6f",
+            "040000000305412c",
+            "050000000405412c09",
+            "050000000505412c09",
+            "080000000605412c80011170",
+            "080000000705412c80011170",
+            "1a0000000805412c051300696e646578206f7574206f6620626f756e6473",
+            "090000000905412c06020000ff",
+            "0b0000000a05412c80011170030000",
+        ];
+        for (signal, expected) in signals().iter().zip(expected) {
+            let mut out = BytesMut::new();
+            put_signal(&mut out, 5, 300, signal);
+            assert_eq!(hex(&out), expected, "{signal:?}");
+        }
+        let mut out = BytesMut::new();
+        put_message_to(&mut out, 0, To::Name("greeter"), b"hi");
+        assert_eq!(hex(&out), "0c000000410007677265657465726869");
+        let mut out = BytesMut::new();
+        put_bulk(&mut out, 5, To::Serial(300), 2, 1 << 20);
+        assert_eq!(hex(&out), "090000000205412c0280100000");
+    }
+
+    #[test]
+    fn every_signal_reads_back() {
+        for signal in signals() {
+            let mut out = BytesMut::new();
+            put_signal(&mut out, 5, 300, &signal);
+            let frame = whole(out);
+            let read = read(&frame).expect("a frame");
+            assert_eq!(read, Frame { from: 5, body: Body::Signal { to: To::Serial(300), signal } });
+        }
+    }
+
+    #[test]
+    fn a_spawn_and_its_answers_read_back() {
+        let request = SpawnRequest {
+            call: 77,
+            factory: Name::new("counter").unwrap(),
+            register: Some(Name::new("svc/counter").unwrap()),
+            link: true,
+            monitor: Some(Reference::from_raw(3)),
+            deadline: Duration::from_millis(1500),
+            args: Bytes::from_static(b"from 10"),
+        };
+        let mut out = BytesMut::new();
+        put_spawn(&mut out, 6, &request);
+        assert_eq!(read(&whole(out)).expect("a frame").body, Body::Spawn(request));
+        for result in [
+            Ok(()),
+            Err(SpawnRefusal::NoFactory),
+            Err(SpawnRefusal::Busy),
+            Err(SpawnRefusal::BadArgs("no number".into())),
+            Err(SpawnRefusal::Panicked("oh".into())),
+            Err(SpawnRefusal::NameTaken),
+        ] {
+            let mut out = BytesMut::new();
+            put_spawned(&mut out, 8, 77, &result);
+            let frame = whole(out);
+            assert_eq!(read(&frame), Ok(Frame { from: 8, body: Body::Spawned { call: 77, result } }));
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_closes_the_link_unless_it_is_optional() {
+        assert_eq!(read(&Bytes::from_static(&[0x3f, 0, 0])), Err(FrameError::Unknown(0x3f)));
+        let optional = Bytes::from_static(&[0xbf, 0, 0, 1, 2, 3]);
+        assert_eq!(read(&optional), Ok(Frame { from: 0, body: Body::Skipped }));
+    }
+
+    #[test]
+    fn a_frame_cut_anywhere_is_an_error_or_a_shorter_body_and_never_a_panic() {
+        for signal in signals() {
+            let mut out = BytesMut::new();
+            put_signal(&mut out, 5, 300, &signal);
+            let frame = whole(out);
+            for len in 0..frame.len() {
+                let cut = frame.slice(..len);
+                match (read(&cut), &signal) {
+                    (Ok(Frame { body: Body::Signal { signal: Signal::Message(_), .. }, .. }), Signal::Message(_)) => {}
+                    (result, _) => assert!(result.is_err(), "{signal:?} cut to {len} gave {result:?}"),
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = read(&Bytes::from(bytes));
+        }
+
+        #[test]
+        fn whatever_is_read_says_the_same_when_written_again(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let bytes = Bytes::from(bytes);
+            if let Ok(Frame { from, body: Body::Signal { to: To::Serial(to), signal } }) = read(&bytes) {
+                let mut out = BytesMut::new();
+                put_signal(&mut out, from, to, &signal);
+                let again = whole(out);
+                prop_assert_eq!(read(&again), Ok(Frame { from, body: Body::Signal { to: To::Serial(to), signal } }));
+            }
+        }
+    }
+}

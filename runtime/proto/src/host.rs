@@ -31,6 +31,9 @@ pub trait Host {
 
     /// Something else happened.
     fn event(&mut self, event: Event);
+
+    /// What the node's wall clock says, in milliseconds since 1970. It dates claims of names, and nothing else.
+    fn wall_ms(&self) -> u64;
 }
 
 /// Why a dial made no link. In each case nothing that was to go over the link has been sent.
@@ -208,7 +211,7 @@ pub enum Event {
         /// What it asks for.
         request: SpawnRequest,
     },
-    /// A peer asks this node a question. Answer with `Engine::answer`.
+    /// A peer asks this node a question. Answer with [`Engine::answer`](crate::engine::Engine::answer).
     Asked {
         /// The link to answer by.
         link: LinkId,

@@ -22,9 +22,7 @@ pub const RESERVED_LABEL: &str = "member";
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ParseIdError {
     /// The text is no DNS label.
-    #[error(
-        "{0:?} is not a node name: use 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends"
-    )]
+    #[error("{0:?} is not a node name: use 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends")]
     Label(String),
     /// The label is set aside for the certificates' common name.
     #[error("{0:?} is reserved and cannot name a node")]

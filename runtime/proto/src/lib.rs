@@ -8,10 +8,14 @@
 //! - **Every wait ends**: by a reply, a link's end, or a deadline.
 
 pub(crate) mod cluster;
+pub mod engine;
 pub mod host;
 pub mod id;
 pub mod limits;
 pub mod link;
 pub mod reason;
 pub mod signal;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod transport;
 pub mod wire;

@@ -33,7 +33,9 @@ impl Calls {
 
     /// The answer came by `link`; false if nobody waits for it from there.
     pub(crate) fn answered(&mut self, call: u64, link: LinkIndex) -> bool {
-        let Some(waiting) = self.waiting.get(&call).filter(|waiting| waiting.link == link) else { return false };
+        let Some(waiting) = self.waiting.get(&call).filter(|waiting| waiting.link == link) else {
+            return false;
+        };
         self.deadlines.remove(&(waiting.deadline, call));
         self.waiting.remove(&call);
         true
@@ -52,7 +54,9 @@ impl Calls {
     /// The calls whose deadline has passed.
     pub(crate) fn expired(&mut self, now: Instant) -> Vec<u64> {
         let mut expired = Vec::new();
-        while let Some((deadline, call)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
+        while let Some((deadline, call)) =
+            self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now)
+        {
             self.deadlines.remove(&(deadline, call));
             self.waiting.remove(&call);
             expired.push(call);

@@ -152,7 +152,8 @@ mod tests {
     use std::collections::VecDeque;
 
     fn greeted(name: &str, incarnation: u64, certified: bool) -> Greeted {
-        let id = NodeId { name: NodeName::new(name).unwrap(), incarnation: Incarnation::from_raw(incarnation) };
+        let id =
+            NodeId { name: NodeName::new(name).unwrap(), incarnation: Incarnation::from_raw(incarnation) };
         Greeted { id, certified, message_bytes_max: 1 }
     }
 
@@ -169,7 +170,10 @@ mod tests {
         assert_eq!(mesh.live("b"), Some(0));
         let restarted = Verdict::Proceed { linked: false, ends: vec![0] };
         assert_eq!(mesh.hello(2, &greeted("b", 2, true)), restarted);
-        assert!(matches!(mesh.hello(3, &greeted("b", 1, true)), Verdict::Refuse(_)), "the old self is refused");
+        assert!(
+            matches!(mesh.hello(3, &greeted("b", 1, true)), Verdict::Refuse(_)),
+            "the old self is refused"
+        );
     }
 
     #[test]
@@ -240,7 +244,10 @@ mod tests {
                         Wire::Welcome(_) => send(self, Wire::Confirm),
                         _ => {}
                     }
-                    assert!(!ends.iter().any(|end| was_live == Some(*end)), "a live link gave way to another");
+                    assert!(
+                        !ends.iter().any(|end| was_live == Some(*end)),
+                        "a live link gave way to another"
+                    );
                     for other in ends {
                         self.close(node, other as usize);
                     }

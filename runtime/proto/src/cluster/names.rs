@@ -52,7 +52,14 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new(me: NodeId, per_peer_max: usize) -> Self {
-        Self { me, claims: BTreeMap::new(), mine: BTreeMap::new(), counts: BTreeMap::new(), clock: 0, per_peer_max }
+        Self {
+            me,
+            claims: BTreeMap::new(),
+            mine: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            clock: 0,
+            per_peer_max,
+        }
     }
 
     /// Who holds the name.
@@ -92,7 +99,12 @@ impl Names {
     }
 
     /// A peer changed its claims. `None` if it claims more names than it may.
-    pub(crate) fn heard(&mut self, peer: &NodeId, message: control::Names, wall_ms: u64) -> Option<Vec<Change>> {
+    pub(crate) fn heard(
+        &mut self,
+        peer: &NodeId,
+        message: control::Names,
+        wall_ms: u64,
+    ) -> Option<Vec<Change>> {
         let mut changes = Vec::new();
         for name in message.withdrawn {
             let before = self.owner(&name);
@@ -112,7 +124,8 @@ impl Names {
             }
             let pid = Pid::new(peer.incarnation, claim.serial);
             let filed = Claim { pid, claimed_at: claim.claimed_at };
-            let fresh = self.claims.entry(name.clone()).or_default().insert(peer.name.clone(), filed).is_none();
+            let fresh =
+                self.claims.entry(name.clone()).or_default().insert(peer.name.clone(), filed).is_none();
             let count = self.counts.entry(peer.name.clone()).or_default();
             *count += usize::from(fresh);
             if *count > self.per_peer_max {
@@ -141,9 +154,10 @@ impl Names {
 
     /// Everything that this node claims, in messages for a peer that knows nothing yet.
     pub(crate) fn introduction(&self) -> Vec<control::Names> {
-        let mine = self.claims.iter().filter_map(|(name, claims)| {
-            claims.get(&self.me.name).map(|claim| to_wire(name, *claim))
-        });
+        let mine = self
+            .claims
+            .iter()
+            .filter_map(|(name, claims)| claims.get(&self.me.name).map(|claim| to_wire(name, *claim)));
         let all: Vec<control::Claim> = mine.collect();
         all.chunks(CLAIMS_PER_MESSAGE)
             .map(|claimed| control::Names { claimed: claimed.to_vec(), withdrawn: vec![] })
@@ -273,7 +287,11 @@ mod tests {
         }
         let messages = names.introduction();
         assert_eq!(messages.iter().map(|message| message.claimed.len()).sum::<usize>(), 1_000);
-        assert!(messages.iter().all(|message| message.encoded_len() < crate::limits::CONTROL_FRAME_BYTES_MAX - 64));
+        assert!(
+            messages
+                .iter()
+                .all(|message| message.encoded_len() < crate::limits::CONTROL_FRAME_BYTES_MAX - 64)
+        );
     }
 
     proptest! {

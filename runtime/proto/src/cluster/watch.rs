@@ -92,43 +92,51 @@ impl Watches {
     }
 
     /// A child was started for us, linked or monitored from the start.
-    pub(crate) fn spawned(&mut self, caller: u64, child: Pid, link: bool, monitor: Option<Reference>) {
-        if link {
-            self.links.insert((caller, child.serial()));
+    pub(crate) fn spawned(&mut self, wanted: Wanted, child: Pid) {
+        if wanted.link {
+            self.links.insert((wanted.caller, child.serial()));
         }
-        if let Some(reference) = monitor {
-            self.monitoring.insert(reference, (caller, child));
+        if let Some(reference) = wanted.monitor {
+            self.monitoring.insert(reference, (wanted.caller, child));
         }
     }
 
     /// The link is lost: everything fires, once.
     pub(crate) fn lost(self) -> impl Iterator<Item = Loss> {
         let links = self.links.into_iter().map(|(local, remote)| Loss::Link { local, remote });
-        let monitoring = self
-            .monitoring
-            .into_iter()
-            .map(|(reference, (watcher, target))| Loss::Monitor { watcher, target, reference });
-        let watched = self
-            .watched
-            .into_iter()
-            .map(|(target, watcher, reference)| Loss::Watcher { target, watcher, reference });
+        let monitoring = self.monitoring.into_iter().map(|(reference, (watcher, target))| Loss::Monitor {
+            watcher,
+            target,
+            reference,
+        });
+        let watched = self.watched.into_iter().map(|(target, watcher, reference)| Loss::Watcher {
+            target,
+            watcher,
+            reference,
+        });
         links.chain(monitoring).chain(watched)
     }
 }
 
-/// What a caller asked to be set up with the child of a remote spawn, until the answer comes.
+/// What a caller asked to have with the child of a remote spawn, until the answer comes.
 #[derive(Debug, Default)]
-pub(crate) struct SpawnWatches(FxHashMap<u64, (bool, Option<Reference>)>);
+pub(crate) struct SpawnWatches(FxHashMap<u64, Wanted>);
+
+/// Link and monitor that one caller wants with its child.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) caller: u64,
+    pub(crate) link: bool,
+    pub(crate) monitor: Option<Reference>,
+}
 
 impl SpawnWatches {
-    pub(crate) fn asked(&mut self, call: u64, link: bool, monitor: Option<Reference>) {
-        if link || monitor.is_some() {
-            self.0.insert(call, (link, monitor));
-        }
+    pub(crate) fn asked(&mut self, call: u64, wanted: Wanted) {
+        self.0.insert(call, wanted);
     }
 
-    pub(crate) fn take(&mut self, call: u64) -> (bool, Option<Reference>) {
-        self.0.remove(&call).unwrap_or_default()
+    pub(crate) fn take(&mut self, call: u64) -> Option<Wanted> {
+        self.0.remove(&call)
     }
 }
 

@@ -62,11 +62,17 @@ pub(crate) fn judge(
     let refuse = |code, detail: String| Err(Refusal { code, detail });
     if !(hello.version_min..=hello.version_max).contains(&PROTOCOL_VERSION) {
         let (min, max) = (hello.version_min, hello.version_max);
-        return refuse(CloseCode::BadHello, format!("the peer speaks versions {min} to {max}, not {PROTOCOL_VERSION}"));
+        return refuse(
+            CloseCode::BadHello,
+            format!("the peer speaks versions {min} to {max}, not {PROTOCOL_VERSION}"),
+        );
     }
     if hello.cluster != cluster.as_str() {
         let theirs = hello.cluster.escape_debug();
-        return refuse(CloseCode::BadHello, format!("the peer belongs to cluster \"{theirs}\", not \"{cluster}\""));
+        return refuse(
+            CloseCode::BadHello,
+            format!("the peer belongs to cluster \"{theirs}\", not \"{cluster}\""),
+        );
     }
     let name = match NodeName::new(&hello.node) {
         Ok(name) => name,
@@ -146,7 +152,8 @@ mod tests {
     fn a_refusal_shows_no_raw_control_characters() {
         let mut hello = hello();
         hello.cluster = "a\u{1b}[2J\n".into();
-        let refusal = judge(&hello, &PeerName::Shared, &me(), &ClusterName::new("main").unwrap()).unwrap_err();
+        let refusal =
+            judge(&hello, &PeerName::Shared, &me(), &ClusterName::new("main").unwrap()).unwrap_err();
         assert!(!refusal.to_string().chars().any(char::is_control), "{refusal}");
     }
 }

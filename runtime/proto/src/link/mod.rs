@@ -6,4 +6,4 @@ pub mod handshake;
 pub mod outgoing;
 pub(crate) mod receiver;
 pub(crate) mod sender;
-mod writer;
+pub(crate) mod writer;

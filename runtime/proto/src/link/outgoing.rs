@@ -41,8 +41,8 @@ pub(crate) enum Track {
     DownSent { target: u64, watcher: Pid, reference: Reference },
     /// A child that a peer asked for is monitored by it from the start.
     Watched { target: u64, watcher: Pid, reference: Reference },
-    /// A call waits for its answer.
-    Call { call: u64, from: u64, deadline_ms: u64 },
+    /// A remote spawn waits for its answer.
+    Call { call: u64, from: u64, deadline_ms: u64, link: bool, monitor: Option<Reference> },
 }
 
 /// A body on its way to a stream of its own.
@@ -96,7 +96,7 @@ impl Outgoing {
             return self.bulk(from, to, Bytes::copy_from_slice(body));
         }
         self.fits(body.len())?;
-        Ok(self.put(from, |lane| frame::put_message_to(lane, from, to, body)))
+        Ok(self.put(from, |lane| frame::put_message(lane, from, to, body)))
     }
 
     /// Queues a message whose body is owned: a large one is not copied.
@@ -144,7 +144,8 @@ impl Outgoing {
             return Err(TooLarge { len: request.args.len(), max });
         }
         let deadline_ms = u64::try_from(request.deadline.as_millis()).unwrap_or(u64::MAX);
-        self.tracks.push(Track::Call { call: request.call, from, deadline_ms });
+        let (call, link, monitor) = (request.call, request.link, request.monitor);
+        self.tracks.push(Track::Call { call, from, deadline_ms, link, monitor });
         Ok(self.put(from, |lane| frame::put_spawn(lane, from, request)))
     }
 

@@ -53,7 +53,11 @@ pub(crate) enum Stream {
     /// Its first bytes have not all arrived.
     Preface(BytesMut),
     Lane(Deframer),
-    Bulk { id: u64, len: u64, body: BytesMut },
+    Bulk {
+        id: u64,
+        len: u64,
+        body: BytesMut,
+    },
 }
 
 impl Default for Stream {

@@ -140,7 +140,8 @@ impl Sender {
     fn write_bulk(&mut self, connection: &mut Connection) -> usize {
         while !self.streams_exhausted
             && let Some(next) = self.waiting.front()
-            && (self.in_flight_bytes == 0 || self.in_flight_bytes + next.body.len() <= BULK_IN_FLIGHT_BYTES_MAX)
+            && (self.in_flight_bytes == 0
+                || self.in_flight_bytes + next.body.len() <= BULK_IN_FLIGHT_BYTES_MAX)
         {
             let Some(stream) = connection.streams().open(Dir::Uni) else {
                 self.streams_exhausted = true;
@@ -161,8 +162,12 @@ impl Sender {
         }
         let mut released = 0;
         // The order in which bodies are written follows the stream numbers, not the map.
-        let mut pending: Vec<StreamId> =
-            self.streams.iter().filter(|(_, bulk)| !bulk.finished && !bulk.writer.is_blocked()).map(|(id, _)| *id).collect();
+        let mut pending: Vec<StreamId> = self
+            .streams
+            .iter()
+            .filter(|(_, bulk)| !bulk.finished && !bulk.writer.is_blocked())
+            .map(|(id, _)| *id)
+            .collect();
         pending.sort_unstable();
         for stream in pending {
             let bulk = self.streams.get_mut(&stream).expect("listed above");

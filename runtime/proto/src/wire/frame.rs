@@ -19,7 +19,7 @@ use super::codec::LENGTH_BYTES;
 use super::varint;
 use crate::id::{Name, Reference};
 use crate::reason::ExitReason;
-use crate::signal::{Signal, Target};
+use crate::signal::Signal;
 
 const OPTIONAL: u8 = 0x80;
 const NAMED: u8 = 0x40;
@@ -153,17 +153,8 @@ pub struct Frame<'a> {
     pub body: Body<'a>,
 }
 
-/// Appends a message to a process's serial or name.
-pub(crate) fn put_message(out: &mut BytesMut, from: u64, to: &Target, body: &[u8]) {
-    let to = match to {
-        Target::Serial(serial) => To::Serial(*serial),
-        Target::Name(name) => To::Name(name.as_str()),
-    };
-    put_message_to(out, from, to, body);
-}
-
-/// Appends a message; the name was checked by the caller.
-pub(crate) fn put_message_to(out: &mut BytesMut, from: u64, to: To<'_>, body: &[u8]) {
+/// Appends a message. A name was checked by the caller.
+pub(crate) fn put_message(out: &mut BytesMut, from: u64, to: To<'_>, body: &[u8]) {
     out.reserve(LENGTH_BYTES + 32 + name_len(to) + body.len());
     let start = begin(out, kind::MESSAGE, from, to);
     out.put_slice(body);
@@ -182,7 +173,7 @@ pub(crate) fn put_bulk(out: &mut BytesMut, from: u64, to: To<'_>, bulk: u64, len
 pub(crate) fn put_signal(out: &mut BytesMut, from: u64, to: u64, signal: &Signal) {
     let to = To::Serial(to);
     let start = match signal {
-        Signal::Message(body) => return put_message_to(out, from, to, body),
+        Signal::Message(body) => return put_message(out, from, to, body),
         Signal::Link => begin(out, kind::LINK, from, to),
         Signal::Unlink { id } => put_number(out, kind::UNLINK, from, to, *id),
         Signal::UnlinkAck { id } => put_number(out, kind::UNLINK_ACK, from, to, *id),
@@ -474,7 +465,7 @@ mod tests {
             assert_eq!(hex(&out), expected, "{signal:?}");
         }
         let mut out = BytesMut::new();
-        put_message_to(&mut out, 0, To::Name("greeter"), b"hi");
+        put_message(&mut out, 0, To::Name("greeter"), b"hi");
         assert_eq!(hex(&out), "0c000000410007677265657465726869");
         let mut out = BytesMut::new();
         put_bulk(&mut out, 5, To::Serial(300), 2, 1 << 20);
@@ -537,7 +528,10 @@ mod tests {
             for len in 0..frame.len() {
                 let cut = frame.slice(..len);
                 match (read(&cut), &signal) {
-                    (Ok(Frame { body: Body::Signal { signal: Signal::Message(_), .. }, .. }), Signal::Message(_)) => {}
+                    (
+                        Ok(Frame { body: Body::Signal { signal: Signal::Message(_), .. }, .. }),
+                        Signal::Message(_),
+                    ) => {}
                     (result, _) => assert!(result.is_err(), "{signal:?} cut to {len} gave {result:?}"),
                 }
             }

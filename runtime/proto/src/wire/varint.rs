@@ -43,7 +43,10 @@ mod tests {
 
     #[test]
     fn the_examples_of_rfc_9000_appendix_a1_hold() {
-        assert_eq!(take(&mut &[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c][..]), Some(151_288_809_941_952_652));
+        assert_eq!(
+            take(&mut &[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c][..]),
+            Some(151_288_809_941_952_652)
+        );
         assert_eq!(take(&mut &[0x9d, 0x7f, 0x3e, 0x7d][..]), Some(494_878_333));
         assert_eq!(take(&mut &[0x7b, 0xbd][..]), Some(15_293));
         assert_eq!(take(&mut &[0x25][..]), Some(37));

@@ -1,0 +1,127 @@
+//! Signals that arrive on a link: from the bytes of its lanes to the host.
+
+use bytes::Bytes;
+use quinn_proto::{ReadError, StreamId};
+
+use super::link::Link;
+use super::open::protocol;
+use super::{Engine, Stop};
+use crate::cluster::calls::Calls;
+use crate::cluster::watch::{SpawnWatches, Watches};
+use crate::host::{CallOutcome, Event, Host, LinkId};
+use crate::id::{NodeId, Pid};
+use crate::link::close::CloseCode;
+use crate::link::handshake::Refusal;
+use crate::link::receiver::{Ready, ReceiveError};
+use crate::signal::Signal;
+use crate::wire::frame::{self, Body, Frame, To};
+
+impl Engine {
+    /// There is something to read on a lane or on the stream of a large body.
+    pub(super) fn read_signals(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+        host: &mut impl Host,
+    ) -> Result<(), Stop> {
+        let Some(mut stream) = link.streams.remove(&id) else { return Ok(()) };
+        let peer = &link.peer.as_ref().expect("streams are read on live links only").id;
+        let mut inbox = Inbox {
+            host,
+            peer,
+            link: link.id,
+            watches: &mut link.watches,
+            calls: &mut self.calls,
+            spawn_watches: &mut self.spawn_watches,
+            signals: 0,
+        };
+        let mut receive = link.connection.recv_stream(id);
+        let Ok(mut chunks) = receive.read(true) else { return Ok(()) };
+        let mut deliver = |ready| inbox.ready(ready);
+        let result = loop {
+            match chunks.next(usize::MAX) {
+                Ok(Some(chunk)) => {
+                    if let Err(error) = link.receiver.chunk(&mut stream, chunk.bytes, &mut deliver) {
+                        break Err(refusal(&error));
+                    }
+                }
+                Ok(None) => break Ok(Some(std::mem::take(&mut stream))),
+                Err(ReadError::Blocked) => break Ok(None),
+                Err(ReadError::Reset(_)) => break Err(protocol("the peer reset a stream of signals")),
+            }
+        };
+        // What flow control has to say goes out with the next datagram: the link is being looked at.
+        let _ = chunks.finalize();
+        let result = match result {
+            Ok(Some(ended)) => link.receiver.end(ended, &mut deliver).map_err(|error| refusal(&error)),
+            Ok(None) => {
+                link.streams.insert(id, stream);
+                Ok(())
+            }
+            Err(refusal) => Err(refusal),
+        };
+        self.stats.signals_received += inbox.signals;
+        result?;
+        if link.watches.len() > self.limits.watches_per_link_max {
+            return Err(Refusal::new(CloseCode::Limit, "too many links and monitors across one link").into());
+        }
+        Ok(())
+    }
+}
+
+fn refusal(error: &ReceiveError) -> Refusal {
+    Refusal::new(if error.is_limit() { CloseCode::Limit } else { CloseCode::Protocol }, error)
+}
+
+/// What one frame needs to reach the host.
+struct Inbox<'a, H> {
+    host: &'a mut H,
+    peer: &'a NodeId,
+    link: LinkId,
+    watches: &'a mut Watches,
+    calls: &'a mut Calls,
+    spawn_watches: &'a mut SpawnWatches,
+    signals: u64,
+}
+
+impl<H: Host> Inbox<'_, H> {
+    fn ready(&mut self, Ready { frame, body }: Ready) -> Result<(), ReceiveError> {
+        let Frame { from, body: content } = frame::read(&frame)?;
+        let from = Pid::new(self.peer.incarnation, from);
+        match content {
+            Body::Signal { to, signal } => self.signal(from, to, signal),
+            Body::Bulk { to, .. } => {
+                let body: Bytes = body.expect("a stub is ready with its body");
+                self.signal(from, to, Signal::Message(body));
+            }
+            Body::Spawn(request) => {
+                self.host.event(Event::SpawnRequested { link: self.link, caller: from, request });
+            }
+            Body::Spawned { call, result } => self.spawned(call, result.map(|()| from)),
+            Body::Skipped => {}
+        }
+        Ok(())
+    }
+
+    fn signal(&mut self, from: Pid, to: To<'_>, signal: Signal) {
+        self.signals += 1;
+        if let (To::Serial(to), false) = (to, matches!(signal, Signal::Message(_)))
+            && !self.watches.received(from.serial(), to, &signal)
+        {
+            return;
+        }
+        self.host.deliver(from, to, signal);
+    }
+
+    fn spawned(&mut self, call: u64, result: Result<Pid, frame::SpawnRefusal>) {
+        let wanted = self.spawn_watches.take(call);
+        // An answer after the deadline, or to a call that was never made, is nobody's.
+        if !self.calls.answered(call, self.link.index) {
+            return;
+        }
+        if let (Some(wanted), Ok(child)) = (wanted, &result) {
+            self.watches.spawned(wanted, *child);
+        }
+        self.host.event(Event::Called { call, result: Ok(CallOutcome::Spawned(result)) });
+    }
+}

@@ -1,0 +1,144 @@
+//! One link as the engine keeps it: a QUIC connection, its phase, and its two halves.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use quinn_proto::{Connection, StreamId};
+use rustc_hash::FxHashMap;
+
+use crate::cluster::watch::Watches;
+use crate::host::{LinkEnd, LinkId};
+use crate::limits::{CONTROL_QUEUE_BYTES_MAX, Limits};
+use crate::link::budget::LinkBudget;
+use crate::link::close::CloseCode;
+use crate::link::handshake::{Greeted, Refusal};
+use crate::link::receiver::{Receiver, Stream};
+use crate::link::sender::Sender;
+use crate::link::writer::Writer;
+use crate::wire::codec::Deframer;
+use crate::wire::control;
+
+/// How far a link has come. It only ever goes down this list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// QUIC and TLS are at work.
+    Handshaking,
+    /// The dialer has sent its hello and awaits the welcome; the acceptor awaits the hello.
+    Greeting,
+    /// The acceptor has answered and awaits the confirmation.
+    Answered,
+    /// It carries signals.
+    Live,
+    /// It is over; QUIC still says goodbye.
+    Ended,
+}
+
+/// Which end we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Dialer { token: u64 },
+    Acceptor,
+}
+
+/// A question of ours on its stream, or the peer's.
+#[derive(Debug)]
+pub(crate) enum Exchange {
+    /// We asked, for this call.
+    Asked { call: u64, question: Writer, answer: Deframer },
+    /// The peer asks.
+    Hearing(Deframer),
+    /// We are to answer, or have.
+    Answering(Writer),
+}
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    pub(crate) connection: Connection,
+    pub(crate) addr: SocketAddr,
+    pub(crate) side: Side,
+    pub(crate) phase: Phase,
+    /// Who the peer is, once it has introduced itself.
+    pub(crate) peer: Option<Greeted>,
+    pub(crate) sender: Sender,
+    pub(crate) receiver: Receiver,
+    pub(crate) control: Deframer,
+    pub(crate) streams: FxHashMap<StreamId, Stream>,
+    pub(crate) exchanges: FxHashMap<StreamId, Exchange>,
+    /// Exchanges that have something to write.
+    pub(crate) writing: BTreeSet<StreamId>,
+    /// Questions that wait for a stream: the call and the encoded question.
+    pub(crate) questions: VecDeque<(u64, Bytes)>,
+    pub(crate) watches: Watches,
+    /// When the opening must be over.
+    pub(crate) open_by: Option<Instant>,
+    /// QUIC's next timer, as it last said.
+    pub(crate) timeout: Option<Instant>,
+    /// In the engine's list of links to be looked at.
+    pub(crate) dirty: bool,
+    /// In the engine's list of links that may have datagrams.
+    pub(crate) sending: bool,
+}
+
+impl Link {
+    pub(crate) fn new(
+        id: LinkId,
+        connection: Connection,
+        addr: SocketAddr,
+        side: Side,
+        limits: &Limits,
+        now: Instant,
+    ) -> Self {
+        let budget = Arc::new(LinkBudget::new(limits.queue_bytes_high, limits.queue_bytes_low));
+        Self {
+            id,
+            connection,
+            addr,
+            side,
+            phase: Phase::Handshaking,
+            peer: None,
+            sender: Sender::new(budget),
+            receiver: Receiver::new(limits.message_bytes_max, limits.reassembly_bytes_max),
+            control: Deframer::default(),
+            streams: FxHashMap::default(),
+            exchanges: FxHashMap::default(),
+            writing: BTreeSet::new(),
+            questions: VecDeque::new(),
+            watches: Watches::default(),
+            open_by: Some(now + limits.handshake_timeout),
+            timeout: None,
+            dirty: false,
+            sending: false,
+        }
+    }
+
+    /// Queues a message on the control stream.
+    ///
+    /// # Errors
+    /// A refusal that ends the link: the peer reads its control stream too slowly.
+    pub(crate) fn say(&mut self, body: control::Body) -> Result<(), Refusal> {
+        let required = !matches!(body, control::Body::Names(_));
+        let mut out = BytesMut::new();
+        control::put(&mut out, &control::Control { body: Some(body), required });
+        self.sender.control(out.freeze());
+        if self.sender.control_waiting_bytes() > CONTROL_QUEUE_BYTES_MAX {
+            let detail = format!("more than {CONTROL_QUEUE_BYTES_MAX} bytes wait on the control stream");
+            return Err(Refusal::new(CloseCode::Limit, detail));
+        }
+        Ok(())
+    }
+
+    /// Says goodbye. The engine deals with what the end means.
+    pub(crate) fn close(&mut self, now: Instant, code: CloseCode, detail: &str) {
+        let reason = Bytes::copy_from_slice(&detail.as_bytes()[..detail.floor_char_boundary(200)]);
+        self.connection.close(now, (code as u32).into(), reason);
+    }
+}
+
+/// A peer's fault as the reason for a link's end.
+pub(crate) fn closed(refusal: &Refusal) -> LinkEnd {
+    LinkEnd::Closed { code: refusal.code, detail: refusal.detail.clone() }
+}

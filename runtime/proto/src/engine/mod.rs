@@ -1,0 +1,769 @@
+//! The engine: one node's whole network side, composed around [`quinn_proto::Endpoint`].
+//!
+//! # How it is driven
+//! A driver hands in what happened (`handle_*`, commands), calls [`Engine::process`], sends what
+//! [`Engine::poll_transmit`] gives until it gives nothing, and comes back by [`Engine::poll_timeout`]. Deliveries and
+//! events reach the [`Host`] while that happens.
+//!
+//! # Architecture invariants
+//! - A link is looked at only when it is dirty: something arrived for it, was queued for it, or its timer fired.
+//! - Nothing of one link is undone by another's end: both carry a generation.
+//! - Iteration that can reach the wire or the host is over ordered maps or by link index.
+
+mod inbox;
+mod link;
+mod open;
+mod questions;
+
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use quinn_proto::crypto;
+use quinn_proto::{
+    ClientConfig, ConnectionError, ConnectionHandle, DatagramEvent, EcnCodepoint, Endpoint, EndpointConfig,
+    Event as Quic, Incoming, ServerConfig, StreamEvent, Transmit, TransportConfig,
+};
+
+use self::link::{Link, Phase, Side, closed};
+use crate::cluster::calls::Calls;
+use crate::cluster::mesh::{LinkIndex, Mesh};
+use crate::cluster::names::{Change, Names};
+use crate::cluster::watch::{Loss, SpawnWatches, Wanted};
+use crate::host::{CallError, ConnectError, Event, Host, LinkEnd, LinkId, Owner};
+use crate::id::{ClusterName, Name, NodeId, NodeName, Pid};
+use crate::limits::Limits;
+use crate::link::close::CloseCode;
+use crate::link::handshake::{PeerName, Refusal};
+use crate::link::outgoing::{Outgoing, Track};
+use crate::reason::ExitReason;
+use crate::signal::Signal;
+use crate::transport;
+use crate::wire::control;
+use crate::wire::frame::To;
+
+/// Datagrams that one link may send before the others have their turn.
+const TURN_DATAGRAMS: usize = 64;
+
+/// The node's certificates and keys, and its judgement of others'.
+pub trait Credentials: Send {
+    /// TLS for links that peers dial.
+    fn server(&self) -> Arc<dyn crypto::ServerConfig>;
+    /// TLS for links that this node dials.
+    fn client(&self) -> Arc<dyn crypto::ClientConfig>;
+    /// The name that every certificate of the cluster carries.
+    fn server_name(&self) -> &str;
+    /// The key that seals the tokens of QUIC's address check.
+    fn token_key(&self) -> Arc<dyn crypto::HandshakeTokenKey>;
+    /// What the peer's verified certificate chain proves, as rustls hands it over.
+    ///
+    /// # Errors
+    /// Words for people when the certificate names no node of this cluster.
+    fn peer(&self, identity: Option<Box<dyn Any>>) -> Result<PeerName, String>;
+}
+
+/// What an engine needs to begin.
+pub struct EngineConfig {
+    /// The node.
+    pub id: NodeId,
+    /// The cluster it belongs to.
+    pub cluster: ClusterName,
+    /// Its bounds.
+    pub limits: Limits,
+    /// Reset key, connection ids and random seed; the engine sets the rest.
+    pub endpoint: EndpointConfig,
+    /// Its certificates.
+    pub credentials: Box<dyn Credentials>,
+    /// Whether the socket never fragments, so that larger datagrams may be tried.
+    pub may_discover_mtu: bool,
+}
+
+/// Counters, from the engine's start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Peers turned away before there was a link: no trust, wrong name, wrong version, too slow, too many.
+    pub handshakes_refused: u64,
+    /// Links that came up.
+    pub links_up: u64,
+    /// Links that ended.
+    pub links_down: u64,
+    /// Frames that were queued for a link when it was lost.
+    pub frames_dropped: u64,
+    /// Signals handed to the host.
+    pub signals_received: u64,
+    /// Datagrams sent, over ended and present links.
+    pub datagrams_sent: u64,
+    /// Datagrams received.
+    pub datagrams_received: u64,
+}
+
+/// One live link, for people and for conditions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinkInfo {
+    /// The peer.
+    pub peer: NodeId,
+    /// The link.
+    pub link: LinkId,
+    /// Where the peer is.
+    pub addr: SocketAddr,
+    /// Whether this node dialled.
+    pub dialed: bool,
+    /// Smoothed round-trip time.
+    pub rtt: Duration,
+    /// Packets that were lost and sent again.
+    pub lost_packets: u64,
+    /// Bytes that wait to be sent.
+    pub queued_bytes: usize,
+}
+
+/// One node's network side.
+pub struct Engine {
+    me: NodeId,
+    cluster: ClusterName,
+    limits: Limits,
+    credentials: Box<dyn Credentials>,
+    transport: Arc<TransportConfig>,
+    endpoint: Endpoint,
+    links: Vec<Option<Box<Link>>>,
+    dirty: VecDeque<LinkIndex>,
+    /// Links that QUIC may have datagrams for.
+    sending: VecDeque<LinkIndex>,
+    /// Datagrams of no link: refusals, retries, version negotiation, resets.
+    stray: VecDeque<(Transmit, Vec<u8>)>,
+    mesh: Mesh,
+    names: Names,
+    calls: Calls,
+    spawn_watches: SpawnWatches,
+    /// Dials whose link gave way to another one with the same peer, which is about to be live.
+    joined: BTreeMap<u64, Joined>,
+    next_generation: u64,
+    stats: EngineStats,
+    shut_down: bool,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("me", &self.me).field("stats", &self.stats).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An engine without links.
+    #[must_use]
+    pub fn new(config: EngineConfig) -> Self {
+        let EngineConfig { id, cluster, limits, mut endpoint, credentials, may_discover_mtu } = config;
+        let transport = transport::config(&limits);
+        endpoint.supported_versions(vec![QUIC_V1]);
+        let mut server = ServerConfig::new(credentials.server(), credentials.token_key());
+        server.transport_config(transport.clone()).migration(false).max_incoming(limits.half_open_max);
+        let endpoint = Endpoint::new(Arc::new(endpoint), Some(Arc::new(server)), may_discover_mtu, None);
+        Self {
+            mesh: Mesh::new(id.name.clone()),
+            names: Names::new(id.clone(), limits.names_per_peer_max),
+            me: id,
+            cluster,
+            limits,
+            credentials,
+            transport,
+            endpoint,
+            links: Vec::new(),
+            dirty: VecDeque::new(),
+            sending: VecDeque::new(),
+            stray: VecDeque::new(),
+            calls: Calls::default(),
+            spawn_watches: SpawnWatches::default(),
+            joined: BTreeMap::new(),
+            next_generation: 1,
+            stats: EngineStats::default(),
+            shut_down: false,
+        }
+    }
+
+    /// The node.
+    #[must_use]
+    pub fn id(&self) -> &NodeId {
+        &self.me
+    }
+
+    /// The node's bounds.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub fn stats(&self) -> EngineStats {
+        self.stats
+    }
+
+    /// The live links, by the peer's name.
+    pub fn links(&self) -> impl Iterator<Item = LinkInfo> {
+        self.mesh.live_links().filter_map(|index| {
+            let link = self.links[index as usize].as_deref()?;
+            Some(LinkInfo {
+                peer: link.peer.as_ref()?.id.clone(),
+                link: link.id,
+                addr: link.addr,
+                dialed: matches!(link.side, Side::Dialer { .. }),
+                rtt: link.connection.rtt(),
+                lost_packets: link.connection.stats().path.lost_packets,
+                queued_bytes: link.sender.budget.queued_bytes(),
+            })
+        })
+    }
+
+    /// Who holds a global name, as this node sees it.
+    #[must_use]
+    pub fn owner(&self, name: &str) -> Option<Owner> {
+        self.names.owner(name)
+    }
+
+    // ------------------------------------------------------------------------------------------------ commands
+
+    /// Dials a node. The outcome is [`Event::Dialed`] with the same `token`, within the handshake timeout.
+    pub fn connect(&mut self, now: Instant, addr: SocketAddr, token: u64, host: &mut impl Host) {
+        let result = if self.shut_down {
+            Err(ConnectError::Shutdown)
+        } else {
+            let mut config = ClientConfig::new(self.credentials.client());
+            config.transport_config(self.transport.clone());
+            let name = self.credentials.server_name().to_owned();
+            self.endpoint
+                .connect(now, config, addr, &name)
+                .map_err(|error| ConnectError::Address { addr, detail: error.to_string() })
+        };
+        match result {
+            Ok((handle, connection)) => self.add(now, handle, connection, addr, Side::Dialer { token }),
+            Err(error) => host.event(Event::Dialed { token, result: Err(error) }),
+        }
+    }
+
+    /// Takes everything that waits in `outgoing` for `link`. If the link is gone, what was queued fails as it would have
+    /// when the link was lost.
+    pub fn take(&mut self, now: Instant, link: LinkId, outgoing: &mut Outgoing, host: &mut impl Host) {
+        if outgoing.is_empty() {
+            return;
+        }
+        let Some(entry) = live(&mut self.links, link) else { return self.abandon(outgoing, host) };
+        entry.sender.take(outgoing);
+        outgoing.frames = 0;
+        let mut refused = Vec::new();
+        for track in outgoing.tracks.drain(..) {
+            if let Track::Call { call, from, deadline_ms, link: wants_link, monitor } = track {
+                if self.calls.len() >= self.limits.calls_max {
+                    refused.push(call);
+                    continue;
+                }
+                let deadline = now + Duration::from_millis(deadline_ms);
+                self.calls.insert(call, link.index, deadline);
+                self.spawn_watches.asked(call, Wanted { caller: from, link: wants_link, monitor });
+            } else {
+                entry.watches.sent(&track);
+            }
+        }
+        self.touch(link.index);
+        for call in refused {
+            host.event(Event::Called { call, result: Err(CallError::TooMany) });
+        }
+        if self.watches_exceeded(link.index) {
+            let refusal = Refusal::new(CloseCode::Limit, "too many links and monitors across one link");
+            self.end(now, link.index, closed(&refusal), Some(&refusal), host);
+        }
+    }
+
+    /// Claims a global name for a local process and tells the peers.
+    ///
+    /// # Errors
+    /// The owner, if somebody holds the name. Nothing was changed.
+    pub fn register(
+        &mut self,
+        now: Instant,
+        name: Name,
+        serial: u64,
+        host: &mut impl Host,
+    ) -> Result<(), Owner> {
+        let claim = self.names.claim(name.clone(), serial, host.wall_ms())?;
+        let pid = Pid::new(self.me.incarnation, serial);
+        host.event(Event::Name { name, owner: Some(Owner { node: self.me.name.clone(), pid }) });
+        self.broadcast(now, &control::Names { claimed: vec![claim], withdrawn: vec![] }, host);
+        Ok(())
+    }
+
+    /// Withdraws a global name if local process `serial` holds it, and tells the peers; whether it did.
+    pub fn unregister(&mut self, now: Instant, name: &str, serial: u64, host: &mut impl Host) -> bool {
+        let Some(change) = self.names.withdraw(name, serial) else { return false };
+        self.withdrawn(now, vec![change], host);
+        true
+    }
+
+    /// A local process ended: its global names are withdrawn.
+    pub fn process_ended(&mut self, now: Instant, serial: u64, host: &mut impl Host) {
+        let changes = self.names.process_ended(serial);
+        if !changes.is_empty() {
+            self.withdrawn(now, changes, host);
+        }
+    }
+
+    /// Ends every link with a word of goodbye. The engine takes no more dials, its own or others'.
+    pub fn shutdown(&mut self, now: Instant, host: &mut impl Host) {
+        self.shut_down = true;
+        self.endpoint.set_server_config(None);
+        let goodbye = Refusal::new(CloseCode::Shutdown, "node shutdown");
+        for index in 0..self.links.len() as LinkIndex {
+            self.end(now, index, LinkEnd::Shutdown, Some(&goodbye), host);
+        }
+    }
+
+    /// Whether every link has said goodbye and been forgotten.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.links.iter().all(Option::is_none)
+    }
+
+    // -------------------------------------------------------------------------------------------------- inputs
+
+    /// A datagram arrived.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        to: Option<IpAddr>,
+        ecn: Option<EcnCodepoint>,
+        data: BytesMut,
+        host: &mut impl Host,
+    ) {
+        self.stats.datagrams_received += 1;
+        let mut response = Vec::new();
+        match self.endpoint.handle(now, from, to, ecn, data, &mut response) {
+            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                if let Some(Some(link)) = self.links.get_mut(handle.0) {
+                    link.connection.handle_event(event);
+                    self.touch(handle.0 as LinkIndex);
+                }
+            }
+            Some(DatagramEvent::NewConnection(incoming)) => self.incoming(now, incoming, host),
+            Some(DatagramEvent::Response(transmit)) => self.stray.push_back((transmit, response)),
+            None => {}
+        }
+    }
+
+    /// Time has come: timers of links, openings and calls.
+    pub fn handle_timeout(&mut self, now: Instant, host: &mut impl Host) {
+        for index in 0..self.links.len() {
+            let Some(link) = self.links[index].as_deref_mut() else { continue };
+            let late = link.open_by.is_some_and(|by| by <= now);
+            if link.timeout.is_some_and(|timeout| timeout <= now) {
+                link.connection.handle_timeout(now);
+                link.timeout = None;
+                self.touch(index as LinkIndex);
+            }
+            if late {
+                self.opening_too_late(now, index as LinkIndex, host);
+            }
+        }
+        for call in self.calls.expired(now) {
+            self.spawn_watches.take(call);
+            host.event(Event::Called { call, result: Err(CallError::Timeout) });
+        }
+        let over: Vec<u64> =
+            self.joined.iter().filter(|(_, joined)| joined.by <= now).map(|(token, _)| *token).collect();
+        for token in over {
+            self.joined.remove(&token);
+            let detail = "the peer kept another link, which did not come up".to_owned();
+            host.event(Event::Dialed { token, result: Err(ConnectError::Lost(detail)) });
+        }
+    }
+
+    /// Handles what arrived for links and writes what was queued for them. Call it after any input and before
+    /// [`poll_transmit`](Self::poll_transmit).
+    pub fn process(&mut self, now: Instant, host: &mut impl Host) {
+        while let Some(index) = self.dirty.pop_front() {
+            self.service(now, index, host);
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------- outputs
+
+    /// The next datagrams to send: up to `max_datagrams` of one size to one address, appended to `buffer`.
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        max_datagrams: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        if let Some((transmit, bytes)) = self.stray.pop_front() {
+            buffer.extend_from_slice(&bytes);
+            self.stats.datagrams_sent += 1;
+            return Some(transmit);
+        }
+        while let Some(index) = self.sending.front().copied() {
+            let Some(Some(link)) = self.links.get_mut(index as usize) else {
+                self.sending.pop_front();
+                continue;
+            };
+            if let Some(transmit) =
+                link.connection.poll_transmit(now, max_datagrams.min(TURN_DATAGRAMS), buffer)
+            {
+                self.stats.datagrams_sent +=
+                    transmit.segment_size.map_or(1, |size| transmit.size.div_ceil(size)) as u64;
+                // The next link has its turn.
+                self.sending.rotate_left(1);
+                return Some(transmit);
+            }
+            self.sending.pop_front();
+            self.sent_all(index);
+        }
+        None
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let links = self.links.iter().flatten().flat_map(|link| [link.timeout, link.open_by]).flatten();
+        let joined = self.joined.values().map(|joined| joined.by);
+        links.chain(joined).chain(self.calls.next_deadline()).min()
+    }
+
+    // ------------------------------------------------------------------------------------------------ internals
+
+    fn add(
+        &mut self,
+        now: Instant,
+        handle: ConnectionHandle,
+        connection: quinn_proto::Connection,
+        addr: SocketAddr,
+        side: Side,
+    ) {
+        let id = LinkId { index: handle.0 as LinkIndex, generation: self.next_generation };
+        self.next_generation += 1;
+        if self.links.len() <= handle.0 {
+            self.links.resize_with(handle.0 + 1, || None);
+        }
+        self.links[handle.0] = Some(Box::new(Link::new(id, connection, addr, side, &self.limits, now)));
+        self.touch(id.index);
+    }
+
+    /// Somebody dials: accept, ask for proof of the address, or turn away.
+    fn incoming(&mut self, now: Instant, incoming: Incoming, host: &mut impl Host) {
+        let addr = incoming.remote_address();
+        let (mut all, mut same_address) = (0, 0);
+        for link in self.links.iter().flatten() {
+            if link.side == Side::Acceptor && link.phase < Phase::Live {
+                all += 1;
+                same_address += usize::from(link.addr.ip() == addr.ip());
+            }
+        }
+        let limits = &self.limits;
+        let mut response = Vec::new();
+        if !incoming.remote_address_validated()
+            && (all >= limits.half_open_retry || same_address >= limits.half_open_retry_per_address)
+            && incoming.may_retry()
+        {
+            if let Ok(transmit) = self.endpoint.retry(incoming, &mut response) {
+                self.stray.push_back((transmit, response));
+            }
+            return;
+        }
+        if all >= limits.half_open_max || same_address >= limits.half_open_max_per_address {
+            let transmit = self.endpoint.refuse(incoming, &mut response);
+            self.stray.push_back((transmit, response));
+            return self.rejected(addr, "too many half-open links".to_owned(), host);
+        }
+        match self.endpoint.accept(incoming, now, &mut response, None) {
+            Ok((handle, connection)) => self.add(now, handle, connection, addr, Side::Acceptor),
+            Err(error) => {
+                self.stray.extend(error.response.map(|transmit| (transmit, response)));
+                self.rejected(addr, error.cause.to_string(), host);
+            }
+        }
+    }
+
+    fn rejected(&mut self, addr: SocketAddr, detail: String, host: &mut impl Host) {
+        self.stats.handshakes_refused += 1;
+        host.event(Event::Rejected { addr, detail });
+    }
+
+    /// Puts a link on the list of those to be looked at.
+    fn touch(&mut self, index: LinkIndex) {
+        if let Some(Some(link)) = self.links.get_mut(index as usize)
+            && !std::mem::replace(&mut link.dirty, true)
+        {
+            self.dirty.push_back(index);
+        }
+    }
+
+    /// Looks at one link: what QUIC says, what is to be written, when to look again.
+    fn service(&mut self, now: Instant, index: LinkIndex, host: &mut impl Host) {
+        // The link is taken out while it is looked at, so that what it says can change the rest of the engine.
+        let Some(mut link) = self.links.get_mut(index as usize).and_then(Option::take) else { return };
+        link.dirty = false;
+        let mut end = None;
+        self.pump(&mut link);
+        while let Some(event) = link.connection.poll() {
+            if link.phase == Phase::Ended {
+                continue;
+            }
+            if let Err(reason) = self.quic_event(now, &mut link, event, host) {
+                end = Some(reason);
+                break;
+            }
+        }
+        if end.is_none() && link.phase != Phase::Ended {
+            questions::write(&mut link);
+            if link.sender.write(&mut link.connection) {
+                host.event(Event::Writable { link: link.id });
+            }
+        }
+        if !std::mem::replace(&mut link.sending, true) {
+            self.sending.push_back(index);
+        }
+        self.links[index as usize] = Some(link);
+        match end {
+            Some(Stop::Lost(cause)) => self.lost(now, index, cause, host),
+            Some(Stop::Refused(refusal)) => self.end(now, index, closed(&refusal), Some(&refusal), host),
+            Some(Stop::Duplicate) => self.give_way(now, index, host),
+            None => {}
+        }
+    }
+
+    /// Carries events between a connection and the endpoint.
+    fn pump(&mut self, link: &mut Link) {
+        let handle = ConnectionHandle(link.id.index as usize);
+        while let Some(event) = link.connection.poll_endpoint_events() {
+            if let Some(event) = self.endpoint.handle_event(handle, event) {
+                link.connection.handle_event(event);
+            }
+        }
+    }
+
+    /// A link has nothing more to send: note its next timer; forget it if it is drained.
+    fn sent_all(&mut self, index: LinkIndex) {
+        let Some(mut link) = self.links[index as usize].take() else { return };
+        self.pump(&mut link);
+        link.sending = false;
+        link.timeout = link.connection.poll_timeout();
+        if !link.connection.is_drained() {
+            self.links[index as usize] = Some(link);
+        }
+    }
+
+    fn quic_event(
+        &mut self,
+        now: Instant,
+        link: &mut Link,
+        event: Quic,
+        host: &mut impl Host,
+    ) -> Result<(), Stop> {
+        match event {
+            Quic::Connected => self.connected(link),
+            Quic::ConnectionLost { reason } => Err(Stop::Lost(reason)),
+            Quic::Stream(StreamEvent::Opened { dir }) => self.opened(now, link, dir, host),
+            Quic::Stream(StreamEvent::Readable { id }) => self.readable(now, link, id, host),
+            Quic::Stream(StreamEvent::Writable { id }) => {
+                link.sender.writable(id);
+                Ok(())
+            }
+            Quic::Stream(StreamEvent::Finished { id } | StreamEvent::Stopped { id, .. }) => {
+                link.sender.finished(id);
+                Ok(())
+            }
+            Quic::Stream(StreamEvent::Available { .. }) => {
+                link.sender.streams_available();
+                Ok(())
+            }
+            Quic::HandshakeDataReady | Quic::DatagramReceived | Quic::DatagramsUnblocked => Ok(()),
+        }
+    }
+
+    /// QUIC gave a link up, or the peer closed it.
+    fn lost(&mut self, now: Instant, index: LinkIndex, reason: ConnectionError, host: &mut impl Host) {
+        let Some(link) = self.links[index as usize].as_deref_mut() else { return };
+        if link.phase != Phase::Live {
+            // The peer may have dropped this dial for another link, which it has told us of or will.
+            let duplicate = matches!(&reason, ConnectionError::ApplicationClosed(close)
+                if CloseCode::from_number(close.error_code.into_inner()) == Some(CloseCode::DuplicateLink));
+            if duplicate {
+                return self.give_way(now, index, host);
+            }
+            let error = open::connect_error(reason, link.addr);
+            return self.open_failed(index, error, true, host);
+        }
+        let cause = match reason {
+            ConnectionError::TimedOut => LinkEnd::Silence,
+            ConnectionError::Reset => LinkEnd::Reset,
+            ConnectionError::ApplicationClosed(close) => {
+                match CloseCode::from_number(close.error_code.into_inner()) {
+                    Some(CloseCode::Shutdown) => LinkEnd::PeerShutdown,
+                    Some(code) => LinkEnd::ClosedByPeer(format!("{code}: {}", close.reason.escape_ascii())),
+                    None => LinkEnd::ClosedByPeer(close.to_string().escape_debug().to_string()),
+                }
+            }
+            other => LinkEnd::ClosedByPeer(other.to_string().escape_debug().to_string()),
+        };
+        self.end(now, index, cause, None, host);
+    }
+
+    /// Ends a link, with a word of goodbye to the peer if `goodbye` says so, and fires all that depended on it.
+    fn end(
+        &mut self,
+        now: Instant,
+        index: LinkIndex,
+        cause: LinkEnd,
+        goodbye: Option<&Refusal>,
+        host: &mut impl Host,
+    ) {
+        let Some(Some(link)) = self.links.get_mut(index as usize) else { return };
+        let phase = std::mem::replace(&mut link.phase, Phase::Ended);
+        if phase == Phase::Ended {
+            return;
+        }
+        link.open_by = None;
+        if let Some(refusal) = goodbye {
+            link.close(now, refusal.code, &refusal.detail);
+        }
+        if phase != Phase::Live {
+            let error = match (&cause, goodbye) {
+                (LinkEnd::Shutdown, _) => ConnectError::Shutdown,
+                (_, Some(refusal)) => open::refused(refusal, link.addr),
+                (cause, None) => ConnectError::Lost(cause.to_string()),
+            };
+            let peers_fault = goodbye.is_some_and(|refusal| {
+                !matches!(refusal.code, CloseCode::Shutdown | CloseCode::DuplicateLink)
+            });
+            self.open_failed(index, error, peers_fault, host);
+            return self.touch(index);
+        }
+        let (id, peer) = (link.id, link.peer.clone().expect("a live link has a peer").id);
+        let watches = std::mem::take(&mut link.watches);
+        let budget = link.sender.budget.clone();
+        self.stats.links_down += 1;
+        self.mesh.ended(index, &peer.name);
+        let pid = |serial| Pid::new(peer.incarnation, serial);
+        for loss in watches.lost() {
+            match loss {
+                Loss::Link { local, remote } => {
+                    host.deliver(pid(remote), To::Serial(local), Signal::LinkExit(ExitReason::NoConnection));
+                }
+                Loss::Monitor { watcher, target, reference } => {
+                    let reason = ExitReason::NoConnection;
+                    host.deliver(target, To::Serial(watcher), Signal::Down { reference, reason });
+                }
+                Loss::Watcher { target, watcher, reference } => {
+                    host.event(Event::WatcherLost { target, watcher: pid(watcher), reference });
+                }
+            }
+        }
+        for call in self.calls.link_lost(index) {
+            self.spawn_watches.take(call);
+            host.event(Event::Called { call, result: Err(CallError::LinkLost) });
+        }
+        let changes = self.names.peer_gone(&peer.name);
+        self.report(changes, host);
+        // Senders that wait for room have nothing to wait for any more.
+        budget.release(budget.queued_bytes());
+        host.event(Event::Down { peer, link: id, cause });
+        self.touch(index);
+    }
+
+    /// What was queued for a link that is gone fails as it would have with the link.
+    fn abandon(&mut self, outgoing: &mut Outgoing, host: &mut impl Host) {
+        self.stats.frames_dropped += std::mem::take(&mut outgoing.frames);
+        outgoing.lanes.iter_mut().for_each(BytesMut::clear);
+        outgoing.occupied = 0;
+        outgoing.bulk.clear();
+        for track in outgoing.tracks.drain(..) {
+            match track {
+                Track::Linked { local, remote } => {
+                    host.deliver(remote, To::Serial(local), Signal::LinkExit(ExitReason::NoConnection));
+                }
+                Track::Monitoring { watcher, reference, target } => {
+                    let reason = ExitReason::NoConnection;
+                    host.deliver(target, To::Serial(watcher), Signal::Down { reference, reason });
+                }
+                Track::Watched { target, watcher, reference } => {
+                    host.event(Event::WatcherLost { target, watcher, reference });
+                }
+                Track::Call { call, .. } => {
+                    host.event(Event::Called { call, result: Err(CallError::NotSent) });
+                }
+                Track::Unlinked { .. } | Track::Demonitored { .. } | Track::DownSent { .. } => {}
+            }
+        }
+    }
+
+    fn withdrawn(&mut self, now: Instant, changes: Vec<Change>, host: &mut impl Host) {
+        let withdrawn = changes.iter().map(|change| change.name.to_string()).collect();
+        self.report(changes, host);
+        self.broadcast(now, &control::Names { claimed: vec![], withdrawn }, host);
+    }
+
+    /// Tells the host of names that changed hands; returns the claims of ours that were lost.
+    fn report(&mut self, changes: Vec<Change>, host: &mut impl Host) -> Vec<String> {
+        let mut withdrawn = Vec::new();
+        for Change { name, owner, lost } in changes {
+            if let (Some(serial), Some(winner)) = (lost, &owner) {
+                withdrawn.push(name.to_string());
+                host.event(Event::NameLost { name: name.clone(), serial, winner: winner.clone() });
+            }
+            host.event(Event::Name { name, owner });
+        }
+        withdrawn
+    }
+
+    /// Tells every peer of a change to the names of this node.
+    fn broadcast(&mut self, now: Instant, names: &control::Names, host: &mut impl Host) {
+        let live: Vec<LinkIndex> = self.mesh.live_links().collect();
+        for index in live {
+            // A link that is being looked at is not in its place: it has just heard what we have to say.
+            let Some(Some(link)) = self.links.get_mut(index as usize) else { continue };
+            match link.say(control::Body::Names(names.clone())) {
+                Ok(()) => self.touch(index),
+                Err(refusal) => self.end(now, index, closed(&refusal), Some(&refusal), host),
+            }
+        }
+    }
+
+    fn watches_exceeded(&self, index: LinkIndex) -> bool {
+        let link = self.links[index as usize].as_deref();
+        link.is_some_and(|link| link.watches.len() > self.limits.watches_per_link_max)
+    }
+}
+
+/// The one QUIC version that is spoken (RFC 9000).
+const QUIC_V1: u32 = 1;
+
+/// A dial whose link gave way to another one with the same peer.
+#[derive(Debug)]
+struct Joined {
+    /// The peer, if it introduced itself before its link was dropped.
+    peer: Option<NodeName>,
+    addr: SocketAddr,
+    /// When the other link must be up.
+    by: Instant,
+}
+
+/// Why a link is no longer looked at.
+enum Stop {
+    /// QUIC says that it is over.
+    Lost(ConnectionError),
+    /// The peer did something that ends it.
+    Refused(Refusal),
+    /// Another link with the same peer stays.
+    Duplicate,
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// The link with this id, if it is the one that is live there now.
+fn live(links: &mut [Option<Box<Link>>], id: LinkId) -> Option<&mut Link> {
+    let link = links.get_mut(id.index as usize)?.as_deref_mut()?;
+    (link.id == id && link.phase == Phase::Live).then_some(link)
+}

@@ -1,0 +1,301 @@
+//! A tiny world for tests of the protocol: engines, a network and a clock, all virtual and repeatable from a seed.
+//!
+//! Time jumps from one event to the next, so an hour of silence takes milliseconds. Nothing is awaited: a test acts,
+//! lets the world run until a condition holds or time is up, and looks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+
+use crate::engine::{Engine, EngineConfig};
+use crate::host::{ConnectError, Event, Host, LinkId};
+use crate::id::{NodeId, Pid};
+use crate::link::outgoing::Outgoing;
+use crate::signal::{Signal, Target};
+use crate::wire::frame::To;
+
+/// A host that writes everything down.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    /// Every signal that was delivered.
+    pub delivered: Vec<(Pid, Target, Signal)>,
+    /// Every event, in order.
+    pub events: Vec<Event>,
+    wall_ms: u64,
+}
+
+impl Host for Recorder {
+    fn deliver(&mut self, from: Pid, to: To<'_>, signal: Signal) {
+        let to = match to {
+            To::Serial(serial) => Target::Serial(serial),
+            To::Name(name) => Target::Name(name.parse().expect("tests use names")),
+        };
+        self.delivered.push((from, to, signal));
+    }
+
+    fn event(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    fn wall_ms(&self) -> u64 {
+        self.wall_ms
+    }
+}
+
+/// One node of the world.
+#[derive(Debug)]
+pub struct Node {
+    /// Its engine.
+    pub engine: Engine,
+    /// What its engine reported.
+    pub host: Recorder,
+    /// Its address.
+    pub addr: SocketAddr,
+    crashed: bool,
+}
+
+impl Node {
+    /// The links that are live now, by the peer's name.
+    #[must_use]
+    pub fn links(&self) -> Vec<(String, LinkId)> {
+        self.engine.links().map(|link| (link.peer.name.to_string(), link.link)).collect()
+    }
+
+    /// The link to a peer.
+    #[must_use]
+    pub fn link(&self, peer: &str) -> Option<LinkId> {
+        self.links().into_iter().find(|(name, _)| name == peer).map(|(_, link)| link)
+    }
+
+    /// What became of the dial with this token, if it is over.
+    #[must_use]
+    pub fn dialed(&self, token: u64) -> Option<&Result<NodeId, ConnectError>> {
+        self.host.events.iter().find_map(|event| match event {
+            Event::Dialed { token: of, result } if *of == token => Some(result),
+            _ => None,
+        })
+    }
+
+    /// How many links ended.
+    #[must_use]
+    pub fn downs(&self) -> usize {
+        self.host.events.iter().filter(|event| matches!(event, Event::Down { .. })).count()
+    }
+
+    /// The bodies of all messages that were delivered.
+    pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
+        self.host.delivered.iter().filter_map(|(_, _, signal)| match signal {
+            Signal::Message(body) => Some(&body[..]),
+            _ => None,
+        })
+    }
+}
+
+/// How datagrams travel.
+#[derive(Debug, Clone, Copy)]
+pub struct Path {
+    /// Time under way.
+    pub latency: Duration,
+    /// At most so much more, by chance.
+    pub jitter: Duration,
+    /// Share of datagrams that are lost, in thousandths.
+    pub loss_permille: u32,
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        Self { latency: Duration::from_micros(100), jitter: Duration::ZERO, loss_permille: 0 }
+    }
+}
+
+#[derive(Debug)]
+struct Packet {
+    from: SocketAddr,
+    to: usize,
+    data: BytesMut,
+}
+
+/// The world.
+#[derive(Debug)]
+pub struct Mesh {
+    now: Instant,
+    start: Instant,
+    /// The nodes, by the number that [`add`](Self::add) gave.
+    pub nodes: Vec<Node>,
+    /// How datagrams travel from now on.
+    pub path: Path,
+    flying: BTreeMap<(Instant, u64), Packet>,
+    cut: BTreeSet<(usize, usize)>,
+    sent: u64,
+    random: u64,
+    next_token: u64,
+}
+
+impl Mesh {
+    /// An empty world whose clock stands at `start`.
+    #[must_use]
+    pub fn new(start: Instant, seed: u64) -> Self {
+        Self {
+            now: start,
+            start,
+            nodes: Vec::new(),
+            path: Path::default(),
+            flying: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            sent: 0,
+            random: seed.wrapping_mul(2).wrapping_add(1),
+            next_token: 1,
+        }
+    }
+
+    /// How long the world has run.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
+    /// Adds a node and gives its number.
+    pub fn add(&mut self, config: EngineConfig) -> usize {
+        let index = self.nodes.len();
+        let last = u8::try_from(index + 1).expect("a tiny world");
+        let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), 4_000);
+        self.nodes.push(Node {
+            engine: Engine::new(config),
+            host: Recorder::default(),
+            addr,
+            crashed: false,
+        });
+        index
+    }
+
+    /// Starts a dial; [`Node::dialed`] has its outcome.
+    pub fn connect(&mut self, from: usize, to: usize) -> u64 {
+        let (token, addr) = (self.next_token, self.nodes[to].addr);
+        self.next_token += 1;
+        let Node { engine, host, .. } = &mut self.nodes[from];
+        engine.connect(self.now, addr, token, host);
+        self.drive(from);
+        token
+    }
+
+    /// Sends whatever `put` queues, from node `from` to its peer `to`.
+    pub fn send(&mut self, from: usize, to: &str, put: impl FnOnce(&mut Outgoing)) {
+        let link = self.nodes[from].link(to).expect("the nodes are linked");
+        let mut outgoing = Outgoing::new(16 << 20);
+        put(&mut outgoing);
+        let Node { engine, host, .. } = &mut self.nodes[from];
+        engine.take(self.now, link, &mut outgoing, host);
+        self.drive(from);
+    }
+
+    /// Lets a node do something else with its engine.
+    pub fn act<T>(&mut self, node: usize, act: impl FnOnce(Instant, &mut Engine, &mut Recorder) -> T) -> T {
+        let Node { engine, host, .. } = &mut self.nodes[node];
+        let result = act(self.now, engine, host);
+        self.drive(node);
+        result
+    }
+
+    /// Datagrams from `from` to `to` are lost from now on, in this direction only.
+    pub fn cut(&mut self, from: usize, to: usize) {
+        self.cut.insert((from, to));
+    }
+
+    /// All datagrams get through again.
+    pub fn heal(&mut self) {
+        self.cut.clear();
+    }
+
+    /// A node is gone without a word.
+    pub fn crash(&mut self, node: usize) {
+        self.nodes[node].crashed = true;
+    }
+
+    /// Runs until `done` holds, for at most `max` of the world's time; whether it holds.
+    pub fn run_until(&mut self, max: Duration, done: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + max;
+        loop {
+            if done(self) {
+                return true;
+            }
+            if !self.step(end) {
+                return done(self);
+            }
+        }
+    }
+
+    /// Runs for `time`.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.step(end) {}
+    }
+
+    /// Goes to the next event and handles it; false if there is none by `end`, where the clock stands then.
+    fn step(&mut self, end: Instant) -> bool {
+        let packet = self.flying.keys().next().map(|(at, _)| *at);
+        let alive = self.nodes.iter().filter(|node| !node.crashed);
+        let timer = alive.filter_map(|node| node.engine.poll_timeout()).min();
+        let Some(next) = packet.into_iter().chain(timer).min().filter(|next| *next <= end) else {
+            self.now = self.now.max(end);
+            return false;
+        };
+        self.now = self.now.max(next);
+        while let Some(entry) = self.flying.first_entry()
+            && entry.key().0 <= self.now
+        {
+            let Packet { from, to, data } = entry.remove();
+            let Node { engine, host, crashed, .. } = &mut self.nodes[to];
+            if !*crashed {
+                engine.handle_datagram(self.now, from, None, None, data, host);
+                self.drive(to);
+            }
+        }
+        for index in 0..self.nodes.len() {
+            let Node { engine, host, crashed, .. } = &mut self.nodes[index];
+            if !*crashed && engine.poll_timeout().is_some_and(|timeout| timeout <= self.now) {
+                engine.handle_timeout(self.now, host);
+                self.drive(index);
+            }
+        }
+        true
+    }
+
+    /// Lets an engine work and puts what it sends on its way.
+    fn drive(&mut self, index: usize) {
+        let wall_ms = u64::try_from(self.elapsed().as_millis()).expect("a test does not take that long");
+        let Node { engine, host, addr, .. } = &mut self.nodes[index];
+        let from = *addr;
+        host.wall_ms = wall_ms;
+        engine.process(self.now, host);
+        let mut buffer = Vec::new();
+        let mut sent = Vec::new();
+        while let Some(transmit) = engine.poll_transmit(self.now, 8, &mut buffer) {
+            let size = transmit.segment_size.unwrap_or(transmit.size);
+            sent.extend(
+                buffer[..transmit.size].chunks(size).map(|data| (transmit.destination, BytesMut::from(data))),
+            );
+            buffer.clear();
+        }
+        for (to, data) in sent {
+            let Some(to) = self.nodes.iter().position(|node| node.addr == to) else { continue };
+            let lost = self.chance(1_000) < u64::from(self.path.loss_permille);
+            if lost || self.cut.contains(&(index, to)) {
+                continue;
+            }
+            let jitter_us = self.path.jitter.as_micros() as u64;
+            let jitter = Duration::from_micros(if jitter_us == 0 { 0 } else { self.chance(jitter_us) });
+            self.sent += 1;
+            self.flying.insert((self.now + self.path.latency + jitter, self.sent), Packet { from, to, data });
+        }
+    }
+
+    /// A number below `below`, by xorshift.
+    fn chance(&mut self, below: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % below
+    }
+}

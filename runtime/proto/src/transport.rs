@@ -1,0 +1,49 @@
+//! QUIC's own settings, from our limits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn_proto::congestion::CubicConfig;
+use quinn_proto::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+
+use crate::limits::Limits;
+
+/// The datagram size that every path is taken to carry, and the one that is tried first.
+const MTU: u16 = 1_200;
+/// The largest datagram that path discovery tries. More is pathological on loopback.
+const MTU_MAX: u16 = 1_452;
+/// Datagrams that a new link may send before the first acknowledgement.
+const INITIAL_WINDOW_DATAGRAMS: u64 = 10;
+/// How long the peer may sit on an acknowledgement. Bounds how late the loss of a last packet is noticed.
+const ACK_DELAY_MAX: Duration = Duration::from_millis(5);
+/// Packets that the peer may receive before it must acknowledge.
+const ACK_ELICITING_THRESHOLD: u32 = 10;
+
+/// The settings of every link. No streams may be opened before the hello is accepted, except the control stream.
+pub(crate) fn config(limits: &Limits) -> Arc<TransportConfig> {
+    let mut config = TransportConfig::default();
+    let mut congestion = CubicConfig::default();
+    // quinn-proto's default is 12,000 bytes whatever the datagram size.
+    congestion.initial_window(INITIAL_WINDOW_DATAGRAMS * u64::from(MTU));
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery.upper_bound(MTU_MAX);
+    let mut acks = AckFrequencyConfig::default();
+    acks.max_ack_delay(Some(ACK_DELAY_MAX)).ack_eliciting_threshold(ACK_ELICITING_THRESHOLD.into());
+    let idle = IdleTimeout::try_from(limits.idle_timeout).unwrap_or_else(|_| VarInt::MAX.into());
+    config
+        .max_concurrent_uni_streams(0u32.into())
+        .max_concurrent_bidi_streams(1u32.into())
+        .stream_receive_window(limits.stream_window_bytes.into())
+        .receive_window(limits.link_window_bytes.into())
+        .send_window(limits.send_window_bytes)
+        .send_fairness(false)
+        .initial_mtu(MTU)
+        .min_mtu(MTU)
+        .mtu_discovery_config(Some(discovery))
+        .max_idle_timeout(Some(idle))
+        .keep_alive_interval(Some(limits.keep_alive))
+        .ack_frequency_config(Some(acks))
+        .datagram_receive_buffer_size(None)
+        .congestion_controller_factory(Arc::new(congestion));
+    Arc::new(config)
+}

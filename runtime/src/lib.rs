@@ -1,1 +1,11 @@
-//! Regatta.
+//! Processes, links, monitors and clusters as on the BEAM, over QUIC with mutual TLS.
+//!
+//! A [`Runtime`] runs processes: async bodies with a mailbox, a pid, links and monitors. A process sends to a pid the
+//! same way wherever that pid lives.
+
+pub mod actor;
+
+pub use actor::{Context, ProcessHandle, Received, Runtime, RuntimeBuilder, SendError};
+pub use bytes::Bytes;
+pub use regatta_proto::id::{Incarnation, Name, NodeName, Pid, Reference};
+pub use regatta_proto::reason::ExitReason;

@@ -1,0 +1,325 @@
+//! What a body can do: the owner's end of a process.
+//!
+//! The context holds the receiver's half of the mailbox: the entries taken out of the inbox and not yet handled. It
+//! belongs to the body and is dropped with it; kept alive beyond the process's end it receives nothing any more.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::task::{Context as Poller, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use regatta_proto::id::{Pid, Reference};
+use regatta_proto::reason::ExitReason;
+
+use super::error::{RegisterError, SendError};
+use super::mailbox::Envelope;
+use super::process::{Cell, IntoExit, ProcessHandle, STOP, SUSPENDED, TRAPS};
+use super::received::Received;
+use super::runtime::{Runtime, SpawnOptions};
+use super::{links, watch};
+
+/// A process as its own body sees it.
+///
+/// ```
+/// use regatta::{ExitReason, Received, Runtime};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let rt = Runtime::new();
+/// let parent = rt.spawn(|mut ctx| async move {
+///     ctx.trap_exit(true);
+///     let child = ctx.spawn_link(|mut ctx| async move {
+///         let order = ctx.recv().await.message();
+///         assert_eq!(order.as_deref(), Some(&b"fail"[..]));
+///         ExitReason::custom("as ordered")
+///     });
+///     ctx.send(child.pid(), "fail").await.expect("the child is alive");
+///     let exit = Received::Exit { from: child.pid(), reason: ExitReason::custom("as ordered") };
+///     assert_eq!(ctx.recv().await, exit);
+/// });
+/// assert_eq!(parent.join().await, ExitReason::Normal);
+/// # }
+/// ```
+pub struct Context {
+    cell: Arc<Cell>,
+    queue: VecDeque<Envelope>,
+    /// Receives left until the process lets others run.
+    budget: u16,
+}
+
+impl Context {
+    pub(crate) fn new(cell: Arc<Cell>) -> Self {
+        Self { cell, queue: VecDeque::new(), budget: RECEIVES_PER_TURN }
+    }
+
+    /// This process.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.cell.pid()
+    }
+
+    /// The runtime that it lives in.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        self.cell.runtime()
+    }
+
+    /// The next entry of the mailbox, in the order of arrival. Dropping the future loses nothing.
+    ///
+    /// After [`RECEIVES_PER_TURN`] receives without a wait, the process lets others run first.
+    pub async fn recv(&mut self) -> Received {
+        poll_fn(|poller| self.poll_recv(poller)).await
+    }
+
+    /// [`Context::recv`] that gives up after `timeout`: `None`. With a timeout of zero it takes what is there already.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with its timer enabled, if there is nothing to receive at once.
+    pub async fn recv_timeout(&mut self, timeout: Duration) -> Option<Received> {
+        tokio::time::timeout(timeout, self.recv()).await.ok()
+    }
+
+    /// The first entry, in the order of arrival, that `wanted` takes; the others stay, in their order. Each entry is
+    /// looked at once. Dropping the future loses nothing.
+    pub async fn recv_match(&mut self, mut wanted: impl FnMut(&Received) -> bool) -> Received {
+        let mut seen = 0;
+        poll_fn(|poller| self.poll_match(&mut seen, &mut wanted, poller)).await
+    }
+
+    /// Sends `payload` to a process, here or on another node. Waits for room on the link, never on a local mailbox.
+    ///
+    /// # Errors
+    /// [`SendError`]; the message was then not sent.
+    pub fn send(
+        &self,
+        to: Pid,
+        payload: impl Into<Bytes>,
+    ) -> impl Future<Output = Result<(), SendError>> + Send {
+        self.runtime().send_from(self.cell.serial(), to, payload.into())
+    }
+
+    /// [`Context::send`] that never waits.
+    ///
+    /// # Errors
+    /// [`SendError`]; the message was then not sent.
+    pub fn try_send(&self, to: Pid, payload: impl Into<Bytes>) -> Result<(), SendError> {
+        self.runtime().try_send_from(self.cell.serial(), to, payload.into())
+    }
+
+    /// Sends `payload` to whoever holds the local name now. Never waits.
+    ///
+    /// # Errors
+    /// [`SendError::NoProc`] if nobody holds it, [`SendError::MailboxFull`].
+    pub fn send_named(&self, name: impl AsRef<str>, payload: impl Into<Bytes>) -> Result<(), SendError> {
+        self.runtime().send_named(name, payload)
+    }
+
+    /// Links this process to `other`, here or on another node: the end of one ends the other, unless it is a normal one
+    /// or the other traps exits. Linking twice is linking once. A process that is gone gives this one an exit with
+    /// [`ExitReason::NoProc`], one that cannot be reached with [`ExitReason::NoConnection`].
+    pub fn link(&self, other: Pid) {
+        links::link(&self.cell, other);
+    }
+
+    /// Takes the link back. From here on the other's end does nothing to this process; an exit that is in the mailbox
+    /// already stays there.
+    pub fn unlink(&self, other: Pid) {
+        links::unlink(&self.cell, other);
+    }
+
+    /// Watches `target`, here or on another node: exactly one [`Received::Down`] when it ends, at once if it is gone
+    /// ([`ExitReason::NoProc`]) or cannot be reached ([`ExitReason::NoConnection`]).
+    pub fn monitor(&self, target: Pid) -> Reference {
+        let reference = self.runtime().reference();
+        watch::monitor(&self.cell, target, reference);
+        reference
+    }
+
+    /// Takes a monitor back, with its `Down` if that is in the mailbox already: from here on this process does not see
+    /// one. Returns whether the monitor had not fired.
+    pub fn demonitor(&mut self, reference: Reference) -> bool {
+        let was = watch::demonitor(&self.cell, reference);
+        if !was {
+            self.cell.lock().mailbox.take(&mut self.queue);
+            let fired = self.queue.iter().position(|envelope| match envelope {
+                Envelope::Signal(signal) => {
+                    matches!(&**signal, Received::Down { reference: r, .. } if *r == reference)
+                }
+                Envelope::Message(_) => false,
+            });
+            if fired.is_some_and(|at| self.queue.remove(at).is_some()) {
+                self.cell.handled.add(1, 0);
+            }
+        }
+        was
+    }
+
+    /// Whether exits of linked processes, and requests to end, come as [`Received::Exit`] instead of ending this
+    /// process. [`ExitReason::Killed`] sent to this process ends it all the same.
+    pub fn trap_exit(&self, trap: bool) {
+        if trap {
+            self.cell.set(TRAPS);
+        } else {
+            self.cell.clear(TRAPS);
+        }
+    }
+
+    /// Asks a process, here or on another node, to end with `reason` (Erlang's `exit/2`). Returns whether it was alive,
+    /// or the request is on its way. A process that asks itself ends at its next await point.
+    pub fn exit(&self, pid: Pid, reason: ExitReason) -> bool {
+        self.runtime().exit_from(self.pid(), pid, reason)
+    }
+
+    /// Starts a process with this one as its parent.
+    pub fn spawn<B, F>(&self, body: B) -> ProcessHandle
+    where
+        B: FnOnce(Context) -> F,
+        F: Future<Output: IntoExit> + Send + 'static,
+    {
+        self.runtime().spawn_with(self.child(), body)
+    }
+
+    /// Starts a process that is linked to this one from its first moment.
+    pub fn spawn_link<B, F>(&self, body: B) -> ProcessHandle
+    where
+        B: FnOnce(Context) -> F,
+        F: Future<Output: IntoExit> + Send + 'static,
+    {
+        self.runtime().spawn_with(SpawnOptions { link: Some(self.pid()), ..self.child() }, body)
+    }
+
+    /// Starts a process that this one watches from its first moment.
+    pub fn spawn_monitor<B, F>(&self, body: B) -> (ProcessHandle, Reference)
+    where
+        B: FnOnce(Context) -> F,
+        F: Future<Output: IntoExit> + Send + 'static,
+    {
+        let reference = self.runtime().reference();
+        let options = SpawnOptions { monitor: Some((self.pid(), reference)), ..self.child() };
+        (self.runtime().spawn_with(options, body), reference)
+    }
+
+    /// Gives this process a name in its runtime.
+    ///
+    /// # Errors
+    /// [`RegisterError`]; the registry is then as it was.
+    pub fn register(&self, name: impl AsRef<str>) -> Result<(), RegisterError> {
+        self.runtime().register(name, self.pid())
+    }
+
+    /// Takes a name back. Returns whether this process held it.
+    pub fn unregister(&self, name: impl AsRef<str>) -> bool {
+        self.runtime().unregister(name, self.pid())
+    }
+
+    /// Says what this process is, for people who look at it; cut to 255 bytes.
+    pub fn set_label(&self, label: impl AsRef<str>) {
+        self.runtime().set_label(self.pid(), label);
+    }
+
+    fn child(&self) -> SpawnOptions {
+        SpawnOptions { parent: Some(self.pid()), ..SpawnOptions::default() }
+    }
+
+    fn poll_recv(&mut self, poller: &mut Poller<'_>) -> Poll<Received> {
+        if !self.may_receive(poller) {
+            return Poll::Pending;
+        }
+        if self.queue.is_empty() && !self.refill(poller) {
+            return Poll::Pending;
+        }
+        let envelope = self.queue.pop_front().expect("a refill that says so put something in");
+        Poll::Ready(self.hand_over(envelope))
+    }
+
+    fn poll_match(
+        &mut self,
+        seen: &mut usize,
+        wanted: &mut impl FnMut(&Received) -> bool,
+        poller: &mut Poller<'_>,
+    ) -> Poll<Received> {
+        if !self.may_receive(poller) {
+            return Poll::Pending;
+        }
+        loop {
+            while let Some(envelope) = self.queue.get_mut(*seen) {
+                if matches(envelope, wanted) {
+                    let envelope = self.queue.remove(*seen).expect("it was there a moment ago");
+                    return Poll::Ready(self.hand_over(envelope));
+                }
+                *seen += 1;
+            }
+            if !self.refill(poller) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Whether an entry may be taken now; if not, the process is woken when it may.
+    fn may_receive(&mut self, poller: &mut Poller<'_>) -> bool {
+        if self.cell.has(STOP | SUSPENDED) {
+            // A stopped process is not polled again: its task was woken to see that.
+            let mut state = self.cell.lock();
+            if self.cell.has(STOP | SUSPENDED) {
+                let before = state.wait(poller.waker());
+                drop(state);
+                drop(before);
+                return false;
+            }
+        }
+        if self.budget == 0 {
+            self.budget = RECEIVES_PER_TURN;
+            poller.waker().wake_by_ref();
+            return false;
+        }
+        true
+    }
+
+    /// Takes what is in the inbox; if nothing is, waits for the next push.
+    fn refill(&mut self, poller: &mut Poller<'_>) -> bool {
+        if self.queue.is_empty() && self.queue.capacity() > QUEUE_KEPT {
+            // After a flood: do not keep its memory while we wait.
+            self.queue.shrink_to(QUEUE_KEPT);
+        }
+        let mut state = self.cell.lock();
+        if state.mailbox.take(&mut self.queue) {
+            return true;
+        }
+        let before = state.wait(poller.waker());
+        drop(state);
+        drop(before);
+        self.budget = RECEIVES_PER_TURN;
+        false
+    }
+
+    fn hand_over(&mut self, envelope: Envelope) -> Received {
+        self.budget -= 1;
+        self.cell.handled.add(1, envelope.bytes());
+        envelope.into()
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Context").field(&self.pid()).finish()
+    }
+}
+
+fn matches(envelope: &mut Envelope, wanted: &mut impl FnMut(&Received) -> bool) -> bool {
+    match envelope {
+        Envelope::Signal(signal) => wanted(signal),
+        Envelope::Message(payload) => {
+            let entry = Received::Message(std::mem::take(payload));
+            let matched = wanted(&entry);
+            *payload = entry.message().expect("it was made from a message");
+            matched
+        }
+    }
+}
+
+/// Receives without a wait after which a process lets others run.
+pub const RECEIVES_PER_TURN: u16 = 256;
+/// Entries that the receiver's queue keeps room for while it waits.
+const QUEUE_KEPT: usize = 1_024;

@@ -1,0 +1,119 @@
+//! Exit signals: how a process takes one, and, in one place, what a process's end tells the others.
+//!
+//! The rules are those of the Erlang reference manual, chapter "Processes":
+//! - A normal exit of a linked process changes nothing, unless the receiver traps exits.
+//! - A process that traps gets [`Received::Exit`]; any other one ends with the same reason.
+//! - [`ExitReason::Killed`] sent to a process cannot be trapped; its own links then see `Killed`, and may trap that.
+//! - A link's exit and a monitor's down count only while the receiver's own entry exists: the entry is the gate, so
+//!   each fires at most once, and nothing fires after an unlink or a demonitor.
+
+use std::sync::atomic::Ordering;
+
+use regatta_proto::id::{Pid, Reference};
+use regatta_proto::reason::ExitReason;
+use regatta_proto::signal::Signal;
+
+use super::process::{Cell, Cold, Link, Remains, TRAPS, wake};
+use super::received::Received;
+use super::runtime::Runtime;
+
+/// A linked process ended, or was none.
+pub(crate) fn take_link_exit(cell: &Cell, from: Pid, reason: ExitReason) {
+    let mut state = cell.lock();
+    let entry = state.cold_if_any().and_then(|cold| cold.links.remove(&from));
+    let waker = match entry {
+        Some(Link::Active) if cell.has(TRAPS) => state.push_signal(Received::Exit { from, reason }),
+        Some(Link::Active) if reason != ExitReason::Normal => state.stop(cell, reason),
+        // A normal exit, or a link that was taken back: nothing happens.
+        _ => None,
+    };
+    drop(state);
+    wake(waker);
+}
+
+/// Somebody asks the process to end. Returns whether it was alive.
+pub(crate) fn take_exit(cell: &Cell, from: Pid, reason: ExitReason) -> bool {
+    let mut state = cell.lock();
+    let alive = state.cold().is_ok();
+    let waker = match reason {
+        ExitReason::Killed => state.stop(cell, ExitReason::Killed),
+        reason if cell.has(TRAPS) => state.push_signal(Received::Exit { from, reason }),
+        ExitReason::Normal if from != cell.pid() => None,
+        reason => state.stop(cell, reason),
+    };
+    drop(state);
+    wake(waker);
+    alive
+}
+
+/// Ends the process, whether it traps or not. Returns whether it was alive.
+pub(crate) fn kill(cell: &Cell) -> bool {
+    take_exit(cell, cell.runtime().node_pid(), ExitReason::Killed)
+}
+
+/// A monitored process ended, or was none.
+pub(crate) fn take_down(cell: &Cell, pid: Pid, reference: Reference, reason: ExitReason) {
+    let mut state = cell.lock();
+    let gate = state.cold_if_any().is_some_and(|cold| {
+        let mine = cold.monitors.get(&reference) == Some(&pid);
+        if mine {
+            cold.monitors.remove(&reference);
+        }
+        mine
+    });
+    let waker = if gate { state.push_signal(Received::Down { reference, pid, reason }) } else { None };
+    drop(state);
+    wake(waker);
+}
+
+/// The process has ended, its body is dropped: tells everybody, once.
+///
+/// Names go first, so that whoever hears of the end finds them free; then links, watchers and the monitors that it
+/// held, in the order of their pids; the joiners last.
+pub(crate) fn finish(cell: &Cell, outcome: ExitReason) {
+    let Some(Remains { reason, cold, unread, tracked }) = cell.end(outcome) else { return };
+    let rt = cell.runtime();
+    if unread > 0 {
+        rt.drops().unread.fetch_add(unread, Ordering::Relaxed);
+    }
+    if let Some(cold) = cold {
+        rt.registry().release(cell, &cold.names);
+        fan_out(rt, cell, *cold, &reason);
+    }
+    if tracked && let Some(remote) = rt.remote() {
+        remote.ended(cell.serial());
+    }
+    let entry = rt.table().remove(cell.serial());
+    drop(entry);
+    cell.done();
+    rt.ended();
+}
+
+fn fan_out(rt: &Runtime, cell: &Cell, cold: Cold, reason: &ExitReason) {
+    let (me, here) = (cell.pid(), rt.incarnation());
+    for (pid, link) in cold.links {
+        if pid.incarnation() != here {
+            if link == Link::Active {
+                rt.signal(me.serial(), pid, Signal::LinkExit(reason.clone()));
+            }
+        } else if let Some(peer) = rt.table().find(pid.serial()) {
+            take_link_exit(&peer, me, reason.clone());
+        }
+    }
+    for (pid, reference) in cold.watchers {
+        if pid.incarnation() != here {
+            rt.signal(me.serial(), pid, Signal::Down { reference, reason: reason.clone() });
+        } else if let Some(watcher) = rt.table().find(pid.serial()) {
+            take_down(&watcher, me, reference, reason.clone());
+        }
+    }
+    for (reference, pid) in cold.monitors {
+        if pid.incarnation() != here {
+            rt.signal(me.serial(), pid, Signal::Demonitor { reference });
+        } else if let Some(watched) = rt.table().find(pid.serial())
+            && let Some(cold) = watched.lock().cold_if_any()
+        {
+            cold.watchers.remove(&(me, reference));
+        }
+    }
+}

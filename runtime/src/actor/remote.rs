@@ -1,0 +1,166 @@
+//! The seam to other nodes: what the actor core asks of the network side, and what that side brings in.
+//!
+//! Out: every signal to a pid of another incarnation goes through [`Remote::signal`]. In: [`Runtime::deliver`] and
+//! [`Runtime::deliver_named`], one table look-up, one lock and at most one wake-up each. A signal to a process that is
+//! gone is answered as the semantics say: a link with an exit and a monitor with a down, both `NoProc`, an unlink with
+//! its acknowledgement. `Remote` is never called with a cell locked, but `signal` may be called from inside `deliver`.
+//!
+//! When a connection is lost the network side tells each process: [`Signal::LinkExit`] and [`Signal::Down`] with
+//! `NoConnection` to those whose other end is lost, and [`Runtime::forget_remote_watcher`] for watchers that are gone.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use regatta_proto::id::{Pid, Reference};
+use regatta_proto::reason::ExitReason;
+use regatta_proto::signal::Signal;
+
+use super::error::SendError;
+use super::exit;
+use super::links;
+use super::process::{Cell, TRACKED};
+use super::runtime::Runtime;
+use super::watch;
+
+/// What reaches processes of other incarnations.
+pub trait Remote: Send + Sync + 'static {
+    /// Queues one signal of local process `from` (serial 0: the node itself) to `to`, a process of another
+    /// incarnation. Never blocks, never waits, and may be called from inside [`Runtime::deliver`].
+    ///
+    /// # Errors
+    /// [`SendError::Busy`] and [`SendError::TooLarge`] are for messages alone: any other signal is queued, or there is
+    /// no link to queue it on ([`SendError::NoConnection`], [`SendError::StaleIncarnation`]).
+    fn signal(&self, from: u64, to: Pid, signal: Signal) -> Result<(), SendError>;
+
+    /// Resolves when the link towards `to` has room: at once if it has, or if there is no link.
+    fn ready(&self, to: Pid) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// A tracked local process ended ([`Runtime::track`]); its exits and downs have been queued before.
+    fn ended(&self, serial: u64);
+}
+
+impl Runtime {
+    /// Gives the runtime its way to other nodes. Returns `false`, and changes nothing, if it has one.
+    pub fn attach_remote(&self, remote: Arc<dyn Remote>) -> bool {
+        self.set_remote(remote)
+    }
+
+    /// Makes [`Remote::ended`] be called when the process ends, exactly once however often it was tracked. Returns
+    /// `false`, and nothing will be called, if it is not alive here.
+    pub fn track(&self, pid: Pid) -> bool {
+        let Some(cell) = self.local(pid) else { return false };
+        let state = cell.lock();
+        let alive = state.cold().is_ok();
+        if alive {
+            cell.set(TRACKED);
+        }
+        alive
+    }
+
+    /// Takes in a signal of the remote process `from` for the local process with serial `to`.
+    ///
+    /// # Errors
+    /// [`SendError::NoProc`] if there is no such process (whoever must be told has been told by then), and
+    /// [`SendError::MailboxFull`] for a message that the mailbox rejects.
+    pub fn deliver(&self, from: Pid, to: u64, signal: Signal) -> Result<(), SendError> {
+        self.take(from, to, self.table().find(to), signal)
+    }
+
+    /// Takes in a signal for whoever holds the local name now.
+    ///
+    /// # Errors
+    /// As [`Runtime::deliver`]; `NoProc` also if nobody holds the name. The answer then comes from serial 0.
+    pub fn deliver_named(&self, from: Pid, to: &str, signal: Signal) -> Result<(), SendError> {
+        let cell = self.registry().find(to);
+        let serial = cell.as_ref().map_or(0, |cell| cell.serial());
+        self.take(from, serial, cell, signal)
+    }
+
+    /// Makes the local half of a monitor whose other half the remote node has made, as a remote spawn does: a later
+    /// [`Signal::Down`] from `target` under `reference` fires. Returns whether the watcher is alive here.
+    pub fn expect_down(&self, watcher: u64, target: Pid, reference: Reference) -> bool {
+        self.table().find(watcher).is_some_and(|cell| watch::expect_down(&cell, target, reference))
+    }
+
+    /// A remote watcher of the local process `target` is gone: removes its monitor, and nothing fires.
+    pub fn forget_remote_watcher(&self, target: u64, watcher: Pid, reference: Reference) {
+        if let Some(cell) = self.table().find(target) {
+            watch::take_demonitor(&cell, watcher, reference);
+        }
+    }
+
+    /// The remote end of a link of the local process `local` is gone: removes this end, and nothing fires.
+    pub fn forget_remote_link(&self, local: u64, remote: Pid) {
+        if let Some(cell) = self.table().find(local) {
+            links::forget(&cell, remote);
+        }
+    }
+
+    fn take(&self, from: Pid, to: u64, cell: Option<Arc<Cell>>, signal: Signal) -> Result<(), SendError> {
+        let alive = match (signal, cell) {
+            (Signal::Message(payload), Some(cell)) => {
+                return self.count(cell.send(payload));
+            }
+            (Signal::Message(_), None) => return self.count(Err(SendError::NoProc)),
+            (Signal::Link, cell) => {
+                let alive = cell.is_some_and(|cell| links::take_link(&cell, from));
+                if !alive {
+                    self.signal(to, from, Signal::LinkExit(ExitReason::NoProc));
+                }
+                alive
+            }
+            (Signal::Unlink { id }, cell) => {
+                if let Some(cell) = &cell {
+                    links::take_unlink(cell, from);
+                }
+                self.signal(to, from, Signal::UnlinkAck { id });
+                cell.is_some()
+            }
+            (Signal::Monitor { reference }, cell) => {
+                let alive = cell.is_some_and(|cell| watch::take_monitor(&cell, from, reference));
+                if !alive {
+                    self.signal(to, from, Signal::Down { reference, reason: ExitReason::NoProc });
+                }
+                alive
+            }
+            (Signal::Exit(reason), Some(cell)) => exit::take_exit(&cell, from, reason),
+            (Signal::UnlinkAck { id }, Some(cell)) => {
+                links::take_unlink_ack(&cell, from, id);
+                true
+            }
+            (Signal::Demonitor { reference }, Some(cell)) => {
+                watch::take_demonitor(&cell, from, reference);
+                true
+            }
+            (Signal::LinkExit(reason), Some(cell)) => {
+                exit::take_link_exit(&cell, from, reason);
+                true
+            }
+            (Signal::Down { reference, reason }, Some(cell)) => {
+                exit::take_down(&cell, from, reference, reason);
+                true
+            }
+            (_, None) => false,
+        };
+        if alive { Ok(()) } else { Err(SendError::NoProc) }
+    }
+
+    /// Queues a signal to another node.
+    pub(crate) fn try_signal(&self, from: u64, to: Pid, signal: Signal) -> Result<(), SendError> {
+        self.remote().ok_or(SendError::NoConnection)?.signal(from, to, signal)
+    }
+
+    /// Queues a signal to another node; without a link it is lost with the link, and the loss tells both ends.
+    pub(crate) fn signal(&self, from: u64, to: Pid, signal: Signal) {
+        let _lost = self.try_signal(from, to, signal);
+    }
+}
+
+/// What a link or monitor that could not be sent fires with.
+pub(crate) fn reason_of(error: &SendError) -> ExitReason {
+    match error {
+        SendError::NoProc | SendError::StaleIncarnation => ExitReason::NoProc,
+        _ => ExitReason::NoConnection,
+    }
+}

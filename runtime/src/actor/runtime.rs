@@ -1,0 +1,536 @@
+//! The value that owns processes: built once, cloned freely, spawns and sends.
+
+use std::fmt;
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use regatta_proto::id::{Incarnation, Pid, Reference};
+use regatta_proto::reason::ExitReason;
+use regatta_proto::signal::Signal;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use super::context::Context;
+use super::error::SendError;
+use super::info::cut;
+use super::mailbox::MailboxLimits;
+use super::process::{Cell, Cold, HELD, IntoExit, ProcessHandle, Task, panic_reason};
+use super::registry::Registry;
+use super::remote::Remote;
+use super::table::Table;
+use super::{current, exit, links, watch};
+
+/// Where a process's task runs. The default is tokio.
+///
+/// The task must be polled until it is ready, or dropped; dropped early, its process ends as killed.
+pub trait Spawner: Send + Sync {
+    /// Starts the task.
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
+}
+
+/// What time it is, for whatever compares it across nodes and starts.
+pub trait Clock: Send + Sync {
+    /// Microseconds since 1970.
+    fn unix_us(&self) -> u64;
+}
+
+/// A world of processes: one node's local half. Cloning gives another handle to the same one.
+///
+/// ```
+/// use regatta::{ExitReason, Runtime};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let rt = Runtime::new();
+/// let echo = rt.spawn(|mut ctx| async move {
+///     let message = ctx.recv().await.message().expect("a message");
+///     assert_eq!(message, "hello");
+/// });
+/// rt.send(echo.pid(), "hello").await.expect("it is alive");
+/// assert_eq!(echo.join().await, ExitReason::Normal);
+/// assert!(!rt.is_alive(echo.pid()));
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Runtime {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    incarnation: Incarnation,
+    clock: Arc<dyn Clock>,
+    executor: Executor,
+    limits: MailboxLimits,
+    table: Table,
+    registry: Registry,
+    remote: OnceLock<Arc<dyn Remote>>,
+    next_reference: AtomicU64,
+    next_unlink: AtomicU64,
+    drops: Drops,
+    closing: AtomicBool,
+    ended: Notify,
+}
+
+/// Messages that were not handled, by reason.
+#[derive(Default)]
+pub(crate) struct Drops {
+    pub(crate) unread: AtomicU64,
+    pub(crate) full: AtomicU64,
+    pub(crate) no_proc: AtomicU64,
+}
+
+enum Executor {
+    /// The tokio runtime that was current when the runtime was built.
+    Ambient(Handle),
+    /// Whichever is current at each spawn.
+    Current,
+    Custom(Arc<dyn Spawner>),
+}
+
+/// How a process starts. All of it holds before the body's first poll.
+#[derive(Debug, Clone, Default)]
+pub struct SpawnOptions {
+    /// What the process is, for people who look at it; cut to 255 bytes.
+    pub label: Option<String>,
+    /// Bounds of its mailbox other than the runtime's.
+    pub mailbox: Option<MailboxLimits>,
+    /// A process to link it to. A remote one knows of the link already or is told by whoever spawns for it: no signal
+    /// is sent.
+    pub link: Option<Pid>,
+    /// A process that watches it, and the watcher's name for the monitor ([`Runtime::reference`] for a local watcher). A
+    /// remote one knows already, as with `link`.
+    pub monitor: Option<(Pid, Reference)>,
+    /// Whether the body waits for [`Runtime::release`] before its first poll.
+    pub held: bool,
+    /// Who spawns it; by default the process whose body runs on this thread, if there is one.
+    pub parent: Option<Pid>,
+}
+
+impl Runtime {
+    /// A runtime on the ambient tokio runtime; without one, on whichever is current at each spawn.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A runtime with choices.
+    #[must_use]
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder::default()
+    }
+
+    /// Which start of its node this runtime is. All its pids carry it.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.inner.incarnation
+    }
+
+    /// The wall clock that the runtime was built with.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// The pid that stands for the node itself: serial 0.
+    #[must_use]
+    pub fn node_pid(&self) -> Pid {
+        Pid::new(self.inner.incarnation, 0)
+    }
+
+    /// A reference that this runtime has not given out before.
+    #[must_use]
+    pub fn reference(&self) -> Reference {
+        Reference::from_raw(self.inner.next_reference.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Starts a process.
+    ///
+    /// `body` is called at once, on this thread, and the future that it gives is polled as a task. A panic in either
+    /// ends the process with [`ExitReason::Panic`].
+    ///
+    /// # Panics
+    /// If the runtime was built outside of tokio without a spawner, and is outside of tokio now.
+    pub fn spawn<B, F>(&self, body: B) -> ProcessHandle
+    where
+        B: FnOnce(Context) -> F,
+        F: Future<Output: IntoExit> + Send + 'static,
+    {
+        self.spawn_with(SpawnOptions::default(), body)
+    }
+
+    /// Starts a process with its label, bounds, link and monitor as one act: nobody sees it without them.
+    ///
+    /// # Panics
+    /// As [`Runtime::spawn`].
+    pub fn spawn_with<B, F>(&self, options: SpawnOptions, body: B) -> ProcessHandle
+    where
+        B: FnOnce(Context) -> F,
+        F: Future<Output: IntoExit> + Send + 'static,
+    {
+        let executor = self.inner.executor.resolve();
+        let cell = self.create(options);
+        let built = {
+            let _current = current::enter(cell.pid());
+            let context = Context::new(Arc::clone(&cell));
+            catch_unwind(AssertUnwindSafe(|| body(context)))
+        };
+        match built {
+            Ok(body) => executor.start(Task::new(Arc::clone(&cell), body)),
+            Err(panic) => exit::finish(&cell, panic_reason(panic)),
+        }
+        ProcessHandle { cell }
+    }
+
+    /// Sends `payload` to a process, here or on another node. A local send is immediate; a remote one waits while the
+    /// link is above its high-water mark. Called inside a body, the message keeps its place in that process's order.
+    ///
+    /// # Errors
+    /// [`SendError`]; the message was then not sent.
+    pub fn send(
+        &self,
+        to: Pid,
+        payload: impl Into<Bytes>,
+    ) -> impl Future<Output = Result<(), SendError>> + Send {
+        let payload = payload.into();
+        async move { self.send_from(self.sender(), to, payload).await }
+    }
+
+    /// [`Runtime::send`] that never waits.
+    ///
+    /// # Errors
+    /// [`SendError`]; the message was then not sent.
+    pub fn try_send(&self, to: Pid, payload: impl Into<Bytes>) -> Result<(), SendError> {
+        self.try_send_from(self.sender(), to, payload.into())
+    }
+
+    /// Sends `payload` to whoever holds the local name now. Never waits.
+    ///
+    /// # Errors
+    /// [`SendError::NoProc`] if nobody holds it, [`SendError::MailboxFull`].
+    pub fn send_named(&self, name: impl AsRef<str>, payload: impl Into<Bytes>) -> Result<(), SendError> {
+        let cell = self.inner.registry.find(name.as_ref());
+        self.count(cell.ok_or(SendError::NoProc).and_then(|cell| cell.send(payload.into())))
+    }
+
+    /// Links the local process `process` to `other`, here or on another node, as
+    /// [`Context::link`](super::Context::link) does. Returns whether `process` was alive here.
+    pub fn link(&self, process: Pid, other: Pid) -> bool {
+        self.local(process).is_some_and(|cell| links::link(&cell, other))
+    }
+
+    /// Takes a link of the local process `process` back, as [`Context::unlink`](super::Context::unlink) does.
+    pub fn unlink(&self, process: Pid, other: Pid) {
+        if let Some(cell) = self.local(process) {
+            links::unlink(&cell, other);
+        }
+    }
+
+    /// Makes the local process `watcher` watch `target`, as [`Context::monitor`](super::Context::monitor) does. `None` if
+    /// `watcher` is not alive here.
+    pub fn monitor(&self, watcher: Pid, target: Pid) -> Option<Reference> {
+        let reference = self.reference();
+        watch::monitor(&*self.local(watcher)?, target, reference).then_some(reference)
+    }
+
+    /// Takes a monitor of the local process `watcher` back; a `Down` that is in its mailbox already stays. Returns
+    /// whether the monitor had not fired.
+    pub fn demonitor(&self, watcher: Pid, reference: Reference) -> bool {
+        self.local(watcher).is_some_and(|cell| watch::demonitor(&cell, reference))
+    }
+
+    /// Asks a process, here or on another node, to end with `reason` (Erlang's `exit/2`). The signal comes from the
+    /// process whose body runs on this thread, or else from the node. Returns whether the process was alive here, or the
+    /// request is on its way there.
+    pub fn exit(&self, pid: Pid, reason: ExitReason) -> bool {
+        self.exit_from(Pid::new(self.incarnation(), self.sender()), pid, reason)
+    }
+
+    /// [`Runtime::exit`] with [`ExitReason::Killed`], which cannot be trapped.
+    pub fn kill(&self, pid: Pid) -> bool {
+        self.exit(pid, ExitReason::Killed)
+    }
+
+    /// Whether the process is alive in this runtime; `false` for every pid of another incarnation.
+    #[must_use]
+    pub fn is_alive(&self, pid: Pid) -> bool {
+        self.local(pid).is_some_and(|cell| cell.is_alive())
+    }
+
+    /// How many processes there are. Those that end or start meanwhile may count or not.
+    #[must_use]
+    pub fn process_count(&self) -> usize {
+        self.inner.table.len()
+    }
+
+    fn create(&self, options: SpawnOptions) -> Arc<Cell> {
+        let SpawnOptions { label, mailbox, link, monitor, held, parent } = options;
+        let serial = self.inner.table.reserve();
+        let parent = parent.or_else(|| current::current().filter(|pid| self.is_here(*pid)));
+        let (near, far) = match parent {
+            Some(pid) if self.is_here(pid) => (pid.serial(), None),
+            far => (0, far),
+        };
+        let cold = (label.is_some() || mailbox.is_some() || far.is_some()).then(|| {
+            let label = label.as_deref().map(cut);
+            Box::new(Cold::new(label, mailbox, far))
+        });
+        let flags = if held { HELD } else { 0 };
+        let cell = Arc::new(Cell::new(self.clone(), serial, near, flags, cold));
+        self.inner.table.insert(Arc::clone(&cell));
+        match link {
+            Some(other) if self.is_here(other) => {
+                links::link(&cell, other);
+            }
+            Some(other) => {
+                links::take_link(&cell, other);
+            }
+            None => {}
+        }
+        match monitor {
+            Some((watcher, reference)) if self.is_here(watcher) => {
+                if let Some(watcher) = self.local(watcher) {
+                    watch::monitor(&watcher, cell.pid(), reference);
+                }
+            }
+            Some((watcher, reference)) => {
+                watch::take_monitor(&cell, watcher, reference);
+            }
+            None => {}
+        }
+        // After the insertion: either the shutdown finds the cell in the table, or we see that it has begun.
+        if self.inner.closing.load(Ordering::SeqCst) {
+            exit::take_exit(&cell, self.node_pid(), ExitReason::Shutdown);
+        }
+        cell
+    }
+
+    /// The serial of the process of this runtime whose body runs on this thread; 0 if there is none.
+    fn sender(&self) -> u64 {
+        current::current().filter(|pid| self.is_here(*pid)).map_or(0, Pid::serial)
+    }
+
+    fn is_here(&self, pid: Pid) -> bool {
+        pid.incarnation() == self.inner.incarnation
+    }
+
+    /// The cell of a pid of this incarnation.
+    pub(crate) fn local(&self, pid: Pid) -> Option<Arc<Cell>> {
+        if self.is_here(pid) { self.inner.table.find(pid.serial()) } else { None }
+    }
+
+    pub(crate) async fn send_from(&self, from: u64, to: Pid, payload: Bytes) -> Result<(), SendError> {
+        loop {
+            match self.try_send_from(from, to, payload.clone()) {
+                Err(SendError::Busy) => {}
+                sent => return sent,
+            }
+            let Some(remote) = self.remote() else { return Err(SendError::NoConnection) };
+            remote.ready(to).await;
+        }
+    }
+
+    pub(crate) fn try_send_from(&self, from: u64, to: Pid, payload: Bytes) -> Result<(), SendError> {
+        if !self.is_here(to) {
+            return self.try_signal(from, to, Signal::Message(payload));
+        }
+        let cell = self.inner.table.find(to.serial());
+        self.count(cell.ok_or(SendError::NoProc).and_then(|cell| cell.send(payload)))
+    }
+
+    pub(crate) fn exit_from(&self, from: Pid, pid: Pid, reason: ExitReason) -> bool {
+        if self.is_here(pid) {
+            self.local(pid).is_some_and(|cell| exit::take_exit(&cell, from, reason))
+        } else {
+            self.try_signal(from.serial(), pid, Signal::Exit(reason)).is_ok()
+        }
+    }
+
+    /// Counts a local message that was refused.
+    pub(crate) fn count(&self, sent: Result<(), SendError>) -> Result<(), SendError> {
+        match &sent {
+            Err(SendError::NoProc) => self.inner.drops.no_proc.fetch_add(1, Ordering::Relaxed),
+            Err(SendError::MailboxFull) => self.inner.drops.full.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+        sent
+    }
+
+    pub(crate) fn limits(&self) -> &MailboxLimits {
+        &self.inner.limits
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.inner.table
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    pub(crate) fn drops(&self) -> &Drops {
+        &self.inner.drops
+    }
+
+    pub(crate) fn next_unlink(&self) -> u64 {
+        self.inner.next_unlink.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn remote(&self) -> Option<&Arc<dyn Remote>> {
+        self.inner.remote.get()
+    }
+
+    pub(crate) fn set_remote(&self, remote: Arc<dyn Remote>) -> bool {
+        self.inner.remote.set(remote).is_ok()
+    }
+
+    /// From now on whatever is spawned ends at once.
+    pub(crate) fn close(&self) {
+        self.inner.closing.store(true, Ordering::SeqCst);
+    }
+
+    /// A process ended and is out of the table.
+    pub(crate) fn ended(&self) {
+        if self.inner.closing.load(Ordering::SeqCst) {
+            self.inner.ended.notify_waiters();
+        }
+    }
+
+    /// Waits, once the runtime is closed, until no process is left.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            let mut ended = std::pin::pin!(self.inner.ended.notified());
+            ended.as_mut().enable();
+            if self.inner.table.len() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("incarnation", &self.incarnation()).finish_non_exhaustive()
+    }
+}
+
+/// The choices that a [`Runtime`] is made with.
+#[derive(Default)]
+pub struct RuntimeBuilder {
+    spawner: Option<Arc<dyn Spawner>>,
+    clock: Option<Arc<dyn Clock>>,
+    incarnation: Option<Incarnation>,
+    limits: MailboxLimits,
+}
+
+impl RuntimeBuilder {
+    /// Where tasks run; by default on tokio.
+    #[must_use]
+    pub fn spawner(mut self, spawner: Arc<dyn Spawner>) -> Self {
+        self.spawner = Some(spawner);
+        self
+    }
+
+    /// The wall clock; by default the system's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Which start of its node this is; by default made from the clock and 12 random bits.
+    #[must_use]
+    pub fn incarnation(mut self, incarnation: Incarnation) -> Self {
+        self.incarnation = Some(incarnation);
+        self
+    }
+
+    /// The bounds of each mailbox that has none of its own.
+    #[must_use]
+    pub fn mailbox(mut self, limits: MailboxLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The runtime.
+    #[must_use]
+    pub fn build(self) -> Runtime {
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
+        // std seeds each hasher's keys from the system's random source.
+        let entropy = || RandomState::new().hash_one(0_u8);
+        let incarnation = self.incarnation.unwrap_or_else(|| Incarnation::at(clock.unix_us(), entropy()));
+        let executor = match (self.spawner, Handle::try_current()) {
+            (Some(spawner), _) => Executor::Custom(spawner),
+            (None, Ok(handle)) => Executor::Ambient(handle),
+            (None, Err(_)) => Executor::Current,
+        };
+        let inner = Inner {
+            incarnation,
+            clock,
+            executor,
+            limits: self.limits,
+            table: Table::new(),
+            registry: Registry::default(),
+            remote: OnceLock::new(),
+            next_reference: AtomicU64::new(1),
+            next_unlink: AtomicU64::new(1),
+            drops: Drops::default(),
+            closing: AtomicBool::new(false),
+            ended: Notify::new(),
+        };
+        Runtime { inner: Arc::new(inner) }
+    }
+}
+
+impl fmt::Debug for RuntimeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuntimeBuilder").field("incarnation", &self.incarnation).finish_non_exhaustive()
+    }
+}
+
+impl Executor {
+    /// Where a task that is spawned now runs. Asked before the process exists, so that a panic leaves no trace of it.
+    fn resolve(&self) -> Resolved<'_> {
+        match self {
+            Self::Ambient(handle) => Resolved::Tokio(std::borrow::Cow::Borrowed(handle)),
+            Self::Current => Resolved::Tokio(std::borrow::Cow::Owned(Handle::current())),
+            Self::Custom(spawner) => Resolved::Custom(&**spawner),
+        }
+    }
+}
+
+enum Resolved<'a> {
+    Tokio(std::borrow::Cow<'a, Handle>),
+    Custom(&'a dyn Spawner),
+}
+
+impl Resolved<'_> {
+    fn start(self, task: impl Future<Output = ()> + Send + 'static) {
+        match self {
+            // The handle is let go: whoever wants to know of the end joins the process.
+            Self::Tokio(handle) => drop(handle.spawn(task)),
+            Self::Custom(spawner) => spawner.spawn(Box::pin(task)),
+        }
+    }
+}
+
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn unix_us(&self) -> u64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    }
+}

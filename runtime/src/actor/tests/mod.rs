@@ -1,0 +1,1 @@
+//! The rules of processes, one file per rule set.

@@ -22,7 +22,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use quinn_proto::crypto;
 use quinn_proto::{
     ClientConfig, ConnectionError, ConnectionHandle, DatagramEvent, EcnCodepoint, Endpoint, EndpointConfig,
     Event as Quic, Incoming, ServerConfig, StreamEvent, Transmit, TransportConfig,
@@ -50,14 +49,12 @@ const TURN_DATAGRAMS: usize = 64;
 
 /// The node's certificates and keys, and its judgement of others'.
 pub trait Credentials: Send {
-    /// TLS for links that peers dial.
-    fn server(&self) -> Arc<dyn crypto::ServerConfig>;
-    /// TLS for links that this node dials.
-    fn client(&self) -> Arc<dyn crypto::ClientConfig>;
+    /// TLS and token key for links that peers dial; the engine sets the rest.
+    fn server(&self) -> ServerConfig;
+    /// TLS for links that this node dials; the engine sets the rest.
+    fn client(&self) -> ClientConfig;
     /// The name that every certificate of the cluster carries.
     fn server_name(&self) -> &str;
-    /// The key that seals the tokens of QUIC's address check.
-    fn token_key(&self) -> Arc<dyn crypto::HandshakeTokenKey>;
     /// What the peer's verified certificate chain proves, as rustls hands it over.
     ///
     /// # Errors
@@ -157,7 +154,7 @@ impl Engine {
         let EngineConfig { id, cluster, limits, mut endpoint, credentials, may_discover_mtu } = config;
         let transport = transport::config(&limits);
         endpoint.supported_versions(vec![QUIC_V1]);
-        let mut server = ServerConfig::new(credentials.server(), credentials.token_key());
+        let mut server = credentials.server();
         server.transport_config(transport.clone()).migration(false).max_incoming(limits.half_open_max);
         let endpoint = Endpoint::new(Arc::new(endpoint), Some(Arc::new(server)), may_discover_mtu, None);
         Self {
@@ -229,7 +226,7 @@ impl Engine {
         let result = if self.shut_down {
             Err(ConnectError::Shutdown)
         } else {
-            let mut config = ClientConfig::new(self.credentials.client());
+            let mut config = self.credentials.client();
             config.transport_config(self.transport.clone());
             let name = self.credentials.server_name().to_owned();
             self.endpoint

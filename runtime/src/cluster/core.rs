@@ -1,0 +1,272 @@
+//! What a node's parts share: the engine behind its lock, the queues in front of it, and the views that it keeps up.
+//!
+//! Two rules keep it free of deadlocks. The engine's lock is taken by the loop and by a node's own methods, never from a
+//! process's end or send: those only queue and wake the loop. And nothing of the user runs while it is held: what needs
+//! that is noted as [`Work`] and done when it has been let go.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Context;
+use std::time::Instant;
+
+use atomic_waker::AtomicWaker;
+use parking_lot::{Mutex, RwLock};
+use regatta_proto::engine::Engine;
+use regatta_proto::host::{CallError, CallOutcome, ConnectError, LinkId, Owner};
+use regatta_proto::id::{Name, NodeId, Pid};
+use regatta_proto::link::outgoing::{Outgoing, TooLarge};
+use regatta_proto::wire::control::Question;
+use regatta_proto::wire::frame::SpawnRequest;
+use rustc_hash::FxHashMap;
+use tokio::sync::{oneshot, watch};
+
+use super::host::NodeHost;
+use super::outbox::PeerLink;
+use super::peers::Peers;
+use super::spawn::Factories;
+use crate::actor::{Runtime, SendError};
+use crate::net::driver::Driven;
+use crate::net::socket::Received;
+
+/// What must run without the engine's lock.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// Run a factory for a peer.
+    Spawn { link: LinkId, caller: Pid, request: SpawnRequest },
+    /// Answer a peer's question.
+    Answer { link: LinkId, stream: u64, question: Question },
+    /// A local process lost a global name.
+    NameLost { name: Name, serial: u64, winner: Owner },
+}
+
+/// How far the node's life has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Life {
+    Running,
+    /// Links say goodbye.
+    Closing,
+    /// The socket is gone.
+    Over,
+}
+
+pub(crate) type CallResult = Result<CallOutcome, CallError>;
+
+/// The shared state of one node.
+pub(crate) struct Core {
+    pub(crate) id: NodeId,
+    pub(crate) runtime: Runtime,
+    pub(crate) peers: Peers,
+    pub(crate) factories: Factories,
+    /// Global names as this node sees them, for reads without the engine's lock.
+    pub(crate) names: RwLock<FxHashMap<Name, Owner>>,
+    pub(crate) dials: Mutex<FxHashMap<u64, oneshot::Sender<Result<NodeId, ConnectError>>>>,
+    pub(crate) calls: Mutex<FxHashMap<u64, oneshot::Sender<CallResult>>>,
+    pub(crate) life: watch::Sender<Life>,
+    /// Changes whenever a link or a global name comes or goes.
+    pub(crate) changes: watch::Sender<u64>,
+    engine: Mutex<Engine>,
+    /// Links that have something for the engine.
+    scheduled: Mutex<Vec<Arc<PeerLink>>>,
+    /// Tracked processes that ended.
+    ended: Mutex<Vec<u64>>,
+    waker: AtomicWaker,
+    numbers: AtomicU64,
+    /// The address that the socket is bound to.
+    pub(crate) addr: SocketAddr,
+}
+
+impl Core {
+    pub(crate) fn new(id: NodeId, runtime: Runtime, engine: Engine, addr: SocketAddr) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            runtime,
+            peers: Peers::default(),
+            factories: Factories::default(),
+            names: RwLock::default(),
+            dials: Mutex::default(),
+            calls: Mutex::default(),
+            life: watch::Sender::new(Life::Running),
+            changes: watch::Sender::new(0),
+            engine: Mutex::new(engine),
+            scheduled: Mutex::default(),
+            ended: Mutex::default(),
+            waker: AtomicWaker::new(),
+            numbers: AtomicU64::new(1),
+            addr,
+        })
+    }
+
+    /// A number for a dial or a call; never used again.
+    pub(crate) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Does something with the engine, then what follows from it, and lets the loop send what came of it.
+    pub(crate) fn with_engine<T>(&self, act: impl FnOnce(Instant, &mut Engine, &mut NodeHost<'_>) -> T) -> T {
+        let mut engine = self.engine.lock();
+        let (result, work) = self.drive(&mut engine, act);
+        drop(engine);
+        self.perform(work);
+        self.poke();
+        result
+    }
+
+    /// Reads the engine.
+    pub(crate) fn read_engine<T>(&self, read: impl FnOnce(&Engine) -> T) -> T {
+        read(&self.engine.lock())
+    }
+
+    /// Acts on the engine with a host around it; gives back what must run without the lock.
+    fn drive<T>(
+        &self,
+        engine: &mut Engine,
+        act: impl FnOnce(Instant, &mut Engine, &mut NodeHost<'_>) -> T,
+    ) -> (T, Vec<Work>) {
+        let now = Instant::now();
+        let mut host = NodeHost::new(self);
+        let result = act(now, engine, &mut host);
+        engine.process(now, &mut host);
+        // The end of a link gives back what was queued for it. Failing that can end no other link.
+        for (link, mut outgoing) in host.take_abandoned() {
+            engine.take(now, link, &mut outgoing, &mut host);
+        }
+        (result, host.into_work())
+    }
+
+    fn perform(&self, work: Vec<Work>) {
+        for item in work {
+            match item {
+                Work::Spawn { link, caller, request } => self.run_factory(link, caller, &request),
+                Work::Answer { link, stream, question } => {
+                    let answer = self.answer_to(&question);
+                    self.with_engine(|_, engine, _| engine.answer(link, stream, &answer));
+                }
+                Work::NameLost { name, serial, winner } => self.name_lost(&name, serial, &winner),
+            }
+        }
+    }
+
+    /// Queues frames for a link and wakes the loop if it must.
+    pub(crate) fn push(
+        &self,
+        link: &Arc<PeerLink>,
+        put: impl FnOnce(&mut Outgoing) -> Result<usize, TooLarge>,
+    ) -> Result<(), SendError> {
+        if link.push(put)? {
+            self.scheduled.lock().push(link.clone());
+            self.waker.wake();
+        }
+        Ok(())
+    }
+
+    /// A tracked process ended. Called from its end: only notes it.
+    pub(crate) fn process_ended(&self, serial: u64) {
+        self.ended.lock().push(serial);
+        self.poke();
+    }
+
+    /// Wakes the loop.
+    pub(crate) fn poke(&self) {
+        self.waker.wake();
+    }
+
+    /// Begins the end: every link says goodbye.
+    pub(crate) fn shutdown(&self) {
+        let first = self.life.send_if_modified(|life| {
+            let running = *life == Life::Running;
+            if running {
+                *life = Life::Closing;
+            }
+            running
+        });
+        if first {
+            self.with_engine(|now, engine, host| engine.shutdown(now, host));
+        }
+    }
+
+    /// The loop is over: nobody is to wait any more.
+    fn over(&self) {
+        self.dials.lock().drain().for_each(|(_, dial)| {
+            // Whoever dialled may have stopped waiting.
+            let _ = dial.send(Err(ConnectError::Shutdown));
+        });
+        self.calls.lock().drain().for_each(|(_, call)| {
+            let _ = call.send(Err(CallError::LinkLost));
+        });
+        self.life.send_replace(Life::Over);
+    }
+}
+
+/// The loop's side of a node. Dropped with the loop, also when the runtime around it is torn down.
+pub(crate) struct Loop(pub(crate) Arc<Core>);
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        self.0.over();
+    }
+}
+
+impl Driven for Loop {
+    fn register(&self, cx: &Context<'_>) {
+        self.0.waker.register(cx.waker());
+    }
+
+    fn receive(&self, _now: Instant, datagrams: &mut Vec<Received>) -> usize {
+        let mut engine = self.0.engine.lock();
+        let before = engine.stats().signals_received;
+        let ((), work) = self.0.drive(&mut engine, |now, engine, host| {
+            for Received { from, to, ecn, data } in datagrams.drain(..) {
+                engine.handle_datagram(now, from, to, ecn, data, host);
+            }
+        });
+        let signals = engine.stats().signals_received - before;
+        drop(engine);
+        self.0.perform(work);
+        signals as usize
+    }
+
+    fn queued(&self) -> usize {
+        // Links, not frames: each has at least one, and the exact number does not matter here.
+        self.0.scheduled.lock().len()
+    }
+
+    fn prepare(&self, now: Instant) {
+        let core = &*self.0;
+        let scheduled = std::mem::take(&mut *core.scheduled.lock());
+        let ended = std::mem::take(&mut *core.ended.lock());
+        let mut engine = core.engine.lock();
+        let due = engine.poll_timeout().is_some_and(|timeout| timeout <= now);
+        let ((), work) = core.drive(&mut engine, |_, engine, host| {
+            if due {
+                engine.handle_timeout(now, host);
+            }
+            for link in scheduled {
+                link.take(|outgoing| engine.take(now, link.link, outgoing, host));
+            }
+            for serial in ended {
+                engine.process_ended(now, serial, host);
+            }
+        });
+        drop(engine);
+        core.perform(work);
+    }
+
+    fn transmit(&self, now: Instant, max_segments: usize, buffer: &mut Vec<u8>) -> Option<quinn_proto::Transmit> {
+        self.0.engine.lock().poll_transmit(now, max_segments, buffer)
+    }
+
+    fn timeout(&self) -> Option<Instant> {
+        self.0.engine.lock().poll_timeout()
+    }
+
+    fn is_over(&self) -> bool {
+        *self.0.life.borrow() == Life::Closing && self.0.engine.lock().links().next().is_none()
+    }
+
+    fn failed(&self, error: &io::Error) {
+        tracing::error!(node = %self.0.id, %error, "the socket failed: the node is cut off");
+        self.0.shutdown();
+    }
+}

@@ -1,0 +1,189 @@
+//! Why an act across nodes failed. One enum per operation; each variant says whether it may have happened.
+
+use std::io;
+use std::net::SocketAddr;
+
+use regatta_proto::host::CallError;
+use regatta_proto::id::ParseIdError;
+use regatta_proto::wire::frame::SpawnRefusal;
+use thiserror::Error;
+
+pub use regatta_proto::host::ConnectError;
+
+use crate::actor::SendError;
+
+/// Why a node was not started. Nothing is left behind.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The text is no node name.
+    #[error(transparent)]
+    Name(#[from] ParseIdError),
+    /// The identity was issued to another name. Bind under that name, or have one issued for this.
+    #[error("the identity was issued to \"{issued}\" and cannot be used by \"{name}\"")]
+    Identity {
+        /// The name that was asked for.
+        name: String,
+        /// The name in the certificate.
+        issued: String,
+    },
+    /// TLS does not take the identity.
+    #[error("the identity cannot be used: {0}")]
+    Tls(String),
+    /// The runtime serves another node already.
+    #[error("the runtime belongs to a node already; a node needs a runtime of its own")]
+    RuntimeInUse,
+    /// The address cannot be bound.
+    #[error("cannot bind {addr}: {source}")]
+    Address {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There is no tokio runtime around the call, or it has no I/O.
+    #[error("a node must be bound inside a tokio runtime with I/O and time enabled")]
+    NoTokio,
+}
+
+/// Why a message to another node was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NodeSendError {
+    /// There is no link to the node. Not sent.
+    #[error("no connection to node \"{node}\"")]
+    NoConnection {
+        /// The node.
+        node: String,
+    },
+    /// Nobody is known to hold the global name. Not sent.
+    #[error("no process is registered globally as \"{name}\"")]
+    NoName {
+        /// The name.
+        name: String,
+    },
+    /// The process is on this node and did not take the message. Not sent.
+    #[error("the message to \"{name}\" was not taken: {source}")]
+    Local {
+        /// The name.
+        name: String,
+        /// Why.
+        source: SendError,
+    },
+    /// The body is above what the link takes. Not sent.
+    #[error("a body of {len} bytes is above the bound of {max} bytes of the link to \"{node}\"")]
+    TooLarge {
+        /// The node.
+        node: String,
+        /// The body's length.
+        len: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// The text is no process name.
+    #[error(transparent)]
+    BadName(#[from] ParseIdError),
+}
+
+/// Why a global name was not registered. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RegisterGlobalError {
+    /// A process holds the name, here or on another node.
+    #[error("the name is taken by a process of \"{node}\"")]
+    Taken {
+        /// The node of the process that holds it.
+        node: String,
+    },
+    /// The process is not alive, or not of this node.
+    #[error("no such process on this node")]
+    NoProc,
+    /// The text is no process name.
+    #[error(transparent)]
+    BadName(#[from] ParseIdError),
+}
+
+/// Why a remote spawn gave no process.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// There is no link to the node. No process was started.
+    #[error("no connection to node \"{node}\"")]
+    NoConnection {
+        /// The node.
+        node: String,
+    },
+    /// The node was not taught the factory, or the caller may not use it. No process was started.
+    #[error("node \"{node}\" has no factory \"{factory}\", or no grant for it")]
+    NoFactory {
+        /// The node.
+        node: String,
+        /// The factory.
+        factory: String,
+    },
+    /// The node turned the request down. No process was started.
+    #[error("node \"{node}\" did not start \"{factory}\": {refusal}")]
+    Refused {
+        /// The node.
+        node: String,
+        /// The factory.
+        factory: String,
+        /// Why.
+        refusal: SpawnRefusal,
+    },
+    /// The arguments are above what a request takes. No process was started.
+    #[error("arguments of {len} bytes are above the bound of {max}")]
+    TooLarge {
+        /// The arguments' length.
+        len: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// The call ended without an answer; see [`CallError`] for whether a process may have been started.
+    #[error("remote spawn of \"{factory}\" on \"{node}\": {source}")]
+    Call {
+        /// The node.
+        node: String,
+        /// The factory.
+        factory: String,
+        /// How the call ended.
+        source: CallError,
+    },
+    /// The text is no factory name or no process name.
+    #[error(transparent)]
+    BadName(#[from] ParseIdError),
+}
+
+impl SpawnError {
+    /// Whether a process may have been started all the same.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        matches!(self, Self::Call { source: CallError::LinkLost | CallError::Timeout, .. })
+    }
+}
+
+/// Why a node could not be looked at. Looking changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// There is no link to the node.
+    #[error("no connection to node \"{node}\"")]
+    NoConnection {
+        /// The node.
+        node: String,
+    },
+    /// The call ended without an answer.
+    #[error("attaching to \"{node}\": {source}")]
+    Call {
+        /// The node.
+        node: String,
+        /// How the call ended.
+        source: CallError,
+    },
+    /// The node answered something else than what was asked.
+    #[error("node \"{node}\" gave an answer that is none")]
+    BadAnswer {
+        /// The node.
+        node: String,
+    },
+}

@@ -1,0 +1,108 @@
+//! The node as its engine sees it: deliveries go to the runtime, events to whoever waits for them.
+
+use regatta_proto::host::{CallOutcome, Event, Host, LinkId};
+use regatta_proto::id::Pid;
+use regatta_proto::link::outgoing::Outgoing;
+use regatta_proto::signal::Signal;
+use regatta_proto::wire::frame::To;
+
+use super::core::{Core, Work};
+use super::outbox::PeerLink;
+
+/// The host of one call into the engine.
+pub(crate) struct NodeHost<'a> {
+    core: &'a Core,
+    work: Vec<Work>,
+    abandoned: Vec<(LinkId, Outgoing)>,
+}
+
+impl<'a> NodeHost<'a> {
+    pub(crate) fn new(core: &'a Core) -> Self {
+        Self { core, work: Vec::new(), abandoned: Vec::new() }
+    }
+
+    /// What was queued for links that ended.
+    pub(crate) fn take_abandoned(&mut self) -> Vec<(LinkId, Outgoing)> {
+        std::mem::take(&mut self.abandoned)
+    }
+
+    pub(crate) fn into_work(self) -> Vec<Work> {
+        self.work
+    }
+
+    fn changed(&self) {
+        self.core.changes.send_modify(|count| *count += 1);
+    }
+}
+
+impl Host for NodeHost<'_> {
+    fn deliver(&mut self, from: Pid, to: To<'_>, signal: Signal) {
+        // What cannot be delivered is counted by the runtime; there is nobody to tell.
+        let _ = match to {
+            To::Serial(serial) => self.core.runtime.deliver(from, serial, signal),
+            To::Name(name) => self.core.runtime.deliver_named(from, name, signal),
+        };
+    }
+
+    fn event(&mut self, event: Event) {
+        let core = self.core;
+        match event {
+            Event::Dialed { token, result } => {
+                if let Some(dial) = core.dials.lock().remove(&token) {
+                    // Whoever dialled may have stopped waiting.
+                    let _ = dial.send(result);
+                }
+            }
+            Event::Up { peer, link, dialed, budget, message_bytes_max } => {
+                tracing::info!(node = %core.id.name, %peer, generation = link.generation, dialed, "link up");
+                core.peers.up(PeerLink::new(peer, link, dialed, budget, message_bytes_max));
+                self.changed();
+            }
+            Event::Down { peer, link, cause } => {
+                tracing::info!(node = %core.id.name, %peer, generation = link.generation, %cause, "link down");
+                let left = core.peers.down(link).and_then(|peer| peer.close());
+                self.abandoned.extend(left.map(|outgoing| (link, outgoing)));
+                self.changed();
+            }
+            Event::Rejected { addr, detail } => {
+                tracing::warn!(node = %core.id.name, %addr, %detail, "a peer was turned away");
+                self.changed();
+            }
+            Event::Writable { link } => {
+                if let Some(peer) = core.peers.by_link(link) {
+                    peer.writable();
+                }
+            }
+            Event::Name { name, owner } => {
+                let mut names = core.names.write();
+                match owner {
+                    Some(owner) => names.insert(name, owner),
+                    None => names.remove(&name),
+                };
+                drop(names);
+                self.changed();
+            }
+            Event::NameLost { name, serial, winner } => self.work.push(Work::NameLost { name, serial, winner }),
+            Event::SpawnRequested { link, caller, request } => {
+                self.work.push(Work::Spawn { link, caller, request });
+            }
+            Event::Asked { link, stream, question } => self.work.push(Work::Answer { link, stream, question }),
+            Event::Called { call, result } => {
+                if let Ok(CallOutcome::Spawned(Ok(child))) = &result {
+                    // Before anything else of the child is delivered: its end may be the next frame.
+                    core.child_started(call, *child);
+                }
+                if let Some(caller) = core.calls.lock().remove(&call) {
+                    let _ = caller.send(result);
+                }
+            }
+            Event::WatcherLost { target, watcher, reference } => {
+                core.runtime.forget_remote_watcher(target, watcher, reference);
+            }
+        }
+    }
+
+    fn wall_ms(&self) -> u64 {
+        self.core.runtime.clock().unix_us() / 1_000
+    }
+}

@@ -1,0 +1,189 @@
+//! Remote spawn: factories that this node was taught, and children that it asks others for.
+//!
+//! A request starts its child, links or monitors it, and registers it in one act: the child is held at its first poll
+//! until all of that is done and the answer is queued in front of whatever it will send.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use regatta_proto::host::{CallError, CallOutcome, LinkId};
+use regatta_proto::id::{Name, Pid, Reference};
+use regatta_proto::signal::Signal;
+use regatta_proto::wire::frame::{SpawnRefusal, SpawnRequest};
+use rustc_hash::FxHashMap;
+use tokio::sync::oneshot;
+
+use super::core::Core;
+use super::error::SpawnError;
+use crate::actor::{Runtime, SendError, current};
+
+/// A factory: given the runtime and the caller's bytes, it spawns one process and returns its pid.
+pub type Spawnable = Arc<dyn Fn(&Runtime, Vec<u8>) -> Pid + Send + Sync>;
+
+/// What goes with a remote spawn.
+#[derive(Debug, Clone)]
+pub struct SpawnRemote {
+    /// Link the child to the calling process. Ignored outside of a process. Default `false`.
+    pub link: bool,
+    /// Monitor the child from the calling process. Ignored outside of a process. Default `false`.
+    pub monitor: bool,
+    /// A global name that the child takes before it starts. Default none.
+    pub register: Option<String>,
+    /// When the call ends at the latest, counted from now. Default 5 s.
+    pub deadline: Duration,
+}
+
+impl Default for SpawnRemote {
+    fn default() -> Self {
+        Self { link: false, monitor: false, register: None, deadline: Duration::from_secs(5) }
+    }
+}
+
+/// A child on another node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemoteChild {
+    /// The process.
+    pub pid: Pid,
+    /// The monitor on it, if one was asked for.
+    pub monitor: Option<Reference>,
+}
+
+/// What a node was taught, and what its processes asked others for.
+#[derive(Default)]
+pub(crate) struct Factories {
+    taught: RwLock<FxHashMap<Name, Spawnable>>,
+    /// Calls whose child is to be linked or monitored: the caller, link, monitor.
+    wanted: parking_lot::Mutex<FxHashMap<u64, (u64, bool, Option<Reference>)>>,
+}
+
+impl Factories {
+    pub(crate) fn teach(&self, name: Name, factory: Spawnable) {
+        self.taught.write().insert(name, factory);
+    }
+}
+
+/// Forgets a call whose caller stopped waiting, however it stopped.
+struct Waiting<'a> {
+    core: &'a Core,
+    call: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.core.calls.lock().remove(&self.call);
+        self.core.factories.wanted.lock().remove(&self.call);
+    }
+}
+
+impl Core {
+    /// Asks `node` to run `factory`.
+    pub(crate) async fn spawn_remote(
+        &self,
+        node: &str,
+        factory: &str,
+        args: Vec<u8>,
+        options: SpawnRemote,
+    ) -> Result<RemoteChild, SpawnError> {
+        let no_connection = || SpawnError::NoConnection { node: node.to_owned() };
+        let link = self.peers.by_name(node).ok_or_else(no_connection)?;
+        let caller = current().map_or(0, Pid::serial);
+        let monitor = (options.monitor && caller != 0).then(|| self.runtime.new_reference());
+        let request = SpawnRequest {
+            call: self.number(),
+            factory: Name::new(factory)?,
+            register: options.register.map(Name::new).transpose()?,
+            link: options.link && caller != 0,
+            monitor,
+            deadline: options.deadline,
+            args: args.into(),
+        };
+        let call = request.call;
+        let (done, outcome) = oneshot::channel();
+        self.calls.lock().insert(call, done);
+        let waiting = Waiting { core: self, call };
+        if request.link || monitor.is_some() {
+            self.factories.wanted.lock().insert(call, (caller, request.link, monitor));
+        }
+        self.push(&link, |outgoing| outgoing.spawn(caller, &request)).map_err(|error| match error {
+            SendError::TooLarge { len, max } => SpawnError::TooLarge { len, max },
+            _ => no_connection(),
+        })?;
+        let outcome = outcome.await.unwrap_or(Err(CallError::LinkLost));
+        drop(waiting);
+        let (node, factory) = (node.to_owned(), factory.to_owned());
+        match outcome {
+            Ok(CallOutcome::Spawned(Ok(pid))) => Ok(RemoteChild { pid, monitor }),
+            Ok(CallOutcome::Spawned(Err(SpawnRefusal::NoFactory))) => Err(SpawnError::NoFactory { node, factory }),
+            Ok(CallOutcome::Spawned(Err(refusal))) => Err(SpawnError::Refused { node, factory, refusal }),
+            Ok(CallOutcome::Answered(_)) => {
+                let source = CallError::Refused("the peer answered something else".to_owned());
+                Err(SpawnError::Call { node, factory, source })
+            }
+            Err(CallError::NotSent) => Err(no_connection()),
+            Err(source) => Err(SpawnError::Call { node, factory, source }),
+        }
+    }
+
+    /// A child that one of our processes asked for runs: set up what the caller wanted to have with it.
+    pub(crate) fn child_started(&self, call: u64, child: Pid) {
+        if let Some((caller, link, monitor)) = self.factories.wanted.lock().remove(&call) {
+            self.runtime.adopt_remote(caller, child, link, monitor);
+        }
+    }
+
+    /// Runs a factory for a peer and answers.
+    pub(crate) fn run_factory(&self, link: LinkId, caller: Pid, request: &SpawnRequest) {
+        let Some(peer) = self.peers.by_link(link) else { return };
+        let started = self.start(caller, request);
+        let (child, result) = match started {
+            Ok(child) => (child.serial(), Ok(())),
+            Err(refusal) => (0, Err(refusal)),
+        };
+        // If the link is gone, its end has undone the caller's part; the child is left like any process whose caller is.
+        let answered = self.push(&peer, |outgoing| Ok(outgoing.spawned(child, caller, request, &result)));
+        if child != 0 {
+            if answered.is_err() && request.link {
+                let pid = Pid::new(self.id.incarnation, child);
+                let gone = Signal::LinkExit(regatta_proto::reason::ExitReason::NoConnection);
+                let _ = self.runtime.deliver(caller, pid.serial(), gone);
+            }
+            self.runtime.release(Pid::new(self.id.incarnation, child));
+        }
+    }
+
+    /// Starts the child, held at its first poll, with the caller's link, monitor and name.
+    fn start(&self, caller: Pid, request: &SpawnRequest) -> Result<Pid, SpawnRefusal> {
+        let factory = self.factories.taught.read().get(&request.factory).cloned().ok_or(SpawnRefusal::NoFactory)?;
+        let args = Vec::from(request.args.clone());
+        let made = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            self.runtime.hold_spawned(|runtime| factory(runtime, args))
+        }));
+        let (child, mut held) = made.map_err(|panic| SpawnRefusal::Panicked(panic_text(&*panic)))?;
+        // What else the factory spawned may run at once.
+        held.retain(|pid| *pid != child);
+        for other in held {
+            self.runtime.release(other);
+        }
+        if let Some(name) = &request.register
+            && self.register_global(name.clone(), child).is_err()
+        {
+            self.runtime.kill(child);
+            self.runtime.release(child);
+            return Err(SpawnRefusal::NameTaken);
+        }
+        if request.link {
+            let _ = self.runtime.deliver(caller, child.serial(), Signal::Link);
+        }
+        if let Some(reference) = request.monitor {
+            let _ = self.runtime.deliver(caller, child.serial(), Signal::Monitor { reference });
+        }
+        Ok(child)
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no text".to_owned())
+}

@@ -1,0 +1,170 @@
+//! The loop that carries datagrams and time between a socket and an engine.
+//!
+//! It is one task of the application's runtime, because every task more is a wake-up more. A poll takes what arrived,
+//! lets the engine deliver it, and then sends what is due. If at least two messages are about, it lets the processes that
+//! these have woken run first, once, so that their answers leave in the same datagrams; with one message it answers at
+//! once.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::time::Sleep;
+
+use super::socket::{Received, Socket, Transmit};
+
+/// Batches that one poll receives before the rest of the runtime has its turn.
+const RECEIVE_BATCHES: usize = 4;
+/// Messages about from which it pays to wait for the processes' answers.
+const YIELD_MESSAGES: usize = 2;
+/// Transmits that one poll makes before it receives again.
+const TRANSMITS: usize = 64;
+
+/// What the loop drives: an engine behind a lock, and the queues in front of it.
+pub trait Driven: Send + 'static {
+    /// Keeps the waker that is woken when something was queued.
+    fn register(&self, cx: &Context<'_>);
+
+    /// Hands over datagrams that arrived and lets the engine deliver them; how many signals were delivered.
+    fn receive(&self, now: Instant, datagrams: &mut Vec<Received>) -> usize;
+
+    /// How many frames are queued, about.
+    fn queued(&self) -> usize;
+
+    /// Takes what is queued, and what is due by time.
+    fn prepare(&self, now: Instant);
+
+    /// The next datagrams to send, appended to `buffer`.
+    fn transmit(&self, now: Instant, max_segments: usize, buffer: &mut Vec<u8>) -> Option<quinn_proto::Transmit>;
+
+    /// When to come back at the latest.
+    fn timeout(&self) -> Option<Instant>;
+
+    /// Whether all is said: the loop ends.
+    fn is_over(&self) -> bool;
+
+    /// The socket failed for good.
+    fn failed(&self, error: &io::Error);
+}
+
+/// The loop over one socket.
+pub struct Driver<D, S> {
+    driven: D,
+    socket: S,
+    datagrams: Vec<Received>,
+    buffer: Vec<u8>,
+    /// A transmit that the socket did not take.
+    unsent: Option<quinn_proto::Transmit>,
+    sleep: Pin<Box<Sleep>>,
+    /// What `sleep` is set to. Timers move with every datagram, so it is only ever pulled nearer; if it comes early, it
+    /// is set again.
+    armed: Option<Instant>,
+    yielded: bool,
+}
+
+impl<D: Driven, S: Socket> Driver<D, S> {
+    /// A loop that has not begun. Needs a tokio runtime around it.
+    pub fn new(driven: D, socket: S) -> Self {
+        let sleep = Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3_600)));
+        let buffer = Vec::with_capacity(64 * 1024);
+        Self { driven, socket, datagrams: Vec::new(), buffer, unsent: None, sleep, armed: None, yielded: false }
+    }
+
+    /// Receives; how many signals were delivered, and whether there is more.
+    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<(usize, bool)> {
+        for _ in 0..RECEIVE_BATCHES {
+            let poll = self.socket.poll_receive(cx, &mut self.datagrams)?;
+            if poll.is_pending() {
+                return Ok((self.deliver(now), false));
+            }
+        }
+        Ok((self.deliver(now), true))
+    }
+
+    fn deliver(&mut self, now: Instant) -> usize {
+        if self.datagrams.is_empty() { 0 } else { self.driven.receive(now, &mut self.datagrams) }
+    }
+
+    /// Sends what there is; whether there is more.
+    fn send(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        for _ in 0..TRANSMITS {
+            let transmit = match self.unsent.take() {
+                Some(transmit) => transmit,
+                None => {
+                    self.buffer.clear();
+                    let segments = self.socket.max_segments();
+                    match self.driven.transmit(now, segments, &mut self.buffer) {
+                        Some(transmit) => transmit,
+                        None => return false,
+                    }
+                }
+            };
+            let datagrams = Transmit {
+                destination: transmit.destination,
+                ecn: transmit.ecn,
+                contents: &self.buffer[..transmit.size],
+                segment_size: transmit.segment_size,
+                src_ip: transmit.src_ip,
+            };
+            match self.socket.try_send(&datagrams) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.unsent = Some(transmit);
+                    if self.socket.poll_writable(cx).is_pending() {
+                        return false;
+                    }
+                }
+                // Other errors are about the path to one peer; to QUIC they are loss.
+                Ok(()) | Err(_) => {}
+            }
+        }
+        true
+    }
+
+    /// Arms the timer; whether it is due already.
+    fn arm(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(timeout) = self.driven.timeout() else { return false };
+        if self.armed.is_none_or(|armed| timeout < armed) {
+            self.sleep.as_mut().reset(timeout.into());
+            self.armed = Some(timeout);
+        }
+        let due = self.sleep.as_mut().poll(cx).is_ready();
+        if due {
+            self.armed = None;
+        }
+        due
+    }
+}
+
+impl<D: Driven + Unpin, S: Socket + Unpin> Future for Driver<D, S> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.driven.register(cx);
+        let now = Instant::now();
+        let (delivered, more_to_receive) = match this.receive(cx, now) {
+            Ok(received) => received,
+            Err(error) => {
+                this.driven.failed(&error);
+                return Poll::Ready(());
+            }
+        };
+        if !this.yielded && delivered + this.driven.queued() >= YIELD_MESSAGES {
+            this.yielded = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        this.yielded = false;
+        this.driven.prepare(now);
+        let more_to_send = this.send(cx, now);
+        if this.driven.is_over() {
+            return Poll::Ready(());
+        }
+        if this.arm(cx) || more_to_receive || more_to_send {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}

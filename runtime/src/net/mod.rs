@@ -1,0 +1,8 @@
+//! Bytes and addresses: the socket, and the loop that drives the engine with it. Nothing here knows of processes.
+
+pub mod driver;
+pub mod socket;
+pub mod udp;
+
+pub use socket::{Received, Socket, Transmit};
+pub use udp::UdpSocket;

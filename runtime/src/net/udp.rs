@@ -1,0 +1,121 @@
+//! A UDP socket on tokio, with segmentation offload, receive coalescing and batched receives where the system has them.
+//!
+//! The socket is registered for readability only: with writability in the mask the kernel would wake the loop each time
+//! the peer takes a datagram off our hands.
+
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use quinn_proto::EcnCodepoint;
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::Sleep;
+
+use super::socket::{Received, Socket, Transmit};
+
+/// What one receive may bring in one piece: the largest datagram, or a coalesced train of them.
+const RECEIVE_BYTES: usize = 64 * 1024;
+/// Send and receive buffers that are asked for; without them a burst on loopback is lost.
+const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// More in one call is refused by the kernel, and quinn-udp says nothing of it.
+const TRANSMIT_BYTES_MAX: usize = 64_000;
+/// Pause after which a full send buffer is tried again.
+const RETRY: Duration = Duration::from_millis(1);
+
+/// A bound UDP socket.
+#[derive(Debug)]
+pub struct UdpSocket {
+    io: AsyncFd<std::net::UdpSocket>,
+    state: UdpSocketState,
+    buffer: Box<[u8]>,
+    retry: Option<Pin<Box<Sleep>>>,
+}
+
+impl UdpSocket {
+    /// Binds to `addr`; port 0 lets the system choose. Needs a tokio runtime around it.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let domain = socket2::Domain::for_address(addr);
+        let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
+        // The system may give less; it says so to nobody, and neither do we: it only costs speed.
+        let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
+        let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+        socket.set_nonblocking(true)?;
+        socket.bind(&addr.into())?;
+        let socket = std::net::UdpSocket::from(socket);
+        let state = UdpSocketState::new((&socket).into())?;
+        let io = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        Ok(Self { io, state, buffer: vec![0; RECEIVE_BYTES * BATCH_SIZE].into(), retry: None })
+    }
+}
+
+impl Socket for UdpSocket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.get_ref().local_addr()
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>, received: &mut Vec<Received>) -> Poll<io::Result<()>> {
+        let Poll::Ready(guard) = self.io.poll_read_ready(cx) else { return Poll::Pending };
+        let mut guard = guard?;
+        let mut metas = [RecvMeta::default(); BATCH_SIZE];
+        let mut pieces = self.buffer.chunks_mut(RECEIVE_BYTES).map(IoSliceMut::new);
+        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| pieces.next().expect("the buffer has a piece for each of the batch"));
+        let count = match self.state.recv(guard.get_inner().into(), &mut slices, &mut metas) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                guard.clear_ready();
+                return Poll::Ready(Ok(()));
+            }
+            // An earlier datagram of ours found nobody: that says nothing of the socket.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Poll::Ready(Ok(())),
+            Err(error) => return Poll::Ready(Err(error)),
+        };
+        if count < BATCH_SIZE {
+            // A short batch has drained the socket: this saves the call that would say so.
+            guard.clear_ready();
+        }
+        for (meta, slice) in metas[..count].iter().zip(&slices) {
+            let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
+            // A buffer per datagram: a message that is kept for long holds back 1.5 kB of memory, not a whole train.
+            for datagram in slice[..meta.len].chunks(meta.stride.max(1)) {
+                let data = BytesMut::from(datagram);
+                received.push(Received { from: meta.addr, to: meta.dst_ip, ecn, data });
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn try_send(&mut self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let transmit = quinn_udp::Transmit {
+            destination: transmit.destination,
+            ecn: transmit.ecn.and_then(|ecn| quinn_udp::EcnCodepoint::from_bits(ecn as u8)),
+            contents: transmit.contents,
+            segment_size: transmit.segment_size,
+            src_ip: transmit.src_ip,
+        };
+        self.state.send(self.io.get_ref().into(), &transmit)
+    }
+
+    fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let retry = self.retry.get_or_insert_with(|| Box::pin(tokio::time::sleep(RETRY)));
+        std::task::ready!(retry.as_mut().poll(cx));
+        self.retry = None;
+        Poll::Ready(Ok(()))
+    }
+
+    fn max_segments(&self) -> usize {
+        self.state.max_gso_segments().min(TRANSMIT_BYTES_MAX / 1_500)
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.state.may_fragment()
+    }
+}

@@ -1,0 +1,83 @@
+//! Our side: the crate `regatta`, by the same calls and with its defaults.
+
+use std::net::SocketAddr;
+
+use ::regatta::{Bytes, ClusterCa, ClusterNode, Context, Identity, Runtime};
+
+use crate::workload::{Failure, Mailbox, System};
+
+/// A node of Regatta.
+#[derive(Clone)]
+pub(crate) struct Regatta(ClusterNode);
+
+/// A process's mailbox on Regatta.
+pub(crate) struct RegattaMailbox(Context);
+
+impl Mailbox for RegattaMailbox {
+    type Message = Bytes;
+
+    async fn recv(&mut self) -> Option<Bytes> {
+        self.0.recv().await.message()
+    }
+}
+
+impl System for Regatta {
+    const NAME: &'static str = "regatta";
+    type Authority = ClusterCa;
+    type Identity = Identity;
+    type Mailbox = RegattaMailbox;
+
+    fn authority() -> Result<ClusterCa, Failure> {
+        ClusterCa::generate().map_err(|error| Failure::system("generate a CA", error))
+    }
+
+    fn issue(authority: &ClusterCa, name: &str) -> Result<Identity, Failure> {
+        authority.issue(name).map_err(|error| Failure::system("issue a certificate", error))
+    }
+
+    fn start(name: &str, identity: &Identity) -> Result<Self, Failure> {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let node = ClusterNode::bind(name, Runtime::new(), loopback, identity);
+        node.map(Self).map_err(|error| Failure::system("bind", error))
+    }
+
+    fn address(&self) -> Result<SocketAddr, Failure> {
+        self.0.local_addr().map_err(|error| Failure::system("local_addr", error))
+    }
+
+    async fn connect(&self, address: SocketAddr) -> Result<(), Failure> {
+        self.0.connect(address).await.map(drop).map_err(|error| Failure::system("connect", error))
+    }
+
+    fn sees(&self, peer: &str) -> bool {
+        self.0.peers().iter().any(|name| name.to_string() == peer)
+    }
+
+    fn process<F, Fut>(&self, name: &str, body: F) -> Result<(), Failure>
+    where
+        F: FnOnce(RegattaMailbox) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let runtime = self.0.runtime();
+        let handle = runtime.spawn(|context| body(RegattaMailbox(context)));
+        runtime.register(name, handle.pid()).map_err(|error| Failure::system("register", error))
+    }
+
+    async fn send(&self, to: &str, name: &str, payload: &[u8]) -> Result<(), Failure> {
+        self.0.send(to, name, payload).await.map_err(|error| Failure::system("send", error))
+    }
+
+    fn offer_spawn(&self) -> Result<(), Failure> {
+        self.0.register_spawnable("brief", |runtime, _| runtime.spawn(|_| async {}).pid());
+        Ok(())
+    }
+
+    async fn spawn_remote(&self, to: &str) -> Result<(), Failure> {
+        let pid = self.0.spawn_remote(to, "brief", Vec::new()).await;
+        pid.map(drop).map_err(|error| Failure::system("spawn_remote", error))
+    }
+
+    async fn shutdown(self) {
+        self.0.shutdown().await;
+    }
+}

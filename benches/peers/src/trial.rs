@@ -1,0 +1,223 @@
+//! One trial: one system in one layout, brought up afresh, measured once.
+//!
+//! Latency and throughput are trials of their own. A trial warms up with the load that it then measures.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+
+use crate::child::{self, Ask, Mark};
+use crate::layout::{Layout, Pair};
+use crate::workload::{self, Counter, Course, Failure, System};
+
+/// Flood senders on the near node, each with a sink of its own on the far node.
+pub(crate) const FLOOD_SENDERS: u32 = 4;
+/// How long a flood may take to arrive once its senders stopped, before the rest counts as lost.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Most handshakes in one trial; each brings up a node.
+const HANDSHAKES_MAX: u32 = 300;
+
+/// What one trial measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Probe {
+    /// The round trip to a named echo, one in flight.
+    RoundTrip,
+    /// Round trips per second with so many client and echo pairs, one in flight each.
+    Saturation(u32),
+    /// One-way messages per second, as counted by the receivers.
+    Flood,
+    /// The time to start a process on the other node.
+    Spawn,
+    /// The time to link to another node.
+    Handshake,
+}
+
+/// One trial.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Trial {
+    /// The name of the system under test.
+    pub(crate) system: String,
+    /// Where its nodes live.
+    pub(crate) layout: Layout,
+    /// What is measured.
+    pub(crate) probe: Probe,
+    /// How long the load runs before it is measured.
+    pub(crate) warm_up: Duration,
+    /// How long it is measured.
+    pub(crate) window: Duration,
+}
+
+/// A trial's figures by name; the unit is the end of the name or, for rates and shares, said in the report.
+pub(crate) type Outcome = BTreeMap<String, f64>;
+
+/// Runs the trial on system `S`, in this process.
+pub(crate) fn run<S: System>(trial: &Trial) -> Result<Outcome, Failure> {
+    let pair = Pair::<S>::start(trial.layout)?;
+    // Only now: the far node is forked while there is one thread.
+    child::end_with_stdin();
+    match trial.probe {
+        Probe::RoundTrip => round_trip(pair, trial),
+        Probe::Saturation(in_flight) => saturation(pair, trial, in_flight),
+        Probe::Flood => flood(pair, trial),
+        Probe::Spawn => spawn(pair, trial),
+        Probe::Handshake => handshake(pair, trial),
+    }
+}
+
+fn round_trip<S: System>(mut pair: Pair<S>, trial: &Trial) -> Result<Outcome, Failure> {
+    pair.ask(Ask::Echo(1))?;
+    let (sender, receiver) = mpsc::channel();
+    let (warm_up, window) = (trial.warm_up, trial.window);
+    pair.on_near(move |near| workload::probe(&near, warm_up, window, sender))?;
+    let histogram = receiver.recv().map_err(|_| Failure::Late("the end of the probe"))??;
+    quantiles("rtt", &histogram)
+}
+
+fn saturation<S: System>(mut pair: Pair<S>, trial: &Trial, in_flight: u32) -> Result<Outcome, Failure> {
+    pair.ask(Ask::Echo(in_flight))?;
+    let (course, counters) = (Arc::new(Course::default()), counters(in_flight));
+    let (for_clients, done) = (course.clone(), counters.clone());
+    pair.on_near(move |near| {
+        let mut clients = (0..).zip(done);
+        clients.try_for_each(|(index, done)| workload::client(&near, index, for_clients.clone(), done))
+    })?;
+    thread::sleep(trial.warm_up);
+    let (before, begin) = (sum(&counters), Instant::now());
+    thread::sleep(trial.window);
+    let (round_trips, seconds) = (sum(&counters) - before, begin.elapsed().as_secs_f64());
+    course.check()?;
+    course.stop();
+    match round_trips {
+        0 => Err(Failure::Late("a single round trip")),
+        n => Ok([("saturation_rt_per_s".into(), n as f64 / seconds)].into()),
+    }
+}
+
+fn flood<S: System>(mut pair: Pair<S>, trial: &Trial) -> Result<Outcome, Failure> {
+    pair.ask(Ask::Sink(FLOOD_SENDERS))?;
+    let (course, counters) = (Arc::new(Course::default()), counters(FLOOD_SENDERS));
+    let (for_senders, sent) = (course.clone(), counters.clone());
+    pair.on_near(move |near| {
+        let mut senders = (0..).zip(sent);
+        senders.try_for_each(|(index, sent)| workload::flood_sender(&near, index, for_senders.clone(), sent))
+    })?;
+    thread::sleep(trial.warm_up);
+    let begin = pair.mark()?;
+    thread::sleep(trial.window);
+    let end = pair.mark()?;
+    let backlog = sum(&counters).saturating_sub(end.received);
+    course.check()?;
+    course.stop();
+    let last = drained(&mut pair, &counters)?;
+    let received = end.received - begin.received;
+    if received == 0 {
+        return Err(Failure::Late("a single message"));
+    }
+    let sent = sum(&counters);
+    Ok([
+        ("flood_msgs_per_s".into(), received as f64 * 1e9 / (end.at_ns - begin.at_ns) as f64),
+        ("out_of_order".into(), (end.out_of_order - begin.out_of_order) as f64 / received as f64),
+        ("flood_backlog_msgs".into(), backlog as f64),
+        ("flood_lost".into(), (sent - last.received.min(sent)) as f64 / sent as f64),
+        ("flood_rss_peak_mib".into(), last.rss_peak_kib.max(child::rss_peak_kib()) as f64 / 1024.0),
+    ]
+    .into())
+}
+
+/// Waits until the sinks have counted all that the senders sent, or no more comes.
+fn drained<S: System>(pair: &mut Pair<S>, sent: &[Arc<Counter>]) -> Result<Mark, Failure> {
+    let mut mark = pair.mark()?;
+    let mut progress = Instant::now();
+    while mark.received < sum(sent) && progress.elapsed() < DRAIN {
+        thread::sleep(Duration::from_millis(10));
+        let next = pair.mark()?;
+        if next.received > mark.received {
+            progress = Instant::now();
+        }
+        mark = next;
+    }
+    Ok(mark)
+}
+
+fn spawn<S: System>(mut pair: Pair<S>, trial: &Trial) -> Result<Outcome, Failure> {
+    pair.ask(Ask::OfferSpawn)?;
+    let (near, warm_up, window) = (pair.near.clone(), trial.warm_up, trial.window);
+    measured("spawn", &pair.near_runtime, async move {
+        let mut histogram = workload::nanoseconds();
+        let begin = Instant::now();
+        while begin.elapsed() < warm_up + window {
+            let asked = Instant::now();
+            near.spawn_remote(workload::FAR).await?;
+            if asked - begin >= warm_up {
+                histogram.saturating_record(workload::elapsed_ns(asked));
+            }
+        }
+        Ok(histogram)
+    })
+}
+
+fn handshake<S: System>(mut pair: Pair<S>, trial: &Trial) -> Result<Outcome, Failure> {
+    let address = pair.far_address()?;
+    let (warm_up, window) = (trial.warm_up, trial.window);
+    let authority = pair.authority.clone();
+    measured("handshake", &pair.near_runtime, async move {
+        let mut histogram = workload::nanoseconds();
+        let begin = Instant::now();
+        for index in 0..HANDSHAKES_MAX {
+            let name = format!("guest-{index}");
+            let node = S::start(&name, &S::issue(&authority, &name)?)?;
+            let asked = Instant::now();
+            node.connect(address).await?;
+            if asked - begin >= warm_up {
+                histogram.saturating_record(workload::elapsed_ns(asked));
+            }
+            node.shutdown().await;
+            if begin.elapsed() > warm_up + window {
+                break;
+            }
+        }
+        Ok(histogram)
+    })
+}
+
+/// Runs `act` on `runtime` and turns its histogram into figures called `name`.
+fn measured(
+    name: &str,
+    runtime: &Handle,
+    act: impl Future<Output = Result<Histogram<u64>, Failure>> + Send + 'static,
+) -> Result<Outcome, Failure> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    runtime.spawn(async move {
+        let _ = sender.send(act.await);
+    });
+    let histogram = receiver.recv().map_err(|_| Failure::Late("the end of the act"))??;
+    quantiles(name, &histogram)
+}
+
+fn quantiles(name: &str, histogram: &Histogram<u64>) -> Result<Outcome, Failure> {
+    if histogram.is_empty() {
+        return Err(Failure::Late("a single sample"));
+    }
+    let us = |ns: u64| ns as f64 / 1e3;
+    let named = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
+    let mut outcome: Outcome = named
+        .into_iter()
+        .map(|(label, quantile)| (format!("{name}_{label}_us"), us(histogram.value_at_quantile(quantile))))
+        .collect();
+    outcome.insert(format!("{name}_max_us"), us(histogram.max()));
+    outcome.insert(format!("{name}_samples"), histogram.len() as f64);
+    Ok(outcome)
+}
+
+fn counters(count: u32) -> Vec<Arc<Counter>> {
+    (0..count).map(|_| Arc::default()).collect()
+}
+
+fn sum(counters: &[Arc<Counter>]) -> u64 {
+    counters.iter().map(|counter| counter.count()).sum()
+}

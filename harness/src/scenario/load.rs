@@ -1,0 +1,130 @@
+//! Measured traffic, and bounds on what is measured.
+
+use std::time::Duration;
+
+use super::action::Address;
+
+/// Traffic that is measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Load {
+    /// Its id; also the point at which it has ended, and the first part of its figures' names.
+    pub id: String,
+    /// Its line in the file, from 1.
+    pub line: usize,
+    /// The point after which it starts; `None` when a `load` step starts it.
+    pub after: Option<String>,
+    /// The node that sends.
+    pub from: String,
+    /// The process that receives, or answers.
+    pub to: Address,
+    /// How the traffic is made.
+    pub model: LoadModel,
+    /// The size of each body, in bytes.
+    pub payload: u64,
+    /// How many processes send at the same time, at least 1.
+    pub senders: u64,
+    /// Traffic before the measurement.
+    pub warmup: Duration,
+    /// When it ends.
+    pub amount: Amount,
+}
+
+/// When a load ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amount {
+    /// After this time, warm-up not counted.
+    Duration(Duration),
+    /// After this many messages of each sender, warm-up not counted.
+    Messages(u64),
+}
+
+/// How traffic is made.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LoadModel {
+    /// Round trips; each sender keeps so many in flight, and sends the next when one returns. With several numbers,
+    /// each is measured in turn.
+    Closed {
+        /// Numbers in flight, each at least 1.
+        in_flight: Vec<u64>,
+    },
+    /// One way, as fast as the link takes it.
+    Flood,
+    /// Finds the highest rate that holds.
+    Search {
+        /// Numbers in flight to try; the harness's own ladder when empty.
+        in_flight: Vec<u64>,
+        /// What must hold at a rate; no bound when absent.
+        goal: Option<Goal>,
+    },
+    /// Sends at given times, whatever returns; response time counts from the time that was meant.
+    Open {
+        /// Messages a second, over all senders.
+        rate: f64,
+        /// How the times are spread.
+        arrivals: Arrivals,
+    },
+}
+
+impl LoadModel {
+    /// The models as files name them.
+    pub const NAMES: [&'static str; 4] = ["closed", "flood", "search", "open"];
+
+    /// The word that the file uses for it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Closed { .. } => "closed",
+            Self::Flood => "flood",
+            Self::Search { .. } => "search",
+            Self::Open { .. } => "open",
+        }
+    }
+}
+
+/// What must hold for a rate to count.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Goal {
+    /// The largest share of messages that may be lost, from 0 to 1.
+    pub loss: Option<f64>,
+    /// The longest response time of 99 in 100.
+    pub response_p99: Option<Duration>,
+}
+
+/// How the times of an open load are spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrivals {
+    /// Evenly.
+    Constant,
+    /// A Poisson process.
+    Poisson,
+}
+
+impl Arrivals {
+    /// Every way, as files name it.
+    pub const ALL: [(&'static str, Self); 2] = [("constant", Self::Constant), ("poisson", Self::Poisson)];
+}
+
+/// A bound on a figure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gate {
+    /// The load that gives the figure.
+    pub load: String,
+    /// The figure, such as `rate` or `datagrams_per_message`.
+    pub figure: String,
+    /// The bound.
+    pub rule: GateRule,
+}
+
+/// What is asked of a figure.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum GateRule {
+    /// Against another build in the same run: the largest share by which it may fall or rise.
+    Paired {
+        /// How far it may fall, as a share.
+        max_decrease: Option<f64>,
+        /// How far it may rise, as a share.
+        max_increase: Option<f64>,
+    },
+    /// The same as recorded, to the last digit; evaluated in `sim`.
+    Exact,
+}

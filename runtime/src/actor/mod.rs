@@ -16,7 +16,8 @@
 //! | [`exit`] | exit signals in, and the fan-out at a process's end |
 //! | [`registry`] | local names |
 //! | [`info`] | what a process looks like from outside |
-//! | [`control`] | hold, suspend, shut down, count |
+//! | [`control`] | release, suspend, shut down, count |
+//! | [`hold`] | holding what a call spawns |
 //! | [`remote`] | the seam to other nodes |
 //! | [`current`] | which process this thread polls |
 //!
@@ -34,6 +35,7 @@ pub mod control;
 pub mod current;
 pub mod error;
 pub(crate) mod exit;
+pub(crate) mod hold;
 pub mod info;
 pub(crate) mod links;
 pub mod mailbox;

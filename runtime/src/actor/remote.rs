@@ -77,10 +77,18 @@ impl Runtime {
         self.take(from, serial, cell, signal)
     }
 
-    /// Makes the local half of a monitor whose other half the remote node has made, as a remote spawn does: a later
-    /// [`Signal::Down`] from `target` under `reference` fires. Returns whether the watcher is alive here.
-    pub fn expect_down(&self, watcher: u64, target: Pid, reference: Reference) -> bool {
-        self.table().find(watcher).is_some_and(|cell| watch::expect_down(&cell, target, reference))
+    /// A remote spawn that the local process `caller` asked for has made `child`, linked to it or watched by it: makes the
+    /// caller's half of both. If the caller has ended meanwhile, the child is told.
+    pub(crate) fn adopt_remote(&self, caller: u64, child: Pid, link: bool, monitor: Option<Reference>) {
+        let cell = self.table().find(caller);
+        if link && !cell.as_ref().is_some_and(|cell| links::take_link(cell, child)) {
+            self.signal(caller, child, Signal::LinkExit(ExitReason::NoProc));
+        }
+        if let Some(reference) = monitor
+            && !cell.as_ref().is_some_and(|cell| watch::expect_down(cell, child, reference))
+        {
+            self.signal(caller, child, Signal::Demonitor { reference });
+        }
     }
 
     /// A remote watcher of the local process `target` is gone: removes its monitor, and nothing fires.

@@ -24,7 +24,7 @@ use super::process::{Cell, Cold, HELD, IntoExit, ProcessHandle, Task, panic_reas
 use super::registry::Registry;
 use super::remote::Remote;
 use super::table::Table;
-use super::{current, exit, links, watch};
+use super::{current, exit, hold, links, watch};
 
 /// Where a process's task runs. The default is tokio.
 ///
@@ -280,9 +280,13 @@ impl Runtime {
             let label = label.as_deref().map(cut);
             Box::new(Cold::new(label, mailbox, far))
         });
-        let flags = if held { HELD } else { 0 };
+        let caught = hold::is_on(self.incarnation());
+        let flags = if held || caught { HELD } else { 0 };
         let cell = Arc::new(Cell::new(self.clone(), serial, near, flags, cold));
         self.inner.table.insert(Arc::clone(&cell));
+        if caught {
+            hold::note(cell.pid());
+        }
         match link {
             Some(other) if self.is_here(other) => {
                 links::link(&cell, other);

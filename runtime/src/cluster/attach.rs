@@ -109,6 +109,6 @@ impl Core {
 fn row(info: ProcessInfo) -> ProcessRow {
     // A process may hold more names than fit into a frame; the first ones tell who it is.
     let names = info.names.iter().take(16).map(ToString::to_string).collect();
-    let label = info.label.map(|label| label.chars().take(256).collect()).unwrap_or_default();
-    ProcessRow { serial: info.pid.serial(), label, names, mailbox: info.mailbox_messages as u64 }
+    let label = info.label.map(|label| label.to_string()).unwrap_or_default();
+    ProcessRow { serial: info.pid.serial(), label, names, mailbox: info.mailbox_depth }
 }

@@ -262,7 +262,13 @@ impl Driven for Loop {
     }
 
     fn is_over(&self) -> bool {
-        *self.0.life.borrow() == Life::Closing && self.0.engine.lock().links().next().is_none()
+        // Links say goodbye in `shutdown`, under the engine's lock: once there is none left, and nothing more to send, all
+        // peers have been told.
+        if *self.0.life.borrow() == Life::Running {
+            return false;
+        }
+        let engine = self.0.engine.lock();
+        engine.links().next().is_none() && engine.is_quiet()
     }
 
     fn failed(&self, error: &io::Error) {

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use regatta_proto::id::Pid;
 use regatta_proto::signal::Signal;
@@ -10,28 +10,39 @@ use regatta_proto::signal::Signal;
 use super::core::Core;
 use crate::actor::{Remote, SendError};
 
-/// What the actor core sees of a node.
-pub(crate) struct Wire(pub(crate) Arc<Core>);
+/// What the actor core sees of a node. The node owns its runtime, so this way back does not own the node.
+pub(crate) struct Wire(pub(crate) Weak<Core>);
+
+impl Wire {
+    fn core(&self) -> Result<Arc<Core>, SendError> {
+        self.0.upgrade().ok_or(SendError::NoConnection)
+    }
+}
 
 impl Remote for Wire {
     fn signal(&self, from: u64, to: Pid, signal: Signal) -> Result<(), SendError> {
-        let link = self.0.peers.find(to.incarnation())?;
+        let core = self.core()?;
+        let link = core.peers.find(to.incarnation())?;
         // Only messages wait for room: what ends or watches processes must get through.
         if matches!(signal, Signal::Message(_)) && !link.has_room() {
             return Err(SendError::Busy);
         }
-        self.0.push(&link, |outgoing| outgoing.signal(from, to, signal))
+        core.push(&link, |outgoing| outgoing.signal(from, to, signal))
     }
 
     fn ready(&self, to: Pid) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
-            if let Ok(link) = self.0.peers.find(to.incarnation()) {
+            // The node is let go before the wait: it may shut down meanwhile.
+            let link = self.core().and_then(|core| core.peers.find(to.incarnation()));
+            if let Ok(link) = link {
                 link.ready().await;
             }
         })
     }
 
     fn ended(&self, serial: u64) {
-        self.0.process_ended(serial);
+        if let Ok(core) = self.core() {
+            core.process_ended(serial);
+        }
     }
 }

@@ -89,7 +89,7 @@ impl Core {
         let no_connection = || SpawnError::NoConnection { node: node.to_owned() };
         let link = self.peers.by_name(node).ok_or_else(no_connection)?;
         let caller = current().map_or(0, Pid::serial);
-        let monitor = (options.monitor && caller != 0).then(|| self.runtime.new_reference());
+        let monitor = (options.monitor && caller != 0).then(|| self.runtime.reference());
         let request = SpawnRequest {
             call: self.number(),
             factory: Name::new(factory)?,

@@ -159,7 +159,7 @@ impl<D: Driven + Unpin, S: Socket + Unpin> Future for Driver<D, S> {
         this.yielded = false;
         this.driven.prepare(now);
         let more_to_send = this.send(cx, now);
-        if this.driven.is_over() {
+        if this.unsent.is_none() && this.driven.is_over() {
             return Poll::Ready(());
         }
         if this.arm(cx) || more_to_receive || more_to_send {

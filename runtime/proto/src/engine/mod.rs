@@ -315,6 +315,12 @@ impl Engine {
         }
     }
 
+    /// Whether there is nothing to send at the moment.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.stray.is_empty() && self.sending.is_empty() && self.dirty.is_empty()
+    }
+
     /// Whether every link has said goodbye and been forgotten.
     #[must_use]
     pub fn is_drained(&self) -> bool {

@@ -1,0 +1,115 @@
+//! A node's choices, and its start.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regatta_proto::engine::{Engine, EngineConfig};
+use regatta_proto::id::{NodeId, NodeName};
+use regatta_proto::limits::Limits;
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
+use tokio::runtime::Handle;
+
+use super::core::{Core, Loop};
+use super::error::BindError;
+use super::identity::Identity;
+use super::node::ClusterNode;
+use super::quic::{self, NodeCredentials};
+use super::remote::Wire;
+use super::tls::TlsConfigs;
+use crate::actor::{Clock, Runtime};
+use crate::net::driver::Driver;
+use crate::net::{Socket, UdpSocket};
+
+/// Choices before a node starts; [`ClusterNode::bind`] starts one without any.
+#[derive(Debug, Clone)]
+pub struct ClusterNodeBuilder {
+    name: String,
+    runtime: Runtime,
+    identity: Identity,
+    limits: Limits,
+}
+
+impl ClusterNodeBuilder {
+    pub(crate) fn new(name: String, runtime: Runtime, identity: Identity) -> Self {
+        Self { name, runtime, identity, limits: Limits::default() }
+    }
+
+    /// Bounds and timeouts other than the defaults.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Binds a UDP socket and starts the node on it. Port 0 lets the system choose;
+    /// [`ClusterNode::local_addr`] tells.
+    ///
+    /// # Errors
+    /// [`BindError`]; nothing is left behind then.
+    pub fn bind(self, addr: SocketAddr) -> Result<ClusterNode, BindError> {
+        // The socket registers with tokio's I/O driver, which panics where there is no tokio.
+        Handle::try_current().map_err(|_| BindError::NoTokio)?;
+        let socket = UdpSocket::bind(addr).map_err(|source| BindError::Address { addr, source })?;
+        self.start(socket)
+    }
+
+    /// Starts the node on a socket of your own.
+    ///
+    /// # Errors
+    /// [`BindError`]; nothing is left behind then.
+    pub fn start(self, socket: impl Socket + Unpin) -> Result<ClusterNode, BindError> {
+        let Self { name, runtime, identity, limits } = self;
+        let tokio = Handle::try_current().map_err(|_| BindError::NoTokio)?;
+        let name = NodeName::new(&name)?;
+        if let Some(issued) = identity.node_name()
+            && *issued != name
+        {
+            return Err(BindError::Identity { name: name.to_string(), issued: issued.to_string() });
+        }
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        let addr = socket.local_addr().map_err(|source| BindError::Address { addr: unknown, source })?;
+        let time = Arc::new(NodeTime(runtime.clock().clone()));
+        let tls = TlsConfigs::new(&identity, time).map_err(|error| BindError::Tls(error.to_string()))?;
+        let id = NodeId { name, incarnation: runtime.incarnation() };
+        let engine = Engine::new(EngineConfig {
+            id: id.clone(),
+            cluster: identity.cluster().clone(),
+            limits,
+            endpoint: quic::endpoint_config(),
+            credentials: Box::new(NodeCredentials::new(identity.clone(), tls)),
+            may_discover_mtu: !socket.may_fragment(),
+        });
+        let core = Core::new(id, runtime.clone(), engine, addr);
+        if !runtime.attach_remote(Arc::new(Wire(Arc::downgrade(&core)))) {
+            return Err(BindError::RuntimeInUse);
+        }
+        tracing::info!(node = %core.id.name, incarnation = %core.id.incarnation, %addr, "node started");
+        if identity.is_shared() {
+            tracing::warn!(
+                node = %core.id.name,
+                "shared identity: peers are not told apart by their certificates, any of them may use any free name"
+            );
+        }
+        // Ends by itself when the node is shut down, and with the tokio runtime otherwise.
+        drop(tokio.spawn(Driver::new(Loop(core.clone()), socket)));
+        Ok(ClusterNode::new(core))
+    }
+}
+
+/// Certificates are judged by the node's own clock.
+#[derive(Clone)]
+struct NodeTime(Arc<dyn Clock>);
+
+impl std::fmt::Debug for NodeTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NodeTime")
+    }
+}
+
+impl TimeProvider for NodeTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_micros(self.0.unix_us())))
+    }
+}

@@ -1,0 +1,40 @@
+//! A runtime as a member of a cluster: nodes that link over QUIC, and what works across them.
+//!
+//! | File | Its one job |
+//! |---|---|
+//! | [`node`] | [`ClusterNode`]: the methods that users call |
+//! | [`builder`] | choices before a node starts, and its start |
+//! | [`core`] | what the parts share: the engine behind its lock, and the loop's side of it |
+//! | [`host`] | what the engine's deliveries and events do to the node |
+//! | [`remote`] | signals of this runtime's processes on their way out |
+//! | [`outbox`], [`peers`] | the queue towards one peer; all live links |
+//! | [`send`], [`names`], [`spawn`], [`attach`] | one capability each |
+//! | [`identity`], [`certificate`], [`tls`], [`quic`] | who a node is, and how QUIC learns of it |
+//! | [`error`] | why an act failed |
+
+pub mod attach;
+pub mod builder;
+pub mod certificate;
+pub(crate) mod core;
+pub mod error;
+pub(crate) mod host;
+pub mod identity;
+pub(crate) mod names;
+pub mod node;
+pub(crate) mod outbox;
+pub(crate) mod peers;
+pub(crate) mod quic;
+pub(crate) mod remote;
+pub(crate) mod send;
+pub mod spawn;
+pub mod tls;
+
+pub use attach::RemoteProcess;
+pub use builder::ClusterNodeBuilder;
+pub use certificate::{CertificateError, PeerCertificate};
+pub use error::{
+    AttachError, BindError, ConnectError, NodeSendError, RegisterGlobalError, SpawnError,
+};
+pub use identity::{ClusterCa, Identity};
+pub use node::{ClusterNode, LinkInfo, NodeStats, RemoteNode};
+pub use spawn::{RemoteChild, SpawnRemote};

@@ -1,0 +1,50 @@
+//! Messages by name: to a process of a named node, and to whoever holds a global name.
+
+use std::sync::Arc;
+
+use regatta_proto::id::{Name, Pid};
+use regatta_proto::wire::frame::To;
+
+use super::core::Core;
+use super::error::NodeSendError;
+use super::outbox::PeerLink;
+use crate::actor::{SendError, current};
+
+impl Core {
+    /// Sends to the process that `name` names on `node`, which may be this one. Waits while the link is above its
+    /// high-water mark.
+    pub(crate) async fn send_to_node(&self, node: &str, name: &str, body: &[u8]) -> Result<(), NodeSendError> {
+        let name = Name::new(name)?;
+        if node == self.id.name.as_str() {
+            let sent = self.runtime.send_named(name.as_str(), body.to_vec());
+            return sent.map_err(|source| NodeSendError::Local { name: name.to_string(), source });
+        }
+        let no_connection = || NodeSendError::NoConnection { node: node.to_owned() };
+        let link = self.peers.by_name(node).ok_or_else(no_connection)?;
+        link.ready().await;
+        self.send_by_name(&link, &name, body)
+    }
+
+    /// Sends to whoever holds the global name, as this node sees it.
+    pub(crate) async fn send_global(&self, name: &str, body: &[u8]) -> Result<(), NodeSendError> {
+        let owner = self.names.read().get(name).map(|owner| (owner.node.clone(), owner.pid));
+        let (node, pid) = owner.ok_or_else(|| NodeSendError::NoName { name: name.to_owned() })?;
+        if pid.incarnation() == self.id.incarnation {
+            let sent = self.runtime.try_send(pid, body.to_vec());
+            return sent.map_err(|source| NodeSendError::Local { name: name.to_owned(), source });
+        }
+        let no_connection = |_| NodeSendError::NoConnection { node: node.to_string() };
+        let link = self.peers.find(pid.incarnation()).map_err(no_connection)?;
+        link.ready().await;
+        self.send_by_name(&link, &Name::new(name)?, body)
+    }
+
+    fn send_by_name(&self, link: &Arc<PeerLink>, name: &Name, body: &[u8]) -> Result<(), NodeSendError> {
+        let from = current().filter(|pid| pid.incarnation() == self.id.incarnation).map_or(0, Pid::serial);
+        let node = || link.peer.name.to_string();
+        self.push(link, |outgoing| outgoing.message(from, To::Name(name.as_str()), body)).map_err(|error| match error {
+            SendError::TooLarge { len, max } => NodeSendError::TooLarge { node: node(), len, max },
+            _ => NodeSendError::NoConnection { node: node() },
+        })
+    }
+}

@@ -8,7 +8,6 @@ use std::ops::Range;
 
 use owo_colors::{OwoColorize, Style};
 use serde::Serialize;
-use unicode_width::UnicodeWidthChar;
 
 /// One finding in one file.
 ///
@@ -49,7 +48,8 @@ impl Place {
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
         let source = text[line_start..line_end].trim_end_matches('\r');
-        let end = floor_char_boundary(text, span.end).clamp(start, line_start + source.len().max(start - line_start));
+        let end = floor_char_boundary(text, span.end)
+            .clamp(start, line_start + source.len().max(start - line_start));
         Self {
             line: text[..line_start].matches('\n').count() + 1,
             column: text[line_start..start].chars().count() + 1,
@@ -90,7 +90,8 @@ impl Diagnostic {
                 let (source, before, under) = place.layout();
                 let label = self.label.as_deref().map(|label| format!(" {}", printable(label)));
                 let caret = format!("{}{}", "^".repeat(under), label.unwrap_or_default());
-                let _ = write!(out, "\n{indent}{} {file}:{}:{}", paint(&"-->", blue), place.line, place.column);
+                let _ =
+                    write!(out, "\n{indent}{} {file}:{}:{}", paint(&"-->", blue), place.line, place.column);
                 let _ = write!(out, "\n{indent} {bar}");
                 let _ = write!(out, "\n{} {bar} {source}", paint(&place.line, blue));
                 let _ = write!(out, "\n{indent} {bar} {}{}", " ".repeat(before), paint(&caret, red));
@@ -123,7 +124,7 @@ impl Place {
         let first = self.column - 1;
         for (index, character) in self.source.chars().enumerate() {
             let text = shown_char(character);
-            let width = text.chars().map(|c| c.width().unwrap_or(0)).sum::<usize>();
+            let width = text.chars().map(columns).sum::<usize>();
             if index < first {
                 before += width;
             } else if index < first + self.length {
@@ -142,6 +143,51 @@ impl fmt::Display for Diagnostic {
 }
 
 impl std::error::Error for Diagnostic {}
+
+/// Everything that is wrong with one or several files, in order. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnostics(Vec<Diagnostic>);
+
+impl Diagnostics {
+    /// The findings, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.0.iter()
+    }
+
+    /// How many findings there are.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "there is always at least one")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// All findings as a terminal shows them, with an empty line between two.
+    #[must_use]
+    pub fn render(&self, colour: bool) -> String {
+        self.iter().map(|diagnostic| diagnostic.render(colour)).collect::<Vec<_>>().join("\n\n")
+    }
+}
+
+impl From<Diagnostic> for Diagnostics {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self(vec![diagnostic])
+    }
+}
+
+impl From<Vec<Diagnostic>> for Diagnostics {
+    fn from(diagnostics: Vec<Diagnostic>) -> Self {
+        debug_assert!(!diagnostics.is_empty(), "a failure has at least one finding");
+        Self(diagnostics)
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Diagnostics {}
 
 /// The known name that is closest to a misspelt one, if any is close enough to be meant.
 #[must_use]
@@ -179,6 +225,23 @@ fn shown_char(character: char) -> String {
         '\t' => "    ".to_owned(),
         c if c.is_control() => '\u{fffd}'.to_string(),
         c => c.to_string(),
+    }
+}
+
+/// How many columns a character takes on a terminal: combining marks none, East Asian wide letters and emoji two.
+const fn columns(character: char) -> usize {
+    match character as u32 {
+        0x0300..=0x036f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
+        0x1100..=0x115f
+        | 0x2e80..=0xa4cf
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe6f
+        | 0xff00..=0xff60
+        | 0xffe0..=0xffe6
+        | 0x1f300..=0x1faff
+        | 0x20000..=0x3fffd => 2,
+        _ => 1,
     }
 }
 

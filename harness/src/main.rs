@@ -1,2 +1,7 @@
 //! The `regatta` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(regatta_harness::cli::main(std::env::args_os()))
+}

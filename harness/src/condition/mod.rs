@@ -6,6 +6,7 @@
 //! explanation, in the same order.
 
 mod explain;
+mod macros;
 mod observation;
 mod shape;
 mod unparse;
@@ -18,9 +19,9 @@ use cel::common::ast::SourceInfo;
 use cel::{Context, Env, Program, Value};
 use thiserror::Error;
 
-pub use explain::{Explanation, LINES_MAX};
+pub use explain::{Explanation, LINES_MAX, Part};
 pub use observation::{NotAnObservation, Observation};
-pub use shape::Ids;
+pub use shape::{Ids, fields};
 
 /// The standard CEL environment: a constant table of functions and macros.
 static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
@@ -174,9 +175,9 @@ impl<'a> Places<'a> {
     /// The bytes of the token that stands for the expression `id`: an identifier, an operator, a dot.
     fn token(&self, id: u64) -> Range<usize> {
         let byte = |at: usize| self.bytes.get(at).copied().unwrap_or(self.source.len());
-        self.info.offset_for(id).map_or(0..self.source.len(), |(start, stop)| {
-            byte(start as usize)..byte(stop as usize + 1)
-        })
+        self.info
+            .offset_for(id)
+            .map_or(0..self.source.len(), |(start, stop)| byte(start as usize)..byte(stop as usize + 1))
     }
 
     /// The bytes of the identifier `field` that follows the token of `id`.

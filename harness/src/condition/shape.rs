@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
 
+use super::macros::Macro;
 use super::{CompileError, Places};
 use crate::diagnostic::suggestion;
 
@@ -41,6 +42,8 @@ pub(super) enum Shape {
     Record(&'static str, &'static [(&'static str, Shape)]),
     /// A map from a kind of id to such values.
     ById(IdKind, &'static Shape),
+    /// A map from any text to such values.
+    MapOf(&'static Shape),
 }
 
 /// Which ids are the keys of a map.
@@ -54,75 +57,100 @@ pub(super) enum IdKind {
 
 const TEXTS: Shape = Shape::List(&Shape::Text);
 
-const LINK: Shape = Shape::Record("a link", &[
-    ("peer", Shape::Text),
-    ("dialed_by_me", Shape::Bool),
-    ("generation", Shape::Number),
-]);
+const PROCESS: Shape =
+    Shape::Record("a process", &[("label", Shape::Text), ("names", TEXTS), ("mailbox", Shape::Number)]);
 
-const NAME_SEEN: Shape = Shape::Record("a name", &[("name", Shape::Text), ("owner", Shape::Text)]);
-
-const PROCESS: Shape = Shape::Record("a process", &[
-    ("label", Shape::Text),
-    ("names", TEXTS),
-    ("mailbox", Shape::Number),
-]);
-
-const NODE: Shape = Shape::Record("a node", &[
-    ("name", Shape::Text),
-    ("trust", Shape::Text),
-    ("running", Shape::Bool),
-    ("members", TEXTS),
-    ("links", Shape::List(&LINK)),
-    ("names", Shape::List(&NAME_SEEN)),
-    ("names_digest", Shape::Text),
-    ("processes", Shape::List(&PROCESS)),
-    ("handshakes_refused", Shape::Number),
-    ("messages_dropped", Shape::Number),
-]);
+const NODE: Shape = Shape::Record(
+    "a node",
+    &[
+        ("name", Shape::Text),
+        ("trust", Shape::Text),
+        ("running", Shape::Bool),
+        ("members", TEXTS),
+        ("links", TEXTS),
+        ("names", Shape::MapOf(&Shape::Text)),
+        ("names_digest", Shape::Text),
+        ("processes", Shape::List(&PROCESS)),
+        ("handshakes_refused", Shape::Number),
+        ("messages_dropped", Shape::Number),
+    ],
+);
 
 const SIDE: Shape = Shape::Record("a side", &[("nodes", TEXTS), ("owners", TEXTS)]);
 
-const NAME: Shape = Shape::Record("a name", &[
-    ("name", Shape::Text),
-    ("owners", TEXTS),
-    ("sides", Shape::List(&SIDE)),
-]);
+const NAME: Shape =
+    Shape::Record("a name", &[("name", Shape::Text), ("owners", TEXTS), ("sides", Shape::List(&SIDE))]);
 
-const RECEIVED: Shape = Shape::Record("a receiver", &[
-    ("count", Shape::Number),
-    ("in_order", Shape::Bool),
-    ("corrupt", Shape::Number),
-    ("duplicates", Shape::Number),
-]);
+const RECEIVED: Shape = Shape::Record(
+    "a receiver",
+    &[
+        ("messages", Shape::Number),
+        ("bytes", Shape::Number),
+        ("senders", Shape::Number),
+        ("out_of_order", Shape::Number),
+        ("corrupt", Shape::Number),
+        ("duplicates", Shape::Number),
+    ],
+);
 
-const STEP: Shape = Shape::Record("a step", &[
-    ("done", Shape::Bool),
-    ("result", Shape::Any),
-    ("error", Shape::Any),
-]);
+const STEP: Shape =
+    Shape::Record("a step", &[("outcome", Shape::Text), ("reply", Shape::Any), ("error", Shape::Text)]);
 
-const DOWN: Shape = Shape::Record("a down", &[
-    ("watcher", Shape::Text),
-    ("target", Shape::Text),
-    ("reason", Shape::Text),
-]);
+const DOWN: Shape = Shape::Record(
+    "a down",
+    &[
+        ("watcher", Shape::Text),
+        ("process", Shape::Text),
+        ("kind", Shape::Text),
+        ("reason", Shape::Text),
+        ("count", Shape::Number),
+    ],
+);
 
-const FAULT: Shape = Shape::Record("a fault", &[
-    ("active", Shape::Bool),
-    ("dropped", Shape::Number),
-    ("delayed", Shape::Number),
-    ("duplicated", Shape::Number),
-    ("corrupted", Shape::Number),
-]);
+const FAULT: Shape = Shape::Record(
+    "a fault",
+    &[
+        ("active", Shape::Bool),
+        ("dropped", Shape::Number),
+        ("delayed", Shape::Number),
+        ("duplicated", Shape::Number),
+        ("corrupted", Shape::Number),
+        ("hits", Shape::Number),
+    ],
+);
 
-const LOAD: Shape = Shape::Record("a load", &[
-    ("done", Shape::Bool),
-    ("sent", Shape::Number),
-    ("received", Shape::Number),
-    ("errors", Shape::Number),
-    ("rate", Shape::Number),
-]);
+const LOAD: Shape = Shape::Record(
+    "a load",
+    &[
+        ("done", Shape::Bool),
+        ("requests", Shape::Number),
+        ("replies", Shape::Number),
+        ("errors", Shape::Number),
+        ("out_of_order", Shape::Number),
+        ("in_flight", Shape::Number),
+        ("rate", Shape::Number),
+        ("mean_us", Shape::Number),
+        ("p50_us", Shape::Number),
+        ("p90_us", Shape::Number),
+        ("p99_us", Shape::Number),
+        ("p999_us", Shape::Number),
+        ("max_us", Shape::Number),
+    ],
+);
+
+/// The fields of the elements of the variable `name`; nothing for a name that is no variable.
+///
+/// It is for documentation and for those who fill observations: a test holds both to this list.
+#[must_use]
+pub fn fields(name: &str) -> Vec<&'static str> {
+    let shape = VARIABLES.iter().find(|(variable, _)| *variable == name).map(|(_, shape)| *shape);
+    match shape {
+        Some(Shape::List(Shape::Record(_, fields)) | Shape::ById(_, Shape::Record(_, fields))) => {
+            fields.iter().map(|(name, _)| *name).collect()
+        }
+        _ => Vec::new(),
+    }
+}
 
 /// The variables of a condition.
 pub(super) const VARIABLES: &[(&str, Shape)] = &[
@@ -163,7 +191,7 @@ impl Shape {
             Self::Text => "a text",
             Self::List(_) => "a list",
             Self::Record(what, _) => what,
-            Self::ById(..) => "a map",
+            Self::ById(..) | Self::MapOf(_) => "a map",
         }
     }
 
@@ -171,7 +199,7 @@ impl Shape {
         match self {
             Self::List(element) => *element,
             // A macro over a map goes over its keys.
-            Self::ById(..) => Self::Text,
+            Self::ById(..) | Self::MapOf(_) => Self::Text,
             _ => Self::Any,
         }
     }
@@ -238,7 +266,8 @@ impl Check<'_> {
         // The names of CEL's types are values too.
         let types = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint", "type"];
         if !types.contains(&name) {
-            let locals = self.scope.iter().map(|(local, _)| local.as_str()).filter(|local| !local.starts_with('@'));
+            let locals =
+                self.scope.iter().map(|(local, _)| local.as_str()).filter(|local| !local.starts_with('@'));
             let known: Vec<&str> = VARIABLES.iter().map(|(name, _)| *name).chain(locals).collect();
             let help = suggestion(name, known, "variables");
             self.error(self.places.token(id), format!("unknown variable `{name}`"), help);
@@ -255,6 +284,7 @@ impl Check<'_> {
     fn member(&mut self, id: u64, of: Shape, field: &str) -> Shape {
         match of {
             Shape::Any => Shape::Any,
+            Shape::MapOf(value) => *value,
             Shape::Record(what, fields) => {
                 let known = fields.iter().find(|(name, _)| *name == field).map(|(_, shape)| *shape);
                 known.unwrap_or_else(|| {
@@ -280,7 +310,9 @@ impl Check<'_> {
             Shape::Bool | Shape::Number | Shape::Text | Shape::List(_) => {
                 let message = format!("{} has no field `{field}`", of.describe());
                 let help = match of {
-                    Shape::List(_) => "look at its elements, for example with `.all(x, …)`, `.exists(x, …)` or `[0]`",
+                    Shape::List(_) => {
+                        "look at its elements, for example with `.all(x, …)`, `.exists(x, …)` or `[0]`"
+                    }
                     _ => "it is a plain value",
                 };
                 self.error(self.places.field(id, field), message, help.to_owned());
@@ -298,20 +330,38 @@ impl Check<'_> {
     ) -> Shape {
         match call.func_name.as_str() {
             operators::INDEX => match (arguments.first(), call.args.get(1).map(|argument| &argument.expr)) {
-                (Some(&of @ (Shape::Record(..) | Shape::ById(..))), Some(Expr::Literal(LiteralValue::String(key)))) => {
+                (
+                    Some(&of @ (Shape::Record(..) | Shape::ById(..))),
+                    Some(Expr::Literal(LiteralValue::String(key))),
+                ) => {
                     let key = key.inner().to_owned();
                     self.member(id, of, &key)
                 }
                 (Some(Shape::List(element)), _) => **element,
-                (Some(Shape::ById(_, value)), _) => **value,
+                (Some(Shape::ById(_, value) | Shape::MapOf(value)), _) => **value,
                 _ => Shape::Any,
             },
-            operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT | operators::EQUALS
-            | operators::NOT_EQUALS | operators::GREATER | operators::GREATER_EQUALS | operators::LESS
-            | operators::LESS_EQUALS | operators::IN | operators::NOT_STRICTLY_FALSE | "contains" | "startsWith"
-            | "endsWith" | "matches" => Shape::Bool,
+            operators::LOGICAL_AND
+            | operators::LOGICAL_OR
+            | operators::LOGICAL_NOT
+            | operators::EQUALS
+            | operators::NOT_EQUALS
+            | operators::GREATER
+            | operators::GREATER_EQUALS
+            | operators::LESS
+            | operators::LESS_EQUALS
+            | operators::IN
+            | operators::NOT_STRICTLY_FALSE
+            | "contains"
+            | "startsWith"
+            | "endsWith"
+            | "matches" => Shape::Bool,
             "size" | "int" | "uint" | "double" => Shape::Number,
-            operators::ADD | operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO
+            operators::ADD
+            | operators::SUBSTRACT
+            | operators::MULTIPLY
+            | operators::DIVIDE
+            | operators::MODULO
             | operators::NEGATE => arguments.first().copied().unwrap_or(Shape::Any),
             operators::CONDITIONAL => arguments.get(1).copied().unwrap_or(Shape::Any),
             name => {
@@ -325,8 +375,19 @@ impl Check<'_> {
     fn unknown_function(&mut self, id: u64, name: &str) {
         const MACROS: [&str; 6] = ["all", "exists", "exists_one", "filter", "map", "has"];
         const FUNCTIONS: [&str; 13] = [
-            "size", "contains", "startsWith", "endsWith", "matches", "int", "uint", "double", "string", "type", "max",
-            "min", "dyn",
+            "size",
+            "contains",
+            "startsWith",
+            "endsWith",
+            "matches",
+            "int",
+            "uint",
+            "double",
+            "string",
+            "type",
+            "max",
+            "min",
+            "dyn",
         ];
         if FUNCTIONS.contains(&name) || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
             return;
@@ -359,8 +420,8 @@ impl Check<'_> {
         self.shape(&comprehension.loop_step);
         let result = self.shape(&comprehension.result);
         self.scope.truncate(depth);
-        match super::explain::Macro::of(comprehension) {
-            Some(super::explain::Macro::Filter(_)) => range,
+        match Macro::of(comprehension) {
+            Some(Macro::Filter(_)) => range,
             _ => result,
         }
     }

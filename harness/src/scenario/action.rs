@@ -1,4 +1,15 @@
-//! What a step does.
+//! What a step does, who acts, what counts as success, and what it waits for.
+//!
+//! Steps run one after another. A step is done when what its doc comment says has come true; when that takes longer
+//! than `within`, or comes out otherwise, the step has failed and so has the run. Each step's way out is observable as
+//! `steps.<id>.outcome`: `pending` before it begins, `running`, then `ok`, or the word of its `expect`
+//! (`refused`, `timeout`, `no-proc`, `no-connection`) when that is what was asked for and what happened, or `failed`.
+//! `steps.<id>.error` is the text of the error, `""` without one.
+//!
+//! Nodes act through the *control process* that the harness keeps on each running node. It traps exits, so a link that
+//! it holds never ends it, and it notes every exit signal and every `Down` that it gets: they are the `downs` of an
+//! observation, with the node's name as `watcher`. A process that is watched by another process of the scenario is
+//! noted the same way, with that process's label as `watcher`.
 
 use std::time::Duration;
 
@@ -8,6 +19,12 @@ use crate::condition::Condition;
 
 /// How long a step may take when the file does not say.
 pub const STEP_WITHIN_DEFAULT: Duration = Duration::from_secs(10);
+
+/// The smallest body of a message of the harness, in bytes: sender, sequence number, length and checksum.
+pub const PAYLOAD_BYTES_MIN: u64 = 32;
+
+/// The behaviours that every node knows, as processes and as factories.
+pub const BEHAVIOURS: [&str; 4] = ["echo", "counter", "sink", "relay"];
 
 /// One step.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +58,7 @@ pub enum Address {
 /// Who acts: a process of the scenario, or the process that the harness keeps on each node for that purpose.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Actor {
-    /// The harness's own process on this node; its label in observations is the node's name.
+    /// The control process of this node; its label in observations is the node's name.
     Node(String),
     /// The process with this label.
     Process(String),
@@ -50,150 +67,162 @@ pub enum Actor {
 /// What a step does. Nodes are written out: a group's name stands for all of its nodes, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Starts nodes that are not running.
+    /// Starts nodes that are not running, in order. Done when each has its socket, its `[[process]]` entries run and
+    /// its dials (see [`Connect`](super::model::Connect)) have been answered, whatever the answer: a refused node is up
+    /// as well. Fails when a node runs already.
     Start {
         /// Which.
         nodes: Vec<String>,
     },
-    /// Ends nodes in an orderly way: their peers are told.
+    /// Ends nodes in an orderly way: their peers are told. Done when they have ended. Fails when one does not run.
     Stop {
         /// Which.
         nodes: Target,
     },
-    /// Ends nodes without a word.
+    /// Ends nodes without a word to anybody. Done when they have ended. Fails when one does not run.
     Kill {
         /// Which.
         nodes: Target,
     },
-    /// Holds nodes still; their sockets stay open.
+    /// Holds nodes still; their sockets stay open, unread. Done at once.
     Pause {
         /// Which.
         nodes: Target,
     },
-    /// Lets paused nodes go on.
+    /// Lets paused nodes go on. Done at once.
     Resume {
         /// Which.
         nodes: Target,
     },
-    /// Starts nodes again, with a new incarnation and with their processes.
+    /// Starts ended nodes again with the same name, a new incarnation and their processes. Done as for `Start`; a node
+    /// that still runs is killed first.
     Restart {
         /// Which.
         nodes: Target,
     },
-    /// Spawns a process from a factory of another node (or of the same one).
+    /// Spawns a process from a factory of another node (or of the same one). Done when the pid is known, the link or
+    /// monitor (when asked for) stands, and the names (when asked for) are registered on the new process's node; the
+    /// rest of the cluster learns them later.
     Spawn(Spawn),
-    /// Sends messages; done when the last one is accepted.
+    /// Sends messages with sequence numbers and checksums. Done when the last one was accepted for sending; their
+    /// arrival is a matter for `received`. Fails when a send is refused.
     Send {
-        /// The sender.
+        /// The sender. Several senders are processes of their own beside the control process; a process of the
+        /// scenario sends itself.
         from: Actor,
-        /// The receiver.
+        /// The receiver; looked up once, before the first message.
         to: Address,
-        /// How many.
-        messages: u64,
-        /// The size of each body, in bytes.
+        /// How many messages each sender sends.
+        count: u64,
+        /// The size of each body, in bytes; at least 32, which hold the sender, the number and the checksum.
         payload: u64,
+        /// How many processes send at the same time; 1 when the sender is a process of the scenario.
+        senders: u64,
     },
-    /// Sends a request and waits for its reply.
+    /// Sends a request and waits for its reply, which becomes `steps.<id>.reply`: the text of an `echo`, the number of a
+    /// `counter`. The call's deadline is the step's `within` (for `expect = "timeout"`, half of it). Done when it ends as
+    /// expected; fails when it ends otherwise.
     Call {
         /// The caller.
         from: Actor,
         /// The process that answers.
         to: Address,
-        /// The size of the request's body, in bytes.
+        /// The size of the request's body, in bytes; at least 32.
         payload: u64,
         /// How it must end.
         expect: CallResult,
     },
-    /// Gives a process a name.
+    /// Gives a process a name. Done when its node has accepted it; fails when the name is taken there.
     Register {
-        /// The process.
+        /// The process, by its label.
         process: String,
         /// The name.
         name: ScopedName,
     },
-    /// Takes a name back.
+    /// Takes a name back. Done when the process's node no longer knows it; fails when the process does not hold it.
     Unregister {
-        /// The process that holds it.
+        /// The process, by its label.
         process: String,
         /// The name.
         name: ScopedName,
     },
-    /// A process enters a group.
+    /// A process enters a group. Done when its node has accepted it.
     Join {
-        /// The process.
+        /// The process, by its label.
         process: String,
         /// The group.
         group: String,
     },
-    /// A process leaves a group.
+    /// A process leaves a group. Done when its node has accepted it.
     Leave {
-        /// The process.
+        /// The process, by its label.
         process: String,
         /// The group.
         group: String,
     },
-    /// Links two processes.
+    /// Links two processes. Done when the request was sent; a link to a process that is gone gives an exit signal, as
+    /// in the runtime.
     Link {
         /// Who links.
         from: Actor,
         /// To whom.
         to: Address,
     },
-    /// Watches a process.
+    /// Watches a process. Done when the request was sent; a monitor of a process that is gone gives a `Down`.
     Monitor {
         /// Who watches.
         from: Actor,
         /// Whom.
         to: Address,
     },
-    /// Asks a process to end.
+    /// Sends an exit signal. Done when it was sent. With the reason `kill` it cannot be trapped, and the process ends
+    /// with the reason `killed`; that is what `kill = { process = … }` writes.
     Exit {
-        /// Who asks; the process's own node when absent.
+        /// Who sends; the control process of the receiver's node when absent (for a global name, of the first running
+        /// node).
         from: Option<Actor>,
-        /// Whom.
+        /// To whom.
         to: Address,
-        /// The reason: `normal`, `killed`, `shutdown`, or the program's own text.
+        /// The reason: `normal`, `kill`, `shutdown`, or the program's own text.
         reason: String,
     },
-    /// Looks into a running node as an operator does.
+    /// Looks into a running node as an operator does. Done when the answer has come and holds every text of `expect`;
+    /// it is asked again until then. The answer is `steps.<id>.reply`: a list of texts, one for each entry.
     Attach {
-        /// The node that attaches; an operator of its own when absent.
+        /// The node that attaches; when absent, the first running node with the same trust other than `to`.
         from: Option<String>,
         /// The node that is looked into.
         to: String,
         /// What is asked.
         query: AttachQuery,
-        /// What the answer must hold: a label or name for each entry.
+        /// What the answer must hold: each is a process's label or a name that stands in it.
         expect: Vec<String>,
     },
-    /// Waits until the condition holds.
+    /// Waits until the condition holds. Fails, with the values of its parts, when `within` is over first.
     Await(Condition),
-    /// Waits until every step so far has ended on every node.
+    /// Waits until every running node's mailboxes are empty and nothing that a step sent is in flight.
     Barrier,
-    /// Begins a fault; it stays until it is healed.
+    /// Begins a fault; it stays until it is healed. Done when it is in force.
     Fault(Fault),
-    /// Ends faults.
+    /// Ends faults. Done when they are lifted.
     Heal(Heal),
-    /// Dials a node explicitly.
+    /// Dials explicitly, all at the same moment. Done when each dial has ended as its `expect` says.
     Connect {
-        /// Who dials.
-        from: String,
-        /// Whom; the node itself is allowed, and must be refused.
-        to: String,
-        /// Whether the dial must be refused.
-        refused: bool,
+        /// The dials; at least one. The same one may stand here twice.
+        dials: Vec<Dial>,
     },
-    /// Issues a fresh certificate to nodes and swaps it in.
+    /// Issues a fresh certificate to nodes and swaps it in. Done when new handshakes use it.
     Rotate {
         /// Which.
         nodes: Vec<String>,
     },
-    /// Revokes the certificates of nodes.
+    /// Revokes the certificates of nodes. Done when every running node knows.
     Revoke {
         /// Which.
         nodes: Vec<String>,
     },
-    /// Runs these loads at the same time, and waits for the last.
+    /// Runs these loads at the same time, and waits for the last. Its `within` is the loads' own length and the
+    /// default on top, when the file does not say.
     Load {
         /// Their ids.
         loads: Vec<String>,
@@ -203,8 +232,33 @@ pub enum Action {
         /// The view.
         view: View,
     },
-    /// Lets time pass. An `await` is nearly always the better step.
+    /// Lets time pass. An `await` is nearly always the better step. Its `within` does not count.
     Sleep(Duration),
+}
+
+/// One explicit dial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dial {
+    /// Who dials.
+    pub from: String,
+    /// Whom; the node itself is allowed, and must be refused.
+    pub to: String,
+    /// How it must end.
+    pub expect: DialResult,
+}
+
+/// How a dial ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DialResult {
+    /// The runtime's call succeeds and the two nodes are linked: by this dial, or by a link that was there already.
+    Linked,
+    /// The runtime's call fails with a refusal, on either side of the handshake; running out of time is none.
+    Refused,
+}
+
+impl DialResult {
+    /// Every way, as files name it; the first is the default.
+    pub const ALL: [(&'static str, Self); 2] = [("linked", Self::Linked), ("refused", Self::Refused)];
 }
 
 /// A remote (or local) spawn.
@@ -228,7 +282,7 @@ pub struct Spawn {
     pub link: bool,
     /// Whether the asker watches it.
     pub monitor: bool,
-    /// Whether the spawn must be refused.
+    /// Whether the spawn must be refused; the step fails when it is not.
     pub refused: bool,
 }
 
@@ -302,9 +356,33 @@ pub enum Heal {
 impl Action {
     /// The verbs, in the order in which the documentation lists them.
     pub const VERBS: [&'static str; 27] = [
-        "start", "stop", "kill", "pause", "resume", "restart", "spawn", "send", "call", "register", "unregister",
-        "join", "leave", "link", "monitor", "exit", "attach", "await", "barrier", "fault", "heal", "connect",
-        "rotate", "revoke", "load", "snapshot", "sleep",
+        "start",
+        "stop",
+        "kill",
+        "pause",
+        "resume",
+        "restart",
+        "spawn",
+        "send",
+        "call",
+        "register",
+        "unregister",
+        "join",
+        "leave",
+        "link",
+        "monitor",
+        "exit",
+        "attach",
+        "await",
+        "barrier",
+        "fault",
+        "heal",
+        "connect",
+        "rotate",
+        "revoke",
+        "load",
+        "snapshot",
+        "sleep",
     ];
 
     /// The key that the file uses for it.

@@ -78,8 +78,25 @@ pub enum FaultKind {
 impl FaultKind {
     /// The kinds as files name them.
     pub const NAMES: [&'static str; 19] = [
-        "partition", "isolate", "loss", "burst-loss", "latency", "jitter", "reorder", "duplicate", "corrupt",
-        "bandwidth", "mtu", "drop-nth", "rebind", "pause", "crash", "cpu-hog", "clock", "expire", "revoke",
+        "partition",
+        "isolate",
+        "loss",
+        "burst-loss",
+        "latency",
+        "jitter",
+        "reorder",
+        "duplicate",
+        "corrupt",
+        "bandwidth",
+        "mtu",
+        "drop-nth",
+        "rebind",
+        "pause",
+        "crash",
+        "cpu-hog",
+        "clock",
+        "expire",
+        "revoke",
     ];
 
     /// The key that the file uses for it.

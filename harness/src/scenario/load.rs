@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use super::action::Address;
 
+/// How much a load measures when its file does not say.
+pub const AMOUNT_DEFAULT: Amount = Amount::Duration(Duration::from_secs(2));
+
+/// The size of a load's bodies when its file does not say, in bytes.
+pub const PAYLOAD_BYTES_DEFAULT: u64 = 64;
+
 /// Traffic that is measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Load {
@@ -29,7 +35,7 @@ pub struct Load {
     pub amount: Amount,
 }
 
-/// When a load ends.
+/// When a load ends. A load that tries several numbers in flight spends this on each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Amount {
     /// After this time, warm-up not counted.
@@ -113,6 +119,18 @@ pub struct Gate {
     pub figure: String,
     /// The bound.
     pub rule: GateRule,
+}
+
+impl Gate {
+    /// The figures that a gate can bound: those of `loads.<id>` in conditions, and costs per message.
+    #[must_use]
+    pub fn figures() -> Vec<&'static str> {
+        let not_figures = ["done", "in_flight"];
+        let mut figures = crate::condition::fields("loads");
+        figures.retain(|figure| !not_figures.contains(figure));
+        figures.extend(["datagrams_per_message", "bytes_per_message"]);
+        figures
+    }
 }
 
 /// What is asked of a figure.

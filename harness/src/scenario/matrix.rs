@@ -76,8 +76,10 @@ pub(super) fn cells(document: &Table, problems: &Problems) -> Vec<Cell> {
     let Value::Table(matrix) = &entry.node.value else {
         if !matches!(entry.node.value, Value::Bad) {
             let message = format!("`matrix` must be a table, not {}", entry.node.value.kind());
-            problems
-                .report(Problem::new(entry.node.span.clone(), message).help("for example `[matrix]` with `nodes = [3, 5]`"));
+            problems.report(
+                Problem::new(entry.node.span.clone(), message)
+                    .help("for example `[matrix]` with `nodes = [3, 5]`"),
+            );
         }
         return vec![Cell::default()];
     };
@@ -93,7 +95,8 @@ pub(super) fn cells(document: &Table, problems: &Problems) -> Vec<Cell> {
         }
         if cells.len() * values.len() > CELLS_MAX {
             let message = format!("the matrix has more than {CELLS_MAX} cells");
-            problems.report(Problem::new(entry.key_span.clone(), message).label("this key goes past the limit"));
+            problems
+                .report(Problem::new(entry.key_span.clone(), message).label("this key goes past the limit"));
             return cells;
         }
         cells = cells
@@ -114,7 +117,8 @@ fn axis(key: &str, node: &Node, problems: &Problems) -> Vec<MatrixValue> {
     let example = format!("for example `{key} = [3, 5]`");
     let Value::Array(values) = &node.value else {
         if !matches!(node.value, Value::Bad) {
-            let message = format!("a matrix key lists its values: expected an array, found {}", node.value.kind());
+            let message =
+                format!("a matrix key lists its values: expected an array, found {}", node.value.kind());
             problems.report(Problem::new(node.span.clone(), message).help(example));
         }
         return Vec::new();
@@ -178,7 +182,9 @@ fn substitute_text(text: &Text, cell: &Cell, problems: &Problems) -> Value {
         out.origin.extend_from_slice(&text.origin[at..start]);
         let Some(length) = text.text[start..].find('}') else {
             let place = text.place(start..start + 2);
-            problems.report(Problem::new(place, "`${` is not closed").help("write `${name}`, with a name of [matrix]"));
+            problems.report(
+                Problem::new(place, "`${` is not closed").help("write `${name}`, with a name of [matrix]"),
+            );
             return Value::Bad;
         };
         let name = &text.text[start + 2..start + length];

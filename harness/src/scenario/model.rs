@@ -198,6 +198,10 @@ pub enum Connect {
 }
 
 /// A process that runs from the start of its node.
+///
+/// The built-in behaviours: `echo` replies to each message and call with what it got; `counter` counts messages and
+/// replies the count to a call; `sink` only receives; `relay` passes every message on to `args.to` (a process as in a
+/// step's `to`). All of them verify sequence, size and checksum of what they receive, per sender.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Process {
     /// What steps, loads and reports call it; unique in the scenario.

@@ -1,0 +1,69 @@
+//! The `regatta` command: one file per verb.
+//!
+//! A verb gets its arguments and a [`Terminal`], and answers with a code of [`exit`](crate::exit). What a verb found
+//! goes to the standard output; mistakes and messages for a human go to the standard error.
+
+mod check;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+
+use clap::{Parser, Subcommand};
+
+use crate::exit;
+
+/// Runs cluster scenarios: brings up nodes, breaks them, and says what held.
+#[derive(Debug, Parser)]
+#[command(name = "regatta", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Check(check::Check),
+}
+
+/// Where a verb writes.
+pub(crate) struct Terminal<'a> {
+    /// The standard output.
+    pub(crate) out: &'a mut dyn Write,
+    /// The standard error.
+    pub(crate) err: &'a mut dyn Write,
+    /// Whether the standard error shows colour.
+    pub(crate) err_colour: bool,
+}
+
+/// Does what the command line asks for, and answers with the exit code. The first argument is the program's name.
+pub fn main<I>(arguments: I) -> u8
+where
+    I: IntoIterator,
+    I::Item: Into<OsString> + Clone,
+{
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too. A closed output leaves nobody to tell.
+            let _ = error.print();
+            return if error.use_stderr() { exit::USAGE } else { exit::PASS };
+        }
+    };
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let (out, err) = (io::stdout(), io::stderr());
+    let err_colour = err.is_terminal() && !plain;
+    let mut terminal = Terminal { out: &mut out.lock(), err: &mut err.lock(), err_colour };
+    let answer = match cli.verb {
+        Verb::Check(check) => check.run(&mut terminal),
+    };
+    match answer {
+        Ok(code) => code,
+        // Whoever read the output has gone; nothing is wrong with what was asked.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::PASS,
+        Err(_) => exit::INTERNAL,
+    }
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 pass, 1 expectation failed, 2 invalid or inconclusive, 3 regression, 64 usage, \
+                          65 bad scenario file, 69 unsupported, 70 internal error, 130 interrupted.";

@@ -1,0 +1,211 @@
+//! `fault` steps, `[[nemesis]]` and `[network]`.
+
+use std::time::Duration;
+
+use super::Build;
+use super::step::signed_millis;
+use crate::scenario::fault::{Fault, FaultKind, LinkShape, NetworkShape, PartitionShape, Path};
+use crate::scenario::fields::{At, Fields};
+use crate::scenario::model::{Distribution, Nemesis};
+use crate::scenario::problem::Problem;
+use crate::scenario::raw::{Node, Value};
+
+impl Build<'_> {
+    /// The fault that a table describes; the caller refuses what is left over.
+    pub(super) fn fault(&self, fields: &Fields<'_>) -> Option<Fault> {
+        let id = fields.string("id", "\"cut\"").map(|id| id.value);
+        let hold = fields.duration("hold");
+        let present: Vec<&'static str> =
+            FaultKind::NAMES.into_iter().filter(|name| fields.entry(name).is_some()).collect();
+        let kind = match present.as_slice() {
+            [kind] => self.fault_kind(kind, fields),
+            [] => {
+                let help = format!("name one of: {}", FaultKind::NAMES.join(", "));
+                fields.report(
+                    Problem::new(fields.span(), "this fault does not say what goes wrong").help(help),
+                );
+                None
+            }
+            [first, second, ..] => {
+                let message = format!("one fault is one thing, but this has `{first}` and `{second}`");
+                fields.report(Problem::new(fields.span(), message).help("write a fault for each"));
+                None
+            }
+        };
+        kind.map(|kind| Fault { id, kind, hold })
+    }
+
+    fn fault_kind(&self, kind: &'static str, fields: &Fields<'_>) -> Option<FaultKind> {
+        let whole = |key: &'static str| fields.integer(key, 1..=1 << 30, "1").map(|number| number.value);
+        Some(match kind {
+            "partition" => self.partition(fields)?,
+            "isolate" => FaultKind::Isolate(self.target(fields, kind)?),
+            "loss" => FaultKind::Loss(fields.share(kind)?, self.path(fields)),
+            "burst-loss" => {
+                let burst = whole("burst").unwrap_or(8);
+                FaultKind::BurstLoss { share: fields.share(kind)?, burst, path: self.path(fields) }
+            }
+            "latency" => FaultKind::Latency(fields.duration(kind)?, self.path(fields)),
+            "jitter" => FaultKind::Jitter(fields.duration(kind)?, self.path(fields)),
+            "reorder" => FaultKind::Reorder(fields.share(kind)?, self.path(fields)),
+            "duplicate" => FaultKind::Duplicate(fields.share(kind)?, self.path(fields)),
+            "corrupt" => FaultKind::Corrupt(fields.share(kind)?, self.path(fields)),
+            "bandwidth" => FaultKind::Bandwidth(fields.bit_rate(kind)?, self.path(fields)),
+            "mtu" => FaultKind::Mtu(whole(kind)?, self.path(fields)),
+            "drop-nth" => FaultKind::DropNth(whole(kind)?, self.path(fields)),
+            "rebind" => FaultKind::Rebind(self.target(fields, kind)?),
+            "pause" => FaultKind::Pause(self.target(fields, kind)?),
+            "crash" => FaultKind::Crash(self.target(fields, kind)?),
+            "cpu-hog" => FaultKind::CpuHog(self.target(fields, kind)?),
+            "clock" => {
+                let offset_ms = signed_millis(fields, "offset").unwrap_or(0);
+                let drift = fields.number("drift", "0.01").map_or(0.0, |drift| drift.value);
+                FaultKind::Clock { nodes: self.target(fields, kind)?, offset_ms, drift }
+            }
+            "expire" => FaultKind::Expire(self.target(fields, kind)?),
+            "revoke" => FaultKind::RevokeCertificate(self.target(fields, kind)?),
+            _ => return None,
+        })
+    }
+
+    fn path(&self, fields: &Fields<'_>) -> Path {
+        Path { from: self.nodes(fields, "from"), to: self.nodes(fields, "to") }
+    }
+
+    fn partition(&self, fields: &Fields<'_>) -> Option<FaultKind> {
+        let shape = fields.word("shape", &PartitionShape::ALL).unwrap_or(PartitionShape::Symmetric);
+        let node = &fields.entry("partition")?.node;
+        let wrong = |node: &Node| {
+            let problem =
+                Problem::new(node.span.clone(), "a partition is a list of sides, each a list of nodes");
+            self.problems.report(problem.help("for example `partition = [[\"n1\", \"n2\"], [\"rest\"]]`"));
+        };
+        let Value::Array(lists) = &node.value else {
+            wrong(node);
+            return None;
+        };
+        let mut sides: Vec<Vec<String>> = Vec::new();
+        let mut rest = None;
+        let mut taken: Vec<String> = Vec::new();
+        for (index, list) in lists.iter().enumerate() {
+            let Value::Array(members) = &list.value else {
+                wrong(list);
+                return None;
+            };
+            let mut side = Vec::new();
+            for member in members {
+                let Value::String(text) = &member.value else {
+                    wrong(list);
+                    return None;
+                };
+                let found = At { value: text.text.clone(), span: member.span.clone() };
+                if found.value == "rest" {
+                    rest = Some(index);
+                    continue;
+                }
+                for name in self.names.nodes(&found, self.problems)? {
+                    if taken.contains(&name) {
+                        let message = format!("`{name}` is on two sides of the partition");
+                        self.problems.report(Problem::new(member.span.clone(), message));
+                    }
+                    taken.push(name.clone());
+                    side.push(name);
+                }
+            }
+            sides.push(side);
+        }
+        if let Some(index) = rest {
+            sides[index].extend(self.names.all_nodes.iter().filter(|name| !taken.contains(name)).cloned());
+        }
+        if sides.len() < 2 || sides.iter().any(Vec::is_empty) {
+            let message = "a partition needs at least two sides, and a node on each";
+            self.problems.report(Problem::new(node.span.clone(), message));
+        }
+        Some(FaultKind::Partition { sides, shape })
+    }
+
+    pub(super) fn nemeses(&self, fields: &Fields<'_>) -> Vec<Nemesis> {
+        let read = |(table, span)| {
+            let own = Fields::new(table, span, "[[nemesis]]", self.problems);
+            let from = self.point(&own, "from");
+            let until = self.point(&own, "until");
+            let every = own.require("every", self.every(&own), "{ mean = \"400ms\" }");
+            let faults = own.require("faults", own.list("faults"), "[{ pause = \"one\", hold = \"300ms\" }]");
+            let span = own.span();
+            own.finish();
+            let faults: Vec<Fault> =
+                faults?.into_iter().filter_map(|node| self.nemesis_fault(node)).collect();
+            if faults.is_empty() && self.problems.is_empty() {
+                self.problems.report(Problem::new(span, "the nemesis has no fault to choose from"));
+            }
+            let (every, distribution) = every?;
+            Some(Nemesis { from, until, every, distribution, faults })
+        };
+        fields.tables("nemesis").into_iter().filter_map(read).collect()
+    }
+
+    fn nemesis_fault(&self, node: &Node) -> Option<Fault> {
+        let fields = Fields::of(node, "a fault", "{ pause = \"one\", hold = \"300ms\" }", self.problems)?;
+        let fault = self.fault(&fields);
+        fields.finish();
+        fault
+    }
+
+    fn every(&self, fields: &Fields<'_>) -> Option<(Duration, Distribution)> {
+        let node = &fields.entry("every")?.node;
+        let own = Fields::of(node, "`every`", "every = { mean = \"400ms\" }", self.problems)?;
+        let mean = own.require("mean", own.duration("mean"), "\"400ms\"");
+        let words = [
+            ("exponential", Distribution::Exponential),
+            ("uniform", Distribution::Uniform),
+            ("constant", Distribution::Constant),
+        ];
+        let distribution = own.word("distribution", &words).unwrap_or(Distribution::Exponential);
+        own.finish();
+        mean.map(|mean| (mean, distribution))
+    }
+
+    pub(super) fn network(&self, fields: &Fields<'_>) -> NetworkShape {
+        let Some((table, span)) = fields.table("network", "{ default = { latency = \"5ms\" } }") else {
+            return NetworkShape::default();
+        };
+        let own = Fields::new(table, span, "[network]", self.problems);
+        let default = own.entry("default").and_then(|entry| {
+            let fields =
+                Fields::of(&entry.node, "`default`", "default = { latency = \"5ms\" }", self.problems)?;
+            let shape = link_shape(&fields);
+            fields.finish();
+            Some(shape)
+        });
+        let links = own
+            .list("links")
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|node| self.network_link(node))
+            .collect();
+        own.finish();
+        NetworkShape { default: default.unwrap_or_default(), links }
+    }
+
+    fn network_link(&self, node: &Node) -> Option<(String, String, LinkShape)> {
+        let example = "links = [{ from = \"n1\", to = \"n2\", latency = \"5ms\" }]";
+        let fields = Fields::of(node, "`links`", example, self.problems)?;
+        let from = fields.require("from", self.node(&fields, "from"), "\"n1\"");
+        let to = fields.require("to", self.node(&fields, "to"), "\"n2\"");
+        let shape = link_shape(&fields);
+        fields.finish();
+        Some((from?, to?, shape))
+    }
+}
+
+fn link_shape(fields: &Fields<'_>) -> LinkShape {
+    LinkShape {
+        latency: fields.duration("latency"),
+        jitter: fields.duration("jitter"),
+        loss: fields.share("loss"),
+        duplicate: fields.share("duplicate"),
+        reorder: fields.share("reorder"),
+        bandwidth: fields.bit_rate("bandwidth"),
+        mtu: fields.integer("mtu", 1..=65_535, "1200").map(|mtu| mtu.value),
+    }
+}

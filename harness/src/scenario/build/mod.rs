@@ -1,0 +1,170 @@
+//! The raw tree to the checked scenario, one cell at a time.
+//!
+//! First the [names](names::Names) that the file declares are collected, then each table is read against them. A
+//! mistake is reported and reading goes on, so one check tells them all.
+
+mod cluster;
+mod expect;
+mod fault;
+mod load;
+mod names;
+mod step;
+
+use super::action::Action;
+use super::fields::{At, Fields};
+use super::matrix::Cell;
+use super::model::{Scenario, TIMEOUT_DEFAULT, World};
+use super::problem::{Problem, Problems};
+use super::raw::{Span, Table, Text};
+use super::vocabulary::Vocabulary;
+use crate::condition::Condition;
+use names::Names;
+
+/// What every reader of a part of the file needs.
+struct Build<'a> {
+    text: &'a str,
+    problems: &'a Problems,
+    vocabulary: &'a Vocabulary,
+    names: Names,
+}
+
+/// Reads one cell. Nothing is returned when a mistake was reported.
+pub(super) fn scenario(
+    file: &str,
+    text: &str,
+    document: &Table,
+    cell: &Cell,
+    vocabulary: &Vocabulary,
+    problems: &Problems,
+) -> Option<Scenario> {
+    let fields = Fields::new(document, 0..0, "a scenario file", problems);
+    let about = about(&fields);
+    let tags = strings(fields.strings("tags", "[\"registry\"]"));
+    let seed = fields.integer("seed", 0..=u64::MAX, "7").map(|seed| seed.value);
+    let timeout = fields.duration("timeout").unwrap_or(TIMEOUT_DEFAULT);
+    let worlds = worlds(&fields);
+    fields.entry("matrix");
+
+    let trust = cluster::trust(&fields);
+    let nodes = cluster::nodes(&fields, &trust);
+    let names = Names::of_nodes(&nodes);
+    let mut build = Build { text, problems, vocabulary, names };
+    let processes = build.processes(&fields);
+    build.names.declare(&processes, document, problems);
+
+    let network = build.network(&fields);
+    let steps = build.steps(&fields);
+    let nemeses = build.nemeses(&fields);
+    let expectations = build.expectations(&fields);
+    let snapshots = build.snapshots(&fields);
+    let loads = build.loads(&fields);
+    let gates = build.gates(&fields);
+    fields.finish();
+
+    for load in loads.iter().filter(|load| load.after.is_none()) {
+        let started = |action: &Action| matches!(action, Action::Load { loads } if loads.contains(&load.id));
+        if !steps.iter().any(|step| started(&step.action)) {
+            let message = format!("nothing starts the load `{}`", load.id);
+            let help = format!("give it `after = …`, or add a step `load = \"{}\"`", load.id);
+            problems.report(Problem::new(line_span(text, load.line), message).help(help));
+        }
+    }
+    if problems.is_empty() && steps.is_empty() && expectations.is_empty() && loads.is_empty() {
+        let problem = Problem::new(0..0, "the scenario does nothing: it has no step, expectation or load");
+        problems.report(problem.help("add a [[step]], for example `await = \"nodes.all(n, n.running)\"`"));
+    }
+    problems.is_empty().then(|| Scenario {
+        file: file.to_owned(),
+        name: stem(file),
+        cell: cell.clone(),
+        about: about.unwrap_or_default(),
+        tags,
+        seed,
+        timeout,
+        worlds,
+        trust,
+        nodes,
+        network,
+        processes,
+        steps,
+        nemeses,
+        expectations,
+        snapshots,
+        loads,
+        gates,
+    })
+}
+
+fn about(fields: &Fields<'_>) -> Option<String> {
+    let example = "\"Two nodes exchange messages.\"";
+    let about = fields.require("about", fields.string("about", example), example)?;
+    if about.value.trim().is_empty() {
+        fields.report(Problem::new(about.span.clone(), "`about` says why the scenario exists; it is empty"));
+    }
+    Some(about.value)
+}
+
+fn worlds(fields: &Fields<'_>) -> Vec<World> {
+    let Some(found) = fields.strings("worlds", "[\"inproc\"]") else { return vec![World::Inproc] };
+    let words = World::ALL.map(|world| (world.name(), world));
+    let mut worlds = Vec::new();
+    for word in &found {
+        match super::fields::pick(word, "world", &words, fields.problems()) {
+            Some(world) if worlds.contains(&world) => {
+                fields.report(Problem::new(word.span.clone(), format!("`{world}` is listed twice")));
+            }
+            Some(world) => worlds.push(world),
+            None => {}
+        }
+    }
+    if found.is_empty() {
+        let span = fields.entry("worlds").map_or(0..0, |entry| entry.node.span.clone());
+        fields
+            .report(Problem::new(span, "`worlds` is empty").help("leave it out, or name at least one world"));
+    }
+    worlds
+}
+
+impl Build<'_> {
+    /// The line of the file, from 1, on which `span` begins.
+    fn line(&self, span: &Span) -> usize {
+        self.text[..span.start.min(self.text.len())].matches('\n').count() + 1
+    }
+
+    /// Compiles a condition; each mistake in it is reported at its own place.
+    fn condition(&self, text: &Text) -> Option<Condition> {
+        Condition::compile(&text.text, &self.names.ids)
+            .map_err(|errors| {
+                for error in errors {
+                    let problem = Problem::new(text.place(error.span), error.message);
+                    self.problems.report(match error.help {
+                        Some(help) => problem.help(help),
+                        None => problem,
+                    });
+                }
+            })
+            .ok()
+    }
+
+    /// The condition under `key`.
+    fn condition_of(&self, fields: &Fields<'_>, key: &'static str) -> Option<Condition> {
+        let (text, _) = fields.text(key, "\"nodes.all(n, n.running)\"")?;
+        self.condition(text)
+    }
+}
+
+fn strings(found: Option<Vec<At<String>>>) -> Vec<String> {
+    found.unwrap_or_default().into_iter().map(|found| found.value).collect()
+}
+
+/// The first byte of a line, counted from 1.
+fn line_span(text: &str, line: usize) -> Span {
+    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let end = start + text[start..].lines().next().map_or(0, |line| line.trim_end().len());
+    start..end
+}
+
+fn stem(file: &str) -> String {
+    let path = std::path::Path::new(file);
+    path.file_stem().map_or_else(|| file.to_owned(), |stem| stem.to_string_lossy().into_owned())
+}

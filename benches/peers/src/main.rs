@@ -7,7 +7,6 @@
 mod child;
 mod layout;
 mod machine;
-#[cfg(feature = "ours")]
 mod regatta;
 mod report;
 mod seed;
@@ -92,7 +91,6 @@ impl Measure {
 /// The systems that this build can run, the seed first.
 const SYSTEMS: &[&str] = &[
     "seed",
-    #[cfg(feature = "ours")]
     "regatta",
 ];
 /// How much longer than its warm-up and window a trial may take before it is cut.
@@ -121,7 +119,6 @@ fn main() -> ExitCode {
 fn run_here(trial: &Trial) -> Result<Outcome, String> {
     let outcome = match trial.system.as_str() {
         seed::Seed::NAME => trial::run::<seed::Seed>(trial),
-        #[cfg(feature = "ours")]
         regatta::Regatta::NAME => trial::run::<regatta::Regatta>(trial),
         other => return Err(format!("this build has no system {other:?}")),
     };

@@ -50,7 +50,7 @@ impl System for Regatta {
     }
 
     fn sees(&self, peer: &str) -> bool {
-        self.0.peers().iter().any(|name| name.to_string() == peer)
+        self.0.peers().iter().any(|name| name == peer)
     }
 
     fn process<F, Fut>(&self, name: &str, body: F) -> Result<(), Failure>
@@ -78,6 +78,7 @@ impl System for Regatta {
     }
 
     async fn shutdown(self) {
-        self.0.shutdown().await;
+        self.0.shutdown();
+        self.0.ended().await;
     }
 }

@@ -51,7 +51,7 @@ impl UdpSocket {
         socket.bind(&addr.into())?;
         let socket = std::net::UdpSocket::from(socket);
         let state = UdpSocketState::new((&socket).into())?;
-        let io = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        let io = AsyncFd::register_with_interest(socket, Interest::READABLE)?;
         Ok(Self { io, state, buffer: vec![0; RECEIVE_BYTES * BATCH_SIZE].into(), retry: None })
     }
 }

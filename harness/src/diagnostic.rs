@@ -269,7 +269,7 @@ mod tests {
     fn the_caret_stands_under_what_is_meant_behind_tabs_and_wide_letters() {
         insta::assert_snapshot!(caret("x = 1\n\ty = \"日本é\" # z\n", "z"), @r#"
         error: something is wrong
-         --> a.toml:2:13
+         --> a.toml:2:14
           |
         2 |     y = "日本é" # z
           |                   ^

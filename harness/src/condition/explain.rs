@@ -114,7 +114,7 @@ impl Explanation {
                 // Those that agree with a false `&&` or a true `||` made it so; with anything else, all count.
                 let decides = call.func_name == operators::LOGICAL_OR;
                 let decided = matches!(value, Ok(Value::Bool(value)) if *value == decides);
-                for argument in &call.args {
+                for argument in flattened(call) {
                     let same =
                         matches!(context.resolve(argument), Ok(Value::Bool(value)) if value != decides);
                     if !(decided && same) {
@@ -203,6 +203,18 @@ impl Explanation {
             self.line(depth, format!("… and {left_out} more elements"), None);
         }
     }
+}
+
+/// The parts of a chain of the same operator: `a`, `b` and `c` of `a && b && c`.
+fn flattened(call: &CallExpr) -> Vec<&IdedExpr> {
+    let mut parts = Vec::new();
+    for argument in &call.args {
+        match &argument.expr {
+            Expr::Call(inner) if inner.func_name == call.func_name => parts.extend(flattened(inner)),
+            _ => parts.push(argument),
+        }
+    }
+    parts
 }
 
 /// A value in a few words: a record by its name, a list of records by theirs.

@@ -162,22 +162,33 @@ fn syntax_error(source: &str, error: &cel::ParseError) -> CompileError {
 struct Places<'a> {
     source: &'a str,
     info: &'a SourceInfo,
-    /// For each character, its byte: the parser counts characters.
-    bytes: Vec<usize>,
 }
 
 impl<'a> Places<'a> {
-    fn new(source: &'a str, info: &'a SourceInfo) -> Self {
-        let bytes = source.char_indices().map(|(at, _)| at).chain([source.len()]).collect();
-        Self { source, info, bytes }
+    const fn new(source: &'a str, info: &'a SourceInfo) -> Self {
+        Self { source, info }
     }
 
     /// The bytes of the token that stands for the expression `id`: an identifier, an operator, a dot.
     fn token(&self, id: u64) -> Range<usize> {
-        let byte = |at: usize| self.bytes.get(at).copied().unwrap_or(self.source.len());
-        self.info
-            .offset_for(id)
-            .map_or(0..self.source.len(), |(start, stop)| byte(start as usize)..byte(stop as usize + 1))
+        self.info.offset_for(id).map_or(0..self.source.len(), |(start, stop)| {
+            let start = self.boundary(start as usize);
+            start..self.boundary(stop as usize + 1).max(start)
+        })
+    }
+
+    /// The first place at or after `at` where a character begins.
+    fn boundary(&self, at: usize) -> usize {
+        (at..self.source.len()).find(|&at| self.source.is_char_boundary(at)).unwrap_or(self.source.len())
+    }
+
+    /// The bytes of the function's name in the call `id`, whose token is its parenthesis.
+    fn callee(&self, id: u64, name: &str) -> Range<usize> {
+        let token = self.token(id);
+        let found = self.source[..token.start].rfind(name).map(|at| at..at + name.len());
+        found
+            .filter(|found| self.source[found.end..token.start].trim().is_empty())
+            .unwrap_or_else(|| self.field(id, name))
     }
 
     /// The bytes of the identifier `field` that follows the token of `id`.

@@ -229,9 +229,14 @@ impl Check<'_> {
             },
             Expr::Comprehension(comprehension) => self.comprehension(comprehension),
             Expr::Call(call) => {
-                let target = call.target.as_deref().map(|target| self.shape(target));
+                if let Some(target) = &call.target {
+                    self.shape(target);
+                }
+                if self.is_unknown_function(expression.id, &call.func_name) {
+                    return Shape::Any;
+                }
                 let arguments: Vec<Shape> = call.args.iter().map(|argument| self.shape(argument)).collect();
-                self.call(expression.id, call, target, &arguments)
+                self.call(expression.id, call, &arguments)
             }
             Expr::List(list) => {
                 list.elements.iter().for_each(|element| {
@@ -321,13 +326,7 @@ impl Check<'_> {
         }
     }
 
-    fn call(
-        &mut self,
-        id: u64,
-        call: &cel::common::ast::CallExpr,
-        target: Option<Shape>,
-        arguments: &[Shape],
-    ) -> Shape {
+    fn call(&mut self, id: u64, call: &cel::common::ast::CallExpr, arguments: &[Shape]) -> Shape {
         match call.func_name.as_str() {
             operators::INDEX => match (arguments.first(), call.args.get(1).map(|argument| &argument.expr)) {
                 (
@@ -364,15 +363,12 @@ impl Check<'_> {
             | operators::MODULO
             | operators::NEGATE => arguments.first().copied().unwrap_or(Shape::Any),
             operators::CONDITIONAL => arguments.get(1).copied().unwrap_or(Shape::Any),
-            name => {
-                let _ = target;
-                self.unknown_function(id, name);
-                Shape::Any
-            }
+            _ => Shape::Any,
         }
     }
 
-    fn unknown_function(&mut self, id: u64, name: &str) {
+    /// Reports a function that does not exist. Its arguments say nothing then: a misspelt macro has unknown variables.
+    fn is_unknown_function(&mut self, id: u64, name: &str) -> bool {
         const MACROS: [&str; 6] = ["all", "exists", "exists_one", "filter", "map", "has"];
         const FUNCTIONS: [&str; 13] = [
             "size",
@@ -389,10 +385,14 @@ impl Check<'_> {
             "min",
             "dyn",
         ];
-        if FUNCTIONS.contains(&name) || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
-            return;
+        // Operators have names such as `_&&_`.
+        if FUNCTIONS.contains(&name)
+            || !name.chars().all(|c| c.is_alphanumeric() || c == '_')
+            || name.starts_with('_')
+        {
+            return false;
         }
-        let span = self.places.field(id, name);
+        let span = self.places.callee(id, name);
         if MACROS.contains(&name) {
             let help = format!("for example `nodes.{name}(n, n.running)`");
             self.error(span, format!("`{name}` is used in a way that it is not made for"), help);
@@ -400,6 +400,7 @@ impl Check<'_> {
             let help = suggestion(name, FUNCTIONS.into_iter().chain(MACROS), "functions");
             self.error(span, format!("unknown function `{name}`"), help);
         }
+        true
     }
 
     fn comprehension(&mut self, comprehension: &ComprehensionExpr) -> Shape {

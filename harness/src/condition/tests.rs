@@ -114,7 +114,14 @@ fn a_place_behind_wide_letters_is_right() {
 fn an_explanation_names_the_elements_that_are_to_blame() {
     let source = "nodes.size() == 3 && nodes.filter(n, n.trust == 'member').all(n, n.members.size() == 3)";
     let condition = Condition::compile(source, &ids()).expect("valid");
-    insta::assert_snapshot!(condition.explain(&three_nodes()), @"");
+    insta::assert_snapshot!(condition.explain(&three_nodes()), @r#"
+    nodes.size() == 3 && nodes.filter(n, n.trust == 'member').all(n, n.members.size() == 3) is false
+      nodes.filter(n, n.trust == 'member').all(n, n.members.size() == 3) is false
+        n = n3
+          n.members.size() == 3 is false
+            n.members.size() is 1
+              n.members is ["n3"]
+    "#);
 }
 
 #[test]
@@ -122,7 +129,27 @@ fn an_explanation_shows_both_sides_of_a_comparison_and_what_is_missing() {
     let source = "nodes[0].members.size() == nodes[2].members.size() || loads.latency.rate > 10.0 || \
                   nodes.exists(n, n.name == 'n9')";
     let condition = Condition::compile(source, &ids()).expect("valid");
-    insta::assert_snapshot!(condition.explain(&three_nodes()), @"");
+    insta::assert_snapshot!(condition.explain(&three_nodes()), @r#"
+    nodes[0].members.size() == nodes[2].members.size() || loads.latency.rate > 10.0 || nodes.exists(n, n.name == 'n9') is unknown: there is no `latency`
+      nodes[0].members.size() == nodes[2].members.size() is false
+        nodes[0].members.size() is 3
+          nodes[0].members is ["n1", "n2", "n3"]
+        nodes[2].members.size() is 1
+          nodes[2].members is ["n3"]
+      loads.latency.rate > 10.0 is unknown: there is no `latency`
+        loads.latency.rate is unknown: there is no `latency`
+          loads.latency is unknown: there is no `latency`
+      nodes.exists(n, n.name == 'n9') is false
+        n = n1
+          n.name == 'n9' is false
+            n.name is "n1"
+        n = n2
+          n.name == 'n9' is false
+            n.name is "n2"
+        n = n3
+          n.name == 'n9' is false
+            n.name is "n3"
+    "#);
 }
 
 #[test]

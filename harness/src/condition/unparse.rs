@@ -39,7 +39,7 @@ fn call_text(call: &CallExpr) -> String {
         (operators::NEGATE, [operand]) => format!("-{}", tight(operand)),
         (operators::INDEX, [list, index]) => format!("{}[{}]", tight(list), text(index)),
         (operators::CONDITIONAL, [condition, yes, no]) => {
-            format!("{} ? {} : {}", tight(condition), tight(yes), tight(no))
+            format!("{} ? {} : {}", tight(condition), text(yes), text(no))
         }
         (name, [left, right]) if binary(name).is_some() => {
             format!("{} {} {}", operand(left, name), binary(name).unwrap_or_default(), operand(right, name))

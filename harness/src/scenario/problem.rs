@@ -39,7 +39,8 @@ pub(super) struct Problems(RefCell<Vec<Problem>>);
 impl Problems {
     pub(super) fn report(&self, problem: Problem) {
         let mut all = self.0.borrow_mut();
-        if !all.contains(&problem) {
+        let known = all.iter().any(|known| known.span == problem.span && known.message == problem.message);
+        if !known {
             all.push(problem);
         }
     }

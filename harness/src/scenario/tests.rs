@@ -58,7 +58,7 @@ fn the_example_of_the_documentation_is_valid_in_every_cell() {
 #[test]
 fn a_group_stands_for_its_nodes_and_labels_say_which() {
     let scenario = one("[[process]]\non = \"n\"\nbehaviour = \"echo\"\nname = \"echo\"\n\
-                        [[process]]\non = \"n1\"\nbehaviour = \"sink\"\nlabel = \"s\"\nglobal = \"svc/s\"\ncount = 2\n");
+                        [[process]]\non = \"n1\"\nbehaviour = \"sink\"\nlabel = \"s\"\nglobal = \"svc/s\"\ncount = 2\n[[step]]\nbarrier = true\n");
     let labels: Vec<&str> = scenario.processes.iter().map(|process| process.label.as_str()).collect();
     assert_eq!(labels, ["echo@n1", "echo@n2", "echo@n3", "s1", "s2"]);
     assert_eq!(scenario.processes[4].global.as_deref(), Some("svc/s2"));
@@ -193,7 +193,7 @@ fn a_load_that_nothing_starts_is_a_mistake() {
 fn every_verb_of_the_vocabulary_is_read() {
     // A verb that the reader forgot would be an unknown key, or do nothing.
     for verb in Action::VERBS {
-        let found = messages(&format!("[[step]]\n{verb} = 1979-05-27\n"));
+        let found = messages(&format!("[[step]]\nid = \"a\"\n{verb} = 1979-05-27\n"));
         assert_eq!(found.len(), 1, "{verb}: {found:?}");
         assert!(
             found[0].contains("must be") || found[0].contains("partition") || found[0].contains("load"),

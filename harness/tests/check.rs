@@ -1,0 +1,68 @@
+//! What `regatta check` says about wrong files, and that every file of the repository is right.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use regatta_harness::scenario::{self, Vocabulary};
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+fn check(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_regatta"));
+    command.arg("check").args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.output().expect("the command starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn each_wrong_file_is_told_with_line_caret_and_suggestion() {
+    for file in scenario::discover([data("bad")]).expect("the folder has files") {
+        let name = file.file_stem().expect("a file name").to_string_lossy().into_owned();
+        let output = check(&[&format!("tests/data/bad/{name}.toml")]);
+        assert_eq!(output.status.code(), Some(65), "{name}");
+        insta::assert_snapshot!(name, text(&output.stderr));
+    }
+}
+
+#[test]
+fn every_shipped_scenario_is_right() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let files = scenario::discover([folder]).expect("there are scenarios");
+    assert!(files.len() >= 14, "{files:?}");
+    for file in files {
+        scenario::load(&file, &Vocabulary::default()).unwrap_or_else(|problems| panic!("{problems}"));
+    }
+}
+
+#[test]
+fn a_right_file_is_listed_with_its_cells() {
+    let output = check(&["tests/data/registry-partition.toml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    insta::assert_snapshot!(text(&output.stdout), @r"
+    ok   tests/data/registry-partition.toml  (4 cells)
+    1 file with 4 cells: no mistake
+    ");
+}
+
+#[test]
+fn a_wrong_file_does_not_hide_the_right_ones() {
+    let output = check(&["tests/data/bad/misspelt-key.toml", "tests/data/registry-partition.toml"]);
+    assert_eq!(output.status.code(), Some(65));
+    insta::assert_snapshot!(text(&output.stdout), @r"
+    bad  tests/data/bad/misspelt-key.toml
+    ok   tests/data/registry-partition.toml  (4 cells)
+    2 mistakes in 1 of 2 files
+    ");
+}
+
+#[test]
+fn a_path_that_is_not_there_and_a_wrong_flag_are_usage_errors() {
+    assert_eq!(check(&["tests/data/nowhere"]).status.code(), Some(64));
+    assert_eq!(check(&["--nonsense"]).status.code(), Some(64));
+    assert_eq!(check(&["--help"]).status.code(), Some(0));
+}

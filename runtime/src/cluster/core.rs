@@ -253,7 +253,12 @@ impl Driven for Loop {
         core.perform(work);
     }
 
-    fn transmit(&self, now: Instant, max_segments: usize, buffer: &mut Vec<u8>) -> Option<quinn_proto::Transmit> {
+    fn transmit(
+        &self,
+        now: Instant,
+        max_segments: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Option<quinn_proto::Transmit> {
         self.0.engine.lock().poll_transmit(now, max_segments, buffer)
     }
 

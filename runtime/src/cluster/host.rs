@@ -55,7 +55,7 @@ impl Host for NodeHost<'_> {
             }
             Event::Up { peer, link, dialed, budget, message_bytes_max } => {
                 tracing::info!(node = %core.id.name, %peer, generation = link.generation, dialed, "link up");
-                core.peers.up(PeerLink::new(peer, link, dialed, budget, message_bytes_max));
+                core.peers.up(PeerLink::new(peer, link, budget, message_bytes_max));
                 self.changed();
             }
             Event::Down { peer, link, cause } => {
@@ -82,11 +82,15 @@ impl Host for NodeHost<'_> {
                 drop(names);
                 self.changed();
             }
-            Event::NameLost { name, serial, winner } => self.work.push(Work::NameLost { name, serial, winner }),
+            Event::NameLost { name, serial, winner } => {
+                self.work.push(Work::NameLost { name, serial, winner })
+            }
             Event::SpawnRequested { link, caller, request } => {
                 self.work.push(Work::Spawn { link, caller, request });
             }
-            Event::Asked { link, stream, question } => self.work.push(Work::Answer { link, stream, question }),
+            Event::Asked { link, stream, question } => {
+                self.work.push(Work::Answer { link, stream, question })
+            }
             Event::Called { call, result } => {
                 if let Ok(CallOutcome::Spawned(Ok(child))) = &result {
                     // Before anything else of the child is delivered: its end may be the next frame.

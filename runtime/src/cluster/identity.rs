@@ -1,188 +1,219 @@
-//! Who may be a member: a cluster's authority, and the identities that it issues to nodes.
+//! Who a node is: a cluster's CA, the identities that it issues, and their files.
 //!
-//! Two models. With a [`ClusterCa`] each node has a key and a certificate of its own, so its name is proven and it can
-//! be shut out alone. A shared [`Identity`] is one key for all nodes: simple, for development, and without proof of
-//! names.
+//! There are two models. [`ClusterCa`] gives every node a key and a certificate of its own, with the node's name in
+//! it. [`Identity::generate`] makes one certificate that all nodes share; it names nobody, so it is for development.
+//! Either way an [`Identity`] holds what a node shows (chain and key) and what it accepts (roots).
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rcgen::{Issuer, KeyPair, PKCS_ED25519};
+use rcgen::{CertificateParams, Issuer, KeyPair, PKCS_ED25519, PublicKeyData};
 use regatta_proto::id::{ClusterName, NodeName, ParseIdError};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
+use time::OffsetDateTime;
 
-use super::certificate::{self, CertificateError, PeerCertificate, VALID_FOR_DEFAULT};
+use super::certificate::{self, CertificateError, PeerCertificate, SERIAL_BYTES, Stamp};
 
-/// The cluster's name when nobody gives one.
-const CLUSTER_DEFAULT: &str = "main";
-/// Names of the files that an authority and an identity are kept in.
-const CA_CERTIFICATE: &str = "ca.pem";
-const CA_KEY: &str = "ca-key.pem";
-const CERTIFICATE: &str = "node.pem";
-const KEY: &str = "node-key.pem";
+/// The cluster of an identity for which none was named.
+pub const DEFAULT_CLUSTER: &str = "main";
+/// How long a node's certificate is valid when nothing else is asked for.
+pub const NODE_VALID_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a shared identity is valid.
+pub const SHARED_VALID_FOR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// How long a CA is valid. No certificate outlives the CA that signed it.
+pub const CA_VALID_FOR: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+/// How far before its issue a certificate is valid already, for nodes whose clocks are behind.
+pub const BACKDATE: Duration = Duration::from_secs(5 * 60);
 
-/// Why there is no authority or identity.
+/// Why an identity or a CA was not made, saved or loaded.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum IdentityError {
-    /// The text is no node name.
+    /// The text is no node name. Nothing was made.
     #[error(transparent)]
     Name(#[from] ParseIdError),
-    /// A certificate or key could not be made or read.
-    #[error("certificate: {0}")]
-    Certificate(#[from] rcgen::Error),
-    /// The system has no random bytes to give.
-    #[error("no random bytes for a serial number")]
-    NoRandom,
-    /// A file could not be read or written. Existing files are never overwritten.
+    /// The certificate's period cannot be: it ends before it begins, after the CA, or beyond the calendar. Nothing was
+    /// made.
+    #[error("the certificate's period of validity cannot be: {0}")]
+    Validity(&'static str),
+    /// No key or certificate could be made or read by the cryptography.
+    #[error("cannot {attempt}: {detail}")]
+    Crypto {
+        /// What was tried.
+        attempt: &'static str,
+        /// What the library says.
+        detail: String,
+    },
+    /// The certificate does not fit the profile.
     #[error("{}: {source}", path.display())]
-    File {
+    Certificate {
         /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: CertificateError,
+    },
+    /// A file is no PEM, or holds no section of the kind that is expected there.
+    #[error("{} holds no {expected} in PEM", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// The key belongs to another certificate.
+    #[error("the key in {} is not that of the certificate beside it; restore the pair, or issue a new one", path.display())]
+    KeyMismatch {
+        /// The key's file.
+        path: PathBuf,
+    },
+    /// There is a file of that name already. It is as it was, and nothing was written.
+    #[error("{} exists already and is not overwritten; choose another folder, or move it away first", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file could not be read or written. What this save had written before is removed again.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
     },
-    /// A file does not hold what it should.
-    #[error("{}: {detail}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        detail: String,
-    },
 }
 
-/// A cluster's certificate authority: issues each node's identity.
+/// A cluster's certificate authority. Whoever holds it decides who is in the cluster: keep it away from the nodes.
 ///
-/// ```
-/// use regatta::ClusterCa;
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let ca = ClusterCa::generate()?;
-/// let london = ca.issue("london")?;
-/// assert_eq!(london.node_name().map(|name| name.as_str()), Some("london"));
-/// # Ok(())
-/// # }
-/// ```
+/// The nodes' certificates are verified against its certificate alone, and a node whose certificate another CA has
+/// signed is refused in the handshake.
 pub struct ClusterCa {
     cluster: ClusterName,
-    issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
-    pem: String,
+    certificate_pem: String,
+    issuer: Issuer<'static, KeyPair>,
 }
 
-/// How an identity is issued.
-#[derive(Debug, Clone)]
+/// How a certificate differs from the ordinary one.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssueOptions {
-    /// When it is issued: now, by default. It is valid from five minutes before.
-    pub at: SystemTime,
-    /// How long it is valid. Default 24 h.
+    /// How long it is valid from the moment of issue on. It ends earlier when the CA does.
     pub valid_for: Duration,
+    /// How long before the moment of issue it is valid already.
+    pub backdate: Duration,
+    /// The moment of issue. Default now.
+    pub at: SystemTime,
 }
 
 impl Default for IssueOptions {
     fn default() -> Self {
-        Self { at: SystemTime::now(), valid_for: VALID_FOR_DEFAULT }
+        Self { valid_for: NODE_VALID_FOR, backdate: BACKDATE, at: SystemTime::now() }
     }
 }
 
 impl ClusterCa {
-    /// A new authority for the cluster "main".
+    /// A new CA for the cluster [`DEFAULT_CLUSTER`], with a new key.
     ///
     /// # Errors
-    /// [`IdentityError`] if the system cannot make a key.
+    /// [`IdentityError::Crypto`] when the system gives no randomness.
     pub fn generate() -> Result<Self, IdentityError> {
-        Self::generate_for(ClusterName::new(CLUSTER_DEFAULT)?)
+        Self::generate_for(default_cluster()?)
     }
 
-    /// A new authority for a cluster of another name. Nodes of different clusters never link.
+    /// A new CA for `cluster`, with a new key.
     ///
     /// # Errors
-    /// [`IdentityError`] if the system cannot make a key.
+    /// [`IdentityError::Crypto`] when the system gives no randomness.
     pub fn generate_for(cluster: ClusterName) -> Result<Self, IdentityError> {
-        let params = certificate::authority(&cluster, SystemTime::now(), random()?);
-        let key = KeyPair::generate_for(&PKCS_ED25519)?;
-        let certificate = params.self_signed(&key)?;
-        let (pem, der) = (certificate.pem(), certificate.der().clone());
-        Ok(Self { cluster, issuer: Issuer::new(params, key), certificate: der, pem })
+        let key = new_key()?;
+        let ordinary = IssueOptions { valid_for: CA_VALID_FOR, ..IssueOptions::default() };
+        let params = certificate::authority_params(&cluster, &stamp(&ordinary, None)?);
+        let signed = params.self_signed(&key).map_err(crypto("sign the CA's certificate"))?;
+        Ok(Self {
+            cluster,
+            certificate: signed.der().clone(),
+            certificate_pem: signed.pem(),
+            issuer: Issuer::new(params, key),
+        })
     }
 
-    /// The cluster that this authority is for.
+    /// The identity of the node `name`: a new key and a certificate for it, valid for [`NODE_VALID_FOR`].
+    ///
+    /// # Errors
+    /// [`IdentityError::Name`] when `name` is no node name, and what [`ClusterCa::issue_with`] says.
+    pub fn issue(&self, name: &str) -> Result<Identity, IdentityError> {
+        self.issue_with(name, &IssueOptions::default())
+    }
+
+    /// The identity of the node `name`, with a period of validity of its own.
+    ///
+    /// # Errors
+    /// [`IdentityError::Name`] when `name` is no node name, [`IdentityError::Validity`] when the period cannot be, and
+    /// [`IdentityError::Crypto`] when the system gives no randomness.
+    pub fn issue_with(&self, name: &str, options: &IssueOptions) -> Result<Identity, IdentityError> {
+        let name = NodeName::new(name)?;
+        let stamp = stamp(options, Some(&self.certificate))?;
+        let params = certificate::node_params(&self.cluster, &name, &stamp).map_err(crypto(SIGN_NODE))?;
+        self.sign(&params, name)
+    }
+
+    /// Signs what it is given. Tests have certificates outside the profile signed so.
+    pub(super) fn sign(&self, params: &CertificateParams, name: NodeName) -> Result<Identity, IdentityError> {
+        let key = new_key()?;
+        let signed = params.signed_by(&key, &self.issuer).map_err(crypto(SIGN_NODE))?;
+        Ok(Identity(Arc::new(Inner {
+            cluster: self.cluster.clone(),
+            name: Some(name),
+            chain: vec![signed.der().clone()],
+            chain_pem: signed.pem(),
+            roots: vec![self.certificate.clone()],
+            roots_pem: self.certificate_pem.clone(),
+            key,
+        })))
+    }
+
+    /// The cluster whose nodes this CA makes.
     #[must_use]
     pub fn cluster(&self) -> &ClusterName {
         &self.cluster
     }
 
-    /// Issues an identity to the node of this name, valid for 24 h.
-    ///
-    /// # Errors
-    /// [`IdentityError::Name`] if the text is no node name.
-    pub fn issue(&self, node_name: &str) -> Result<Identity, IdentityError> {
-        self.issue_with(node_name, &IssueOptions::default())
-    }
-
-    /// Issues an identity with choices.
-    ///
-    /// # Errors
-    /// [`IdentityError::Name`] if the text is no node name.
-    pub fn issue_with(&self, node_name: &str, options: &IssueOptions) -> Result<Identity, IdentityError> {
-        let name = NodeName::new(node_name)?;
-        let params = certificate::leaf(&name, &self.cluster, options.at, options.valid_for, random()?)?;
-        self.sign(params, Some(name))
-    }
-
-    /// Signs whatever is asked: how tests get certificates that break the profile.
-    pub(crate) fn sign(
-        &self,
-        params: rcgen::CertificateParams,
-        name: Option<NodeName>,
-    ) -> Result<Identity, IdentityError> {
-        let key = KeyPair::generate_for(&PKCS_ED25519)?;
-        let certificate = params.signed_by(&key, &self.issuer)?;
-        Ok(Identity::new(Inner {
-            cluster: self.cluster.clone(),
-            model: Model::Issued { name },
-            chain: vec![certificate.der().clone()],
-            key: private(&key),
-            root: self.certificate.clone(),
-        }))
-    }
-
-    /// The authority's certificate as PEM: what every node must hold, and everybody may see.
+    /// The CA's certificate as PEM. It is public: every node has it among its roots.
     #[must_use]
     pub fn certificate_pem(&self) -> &str {
-        &self.pem
+        &self.certificate_pem
     }
 
-    /// Writes `ca.pem` and `ca-key.pem` into a folder, the key readable by its owner alone.
+    /// Writes `ca.pem` and `ca-key.pem` into `dir`, which is made if it is not there. The key's file has mode 0600.
     ///
     /// # Errors
-    /// [`IdentityError::File`]; existing files are not overwritten.
-    pub fn save(&self, folder: impl AsRef<Path>) -> Result<(), IdentityError> {
-        let folder = folder.as_ref();
-        // The key first: without it the certificate is of no use.
-        write_new(&folder.join(CA_KEY), &self.issuer.key().serialize_pem(), 0o600)?;
-        write_new(&folder.join(CA_CERTIFICATE), &self.pem, 0o644)
+    /// [`IdentityError::Exists`] when one of the files is there already, [`IdentityError::Io`] when one cannot be
+    /// written. Neither leaves a part of the pair behind.
+    pub fn save(&self, dir: impl AsRef<Path>) -> Result<(), IdentityError> {
+        let key = self.issuer.key().serialize_pem();
+        write_all(dir.as_ref(), &[(CA_FILE, &self.certificate_pem, PUBLIC), (CA_KEY_FILE, &key, SECRET)])
     }
 
-    /// Reads what [`save`](Self::save) wrote, for the cluster that it was written for.
+    /// Reads what [`ClusterCa::save`] wrote.
     ///
     /// # Errors
-    /// [`IdentityError`] when a file is missing or does not hold what it should.
-    pub fn load(folder: impl AsRef<Path>, cluster: ClusterName) -> Result<Self, IdentityError> {
-        let folder = folder.as_ref();
-        let pem = read(&folder.join(CA_CERTIFICATE))?;
-        let key = KeyPair::from_pem(&read(&folder.join(CA_KEY))?)?;
-        let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
-            .map_err(|error| content(&folder.join(CA_CERTIFICATE), error))?;
-        let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
-        Ok(Self { cluster, issuer, certificate, pem })
+    /// Says which file is missing, is no PEM, is no CA's certificate, or has a key that does not belong to it.
+    pub fn load(dir: impl AsRef<Path>) -> Result<Self, IdentityError> {
+        let dir = dir.as_ref();
+        let path = dir.join(CA_FILE);
+        let (certificate_pem, mut certificates) = read_certificates(&path)?;
+        let certificate = certificates.swap_remove(0);
+        let reading = certificate::read_authority(&certificate)
+            .map_err(|source| IdentityError::Certificate { path, source })?;
+        let key = read_key(&dir.join(CA_KEY_FILE), &reading.public_key)?;
+        let issuer =
+            Issuer::from_ca_cert_der(&certificate, key).map_err(crypto("read the CA's certificate"))?;
+        Ok(Self { cluster: reading.certificate.cluster, certificate, certificate_pem, issuer })
     }
 }
 
@@ -192,175 +223,263 @@ impl fmt::Debug for ClusterCa {
     }
 }
 
-/// What a node proves itself with: a certificate, its key, and whom it trusts. Cloning gives the same one.
+/// What a node proves to its peers, and what it asks of them. Cloning shares it.
 #[derive(Clone)]
-pub struct Identity {
-    inner: Arc<Inner>,
-}
+pub struct Identity(Arc<Inner>);
 
 struct Inner {
     cluster: ClusterName,
-    model: Model,
+    name: Option<NodeName>,
+    /// The leaf first, and what leads to a root after it.
     chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-    /// Whom the node trusts: the authority, or the shared certificate itself.
-    root: CertificateDer<'static>,
-}
-
-enum Model {
-    /// From an authority. The name is there unless a test broke the profile.
-    Issued { name: Option<NodeName> },
-    /// One self-signed certificate for all.
-    Shared,
+    chain_pem: String,
+    roots: Vec<CertificateDer<'static>>,
+    roots_pem: String,
+    key: KeyPair,
 }
 
 impl Identity {
-    /// A new shared identity: one self-signed certificate that every node of a small cluster holds, and that accepts
-    /// exactly itself. It proves membership, not names.
+    /// One identity for all nodes of the cluster [`DEFAULT_CLUSTER`], for development.
+    ///
+    /// It accepts exactly itself. A certificate that everybody has names nobody: nodes tell their names, and nothing
+    /// proves them. Use [`ClusterCa`] where that matters.
     ///
     /// # Errors
-    /// [`IdentityError`] if the system cannot make a key.
+    /// [`IdentityError::Crypto`] when the system gives no randomness.
     pub fn generate() -> Result<Self, IdentityError> {
-        let cluster = ClusterName::new(CLUSTER_DEFAULT)?;
-        let key = KeyPair::generate_for(&PKCS_ED25519)?;
-        let certificate = certificate::shared(&cluster, SystemTime::now(), random()?)?.self_signed(&key)?;
-        let der = certificate.der().clone();
-        Ok(Self::new(Inner {
-            cluster,
-            model: Model::Shared,
-            chain: vec![der.clone()],
-            key: private(&key),
-            root: der,
-        }))
+        Self::generate_for(default_cluster()?)
     }
 
-    fn new(inner: Inner) -> Self {
-        Self { inner: Arc::new(inner) }
+    /// One identity for all nodes of `cluster`; see [`Identity::generate`].
+    ///
+    /// # Errors
+    /// [`IdentityError::Crypto`] when the system gives no randomness.
+    pub fn generate_for(cluster: ClusterName) -> Result<Self, IdentityError> {
+        let key = new_key()?;
+        let ordinary = IssueOptions { valid_for: SHARED_VALID_FOR, ..IssueOptions::default() };
+        let params =
+            certificate::shared_params(&cluster, &stamp(&ordinary, None)?).map_err(crypto(SIGN_SHARED))?;
+        let signed = params.self_signed(&key).map_err(crypto(SIGN_SHARED))?;
+        let (chain, chain_pem) = (vec![signed.der().clone()], signed.pem());
+        let (roots, roots_pem) = (chain.clone(), chain_pem.clone());
+        Ok(Self(Arc::new(Inner { cluster, name: None, chain, chain_pem, roots, roots_pem, key })))
     }
 
-    /// The node that the identity was issued to; `None` for a shared one.
+    /// The node that it was issued to. `None` for a shared identity, which may be used under any name.
     #[must_use]
     pub fn node_name(&self) -> Option<&NodeName> {
-        match &self.inner.model {
-            Model::Issued { name } => name.as_ref(),
-            Model::Shared => None,
-        }
+        self.0.name.as_ref()
     }
 
-    /// The cluster that it is for.
+    /// The cluster that it belongs to.
     #[must_use]
     pub fn cluster(&self) -> &ClusterName {
-        &self.inner.cluster
+        &self.0.cluster
     }
 
-    /// Whether all nodes share it.
+    /// Whether all nodes of the cluster use this one identity.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        matches!(self.inner.model, Model::Shared)
+        self.0.name.is_none()
     }
 
-    pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.inner.chain
-    }
-
-    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
-        self.inner.key.clone_key()
-    }
-
-    pub(crate) fn root(&self) -> &CertificateDer<'static> {
-        &self.inner.root
-    }
-
-    /// What a peer's certificate proves to a node with this identity. TLS has verified it before.
+    /// Who a peer is that has shown `chain`, its own certificate first.
+    ///
+    /// This reads and checks the profile. It verifies no signature: `chain` must come from a finished handshake.
     ///
     /// # Errors
-    /// [`CertificateError`] when it is no certificate of a node of this cluster.
+    /// Says in what the certificate differs from that of a node of this cluster.
     pub fn peer(&self, chain: &[CertificateDer<'static>]) -> Result<PeerCertificate, CertificateError> {
-        let leaf = chain.first().ok_or(CertificateError::Missing)?;
-        if !self.is_shared() {
-            return certificate::read(leaf, &self.inner.cluster);
-        }
-        if *leaf == self.inner.root {
-            Ok(PeerCertificate { name: None, cluster: self.inner.cluster.clone() })
-        } else {
-            Err(CertificateError::NotShared)
-        }
+        self.judge(chain.first().ok_or(CertificateError::Missing)?)
     }
 
-    /// Writes `node.pem`, `node-key.pem` and `ca.pem` into a folder, the key readable by its owner alone.
+    /// Writes `node.pem`, `node-key.pem` and `roots.pem` into `dir`, which is made if it is not there. The key's file
+    /// has mode 0600.
     ///
     /// # Errors
-    /// [`IdentityError::File`]; existing files are not overwritten.
-    pub fn save(&self, folder: impl AsRef<Path>) -> Result<(), IdentityError> {
-        let folder = folder.as_ref();
-        write_new(&folder.join(KEY), &to_pem("PRIVATE KEY", self.inner.key.secret_der()), 0o600)?;
-        write_new(&folder.join(CERTIFICATE), &to_pem("CERTIFICATE", &self.inner.chain[0]), 0o644)?;
-        write_new(&folder.join(CA_CERTIFICATE), &to_pem("CERTIFICATE", &self.inner.root), 0o644)
+    /// [`IdentityError::Exists`] when one of the files is there already, [`IdentityError::Io`] when one cannot be
+    /// written. Neither leaves a part of the files behind.
+    pub fn save(&self, dir: impl AsRef<Path>) -> Result<(), IdentityError> {
+        let key = self.0.key.serialize_pem();
+        let (chain, roots) = (&self.0.chain_pem, &self.0.roots_pem);
+        let files =
+            [(NODE_FILE, &**chain, PUBLIC), (NODE_KEY_FILE, &key, SECRET), (ROOTS_FILE, roots, PUBLIC)];
+        write_all(dir.as_ref(), &files)
     }
 
-    /// Reads what [`save`](Self::save) wrote. A certificate that is its own authority is a shared identity.
+    /// Reads what [`Identity::save`] wrote. `roots.pem` may hold the certificates of several CAs, which are then all
+    /// accepted: so a cluster moves from one CA to the next.
     ///
     /// # Errors
-    /// [`IdentityError`] when a file is missing or does not hold what it should.
-    pub fn load(folder: impl AsRef<Path>, cluster: ClusterName) -> Result<Self, IdentityError> {
-        let folder = folder.as_ref();
-        let (certificate, key, root) = (folder.join(CERTIFICATE), folder.join(KEY), folder.join(CA_CERTIFICATE));
-        let leaf = CertificateDer::from_pem_slice(read(&certificate)?.as_bytes())
-            .map_err(|error| content(&certificate, error))?;
-        let private = PrivateKeyDer::from_pem_slice(read(&key)?.as_bytes()).map_err(|error| content(&key, error))?;
-        let trusted =
-            CertificateDer::from_pem_slice(read(&root)?.as_bytes()).map_err(|error| content(&root, error))?;
-        let model = if leaf == trusted {
-            Model::Shared
-        } else {
-            let read = certificate::read(&leaf, &cluster).map_err(|error| content(&certificate, error))?;
-            Model::Issued { name: read.name }
-        };
-        Ok(Self::new(Inner { cluster, model, chain: vec![leaf], key: private, root: trusted }))
+    /// Says which file is missing, is no PEM, does not fit the profile, or has a key that does not belong to it.
+    pub fn load(dir: impl AsRef<Path>) -> Result<Self, IdentityError> {
+        let dir = dir.as_ref();
+        let path = dir.join(NODE_FILE);
+        let (chain_pem, chain) = read_certificates(&path)?;
+        let (roots_pem, roots) = read_certificates(&dir.join(ROOTS_FILE))?;
+        let reading =
+            certificate::read(&chain[0]).map_err(|source| IdentityError::Certificate { path, source })?;
+        let key = read_key(&dir.join(NODE_KEY_FILE), &reading.public_key)?;
+        let PeerCertificate { cluster, name, .. } = reading.certificate;
+        Ok(Self(Arc::new(Inner { cluster, name, chain, chain_pem, roots, roots_pem, key })))
+    }
+
+    /// What [`Identity::peer`] says about one certificate.
+    pub(super) fn judge(&self, leaf: &CertificateDer<'_>) -> Result<PeerCertificate, CertificateError> {
+        // A shared certificate may be compared as it stands: it is public, and TLS has its key proven besides.
+        if self.is_shared() && *leaf != self.0.chain[0] {
+            return Err(CertificateError::NotShared);
+        }
+        let peer = certificate::read(leaf)?.certificate;
+        if peer.cluster != self.0.cluster {
+            return Err(CertificateError::Cluster { found: peer.cluster, expected: self.0.cluster.clone() });
+        }
+        if peer.name.is_none() && !self.is_shared() {
+            return Err(CertificateError::Nameless);
+        }
+        Ok(peer)
+    }
+
+    /// The certificates to show.
+    pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.0.chain.clone()
+    }
+
+    /// The certificates to trust. A shared identity is its own.
+    pub(super) fn roots(&self) -> &[CertificateDer<'static>] {
+        &self.0.roots
+    }
+
+    /// A copy of the private key, for TLS.
+    pub(super) fn key(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.0.key.serialize_der()).into()
     }
 }
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
-            .field("cluster", &self.inner.cluster)
-            .field("name", &self.node_name())
-            .field("shared", &self.is_shared())
-            .finish_non_exhaustive()
+        let mut shown = f.debug_struct("Identity");
+        shown.field("cluster", &self.0.cluster).field("name", &self.0.name).finish_non_exhaustive()
     }
 }
 
-fn private(key: &KeyPair) -> PrivateKeyDer<'static> {
-    PrivateKeyDer::Pkcs8(key.serialize_der().into())
+fn default_cluster() -> Result<ClusterName, IdentityError> {
+    Ok(ClusterName::new(DEFAULT_CLUSTER)?)
 }
 
-fn random() -> Result<[u8; 16], IdentityError> {
-    let mut bytes = [0; 16];
-    let provider = rustls::crypto::ring::default_provider();
-    provider.secure_random.fill(&mut bytes).map_err(|_| IdentityError::NoRandom)?;
-    Ok(bytes)
+/// Ed25519, because its keys and signatures have one length each: a handshake is as long today as tomorrow.
+fn new_key() -> Result<KeyPair, IdentityError> {
+    KeyPair::generate_for(&PKCS_ED25519).map_err(crypto("make a key"))
 }
 
-/// RFC 7468: base64 in lines of 64.
-fn to_pem(tag: &str, der: &[u8]) -> String {
-    pem::encode_config(&pem::Pem::new(tag, der), pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF))
+/// The period of validity that `options` ask for, within that of the `authority`, and a new serial number.
+fn stamp(options: &IssueOptions, authority: Option<&CertificateDer<'_>>) -> Result<Stamp, IdentityError> {
+    let beyond = || IdentityError::Validity("it is beyond the calendar");
+    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).ok();
+    let at = options.at.duration_since(SystemTime::UNIX_EPOCH).ok().and_then(seconds).ok_or_else(beyond)?;
+    let first = seconds(options.backdate).and_then(|backdate| at.checked_sub(backdate)).ok_or_else(beyond)?;
+    let mut last = seconds(options.valid_for).and_then(|valid| at.checked_add(valid)).ok_or_else(beyond)?;
+    if let Some(authority) = authority {
+        let path = PathBuf::from(CA_FILE);
+        let (_, end) = certificate::read_validity(authority)
+            .map_err(|source| IdentityError::Certificate { path, source })?;
+        last = last.min(end);
+    }
+    if last < first {
+        return Err(IdentityError::Validity("it begins after the CA's end"));
+    }
+    let moment = |seconds| OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| beyond());
+    let (not_before, not_after) = (moment(first)?, moment(last)?);
+
+    let mut serial = [0; SERIAL_BYTES];
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    random.fill(&mut serial).map_err(|_| IdentityError::Crypto {
+        attempt: "draw a serial number",
+        detail: "the system gives no randomness".to_owned(),
+    })?;
+    // DER cuts leading zeros and adds one before a set top bit: this first byte keeps all serials equally long.
+    serial[0] = serial[0] & 0x3f | 0x40;
+    Ok(Stamp { not_before, not_after, serial })
 }
 
-fn content(path: &Path, detail: impl fmt::Display) -> IdentityError {
-    IdentityError::Content { path: path.to_owned(), detail: detail.to_string() }
+fn crypto(attempt: &'static str) -> impl Fn(rcgen::Error) -> IdentityError {
+    move |error| IdentityError::Crypto { attempt, detail: error.to_string() }
+}
+
+fn read_certificates(path: &Path) -> Result<(String, Vec<CertificateDer<'static>>), IdentityError> {
+    let text = read(path)?;
+    let certificates = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok((text, certificates)),
+        _ => Err(IdentityError::Pem { path: path.to_owned(), expected: "CERTIFICATE" }),
+    }
+}
+
+fn read_key(path: &Path, public_key: &[u8]) -> Result<KeyPair, IdentityError> {
+    let text = read(path)?;
+    let no_key = |_| IdentityError::Pem { path: path.to_owned(), expected: "PRIVATE KEY (PKCS #8)" };
+    let key = KeyPair::from_pem(&text).map_err(no_key)?;
+    if key.subject_public_key_info() == public_key {
+        Ok(key)
+    } else {
+        Err(IdentityError::KeyMismatch { path: path.to_owned() })
+    }
 }
 
 fn read(path: &Path) -> Result<String, IdentityError> {
-    fs::read_to_string(path).map_err(|source| IdentityError::File { path: path.to_owned(), source })
+    fs::read_to_string(path).map_err(|source| IdentityError::Io { path: path.to_owned(), source })
 }
 
-fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), IdentityError> {
-    let file = |source| IdentityError::File { path: path.to_owned(), source };
-    let mut options = fs::OpenOptions::new();
+/// Writes all of the files or none. None of them may be there before: a lost key cannot be brought back.
+fn write_all(dir: &Path, files: &[(&str, &str, u32)]) -> Result<(), IdentityError> {
+    make_dir(dir).map_err(|source| IdentityError::Io { path: dir.to_owned(), source })?;
+    let paths: Vec<_> = files.iter().map(|(name, ..)| dir.join(name)).collect();
+    if let Some(path) = paths.iter().find(|path| path.symlink_metadata().is_ok()) {
+        return Err(IdentityError::Exists { path: path.clone() });
+    }
+    for (index, ((_, text, mode), path)) in files.iter().zip(&paths).enumerate() {
+        let Err(source) = write_new(path, text, *mode) else { continue };
+        // The file itself goes too, unless it is somebody else's that has appeared meanwhile.
+        let taken = source.kind() == io::ErrorKind::AlreadyExists;
+        for written in &paths[..index + usize::from(!taken)] {
+            let _ = fs::remove_file(written);
+        }
+        let path = path.clone();
+        return Err(if taken { IdentityError::Exists { path } } else { IdentityError::Io { path, source } });
+    }
+    Ok(())
+}
+
+fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     #[cfg(not(unix))]
     let _ = mode;
-    options.open(path).and_then(|mut open| open.write_all(text.as_bytes())).map_err(file)
+    let mut file = options.open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
+
+fn make_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+const CA_FILE: &str = "ca.pem";
+const CA_KEY_FILE: &str = "ca-key.pem";
+const NODE_FILE: &str = "node.pem";
+const NODE_KEY_FILE: &str = "node-key.pem";
+const ROOTS_FILE: &str = "roots.pem";
+const PUBLIC: u32 = 0o644;
+const SECRET: u32 = 0o600;
+const SIGN_NODE: &str = "sign the node's certificate";
+const SIGN_SHARED: &str = "sign the shared certificate";
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;

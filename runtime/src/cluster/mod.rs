@@ -32,9 +32,7 @@ pub mod tls;
 pub use attach::RemoteProcess;
 pub use builder::ClusterNodeBuilder;
 pub use certificate::{CertificateError, PeerCertificate};
-pub use error::{
-    AttachError, BindError, ConnectError, NodeSendError, RegisterGlobalError, SpawnError,
-};
+pub use error::{AttachError, BindError, ConnectError, NodeSendError, RegisterGlobalError, SpawnError};
 pub use identity::{ClusterCa, Identity};
 pub use node::{ClusterNode, LinkInfo, NodeStats, RemoteNode};
 pub use spawn::{RemoteChild, SpawnRemote};

@@ -22,7 +22,8 @@ impl Core {
             RegisterError::Taken { .. } => taken(self.id.name.as_str()),
             _ => RegisterGlobalError::NoProc,
         })?;
-        let claimed = self.with_engine(|now, engine, host| engine.register(now, name.clone(), pid.serial(), host));
+        let claimed =
+            self.with_engine(|now, engine, host| engine.register(now, name.clone(), pid.serial(), host));
         if let Err(owner) = claimed {
             self.runtime.unregister(name.as_str(), pid);
             return Err(taken(owner.node.as_str()));
@@ -37,7 +38,8 @@ impl Core {
 
     /// Gives a global name up if `pid` holds it; whether it did.
     pub(crate) fn unregister_global(&self, name: &str, pid: Pid) -> bool {
-        let withdrawn = self.with_engine(|now, engine, host| engine.unregister(now, name, pid.serial(), host));
+        let withdrawn =
+            self.with_engine(|now, engine, host| engine.unregister(now, name, pid.serial(), host));
         if withdrawn {
             self.runtime.unregister(name, pid);
         }

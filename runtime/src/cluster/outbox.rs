@@ -20,7 +20,6 @@ use crate::actor::SendError;
 pub(crate) struct PeerLink {
     pub(crate) peer: NodeId,
     pub(crate) link: LinkId,
-    pub(crate) dialed: bool,
     budget: Arc<LinkBudget>,
     /// `None` once the link is over.
     outgoing: Mutex<Option<Outgoing>>,
@@ -30,17 +29,10 @@ pub(crate) struct PeerLink {
 }
 
 impl PeerLink {
-    pub(crate) fn new(
-        peer: NodeId,
-        link: LinkId,
-        dialed: bool,
-        budget: Arc<LinkBudget>,
-        message_bytes_max: usize,
-    ) -> Self {
+    pub(crate) fn new(peer: NodeId, link: LinkId, budget: Arc<LinkBudget>, message_bytes_max: usize) -> Self {
         Self {
             peer,
             link,
-            dialed,
             budget,
             outgoing: Mutex::new(Some(Outgoing::new(message_bytes_max))),
             scheduled: AtomicBool::new(false),

@@ -86,10 +86,4 @@ impl Peers {
         all.sort_by(|a, b| a.peer.name.cmp(&b.peer.name));
         all
     }
-
-    /// The name of the node that runs, or ran last, this incarnation.
-    pub(crate) fn name_of(&self, incarnation: Incarnation) -> Option<NodeName> {
-        let seen = self.seen.lock();
-        seen.iter().find(|(_, seen)| **seen == incarnation).map(|(name, _)| name.clone())
-    }
 }

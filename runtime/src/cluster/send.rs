@@ -13,7 +13,12 @@ use crate::actor::{SendError, current};
 impl Core {
     /// Sends to the process that `name` names on `node`, which may be this one. Waits while the link is above its
     /// high-water mark.
-    pub(crate) async fn send_to_node(&self, node: &str, name: &str, body: &[u8]) -> Result<(), NodeSendError> {
+    pub(crate) async fn send_to_node(
+        &self,
+        node: &str,
+        name: &str,
+        body: &[u8],
+    ) -> Result<(), NodeSendError> {
         let name = Name::new(name)?;
         if node == self.id.name.as_str() {
             let sent = self.runtime.send_named(name.as_str(), body.to_vec());
@@ -42,9 +47,11 @@ impl Core {
     fn send_by_name(&self, link: &Arc<PeerLink>, name: &Name, body: &[u8]) -> Result<(), NodeSendError> {
         let from = current().filter(|pid| pid.incarnation() == self.id.incarnation).map_or(0, Pid::serial);
         let node = || link.peer.name.to_string();
-        self.push(link, |outgoing| outgoing.message(from, To::Name(name.as_str()), body)).map_err(|error| match error {
-            SendError::TooLarge { len, max } => NodeSendError::TooLarge { node: node(), len, max },
-            _ => NodeSendError::NoConnection { node: node() },
+        self.push(link, |outgoing| outgoing.message(from, To::Name(name.as_str()), body)).map_err(|error| {
+            match error {
+                SendError::TooLarge { len, max } => NodeSendError::TooLarge { node: node(), len, max },
+                _ => NodeSendError::NoConnection { node: node() },
+            }
         })
     }
 }

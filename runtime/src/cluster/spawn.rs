@@ -54,8 +54,15 @@ pub struct RemoteChild {
 #[derive(Default)]
 pub(crate) struct Factories {
     taught: RwLock<FxHashMap<Name, Spawnable>>,
-    /// Calls whose child is to be linked or monitored: the caller, link, monitor.
-    wanted: parking_lot::Mutex<FxHashMap<u64, (u64, bool, Option<Reference>)>>,
+    /// Calls whose child is to be linked or monitored.
+    wanted: parking_lot::Mutex<FxHashMap<u64, Wanted>>,
+}
+
+/// What a caller wants to have with its child.
+struct Wanted {
+    caller: u64,
+    link: bool,
+    monitor: Option<Reference>,
 }
 
 impl Factories {
@@ -104,7 +111,7 @@ impl Core {
         self.calls.lock().insert(call, done);
         let waiting = Waiting { core: self, call };
         if request.link || monitor.is_some() {
-            self.factories.wanted.lock().insert(call, (caller, request.link, monitor));
+            self.factories.wanted.lock().insert(call, Wanted { caller, link: request.link, monitor });
         }
         self.push(&link, |outgoing| outgoing.spawn(caller, &request)).map_err(|error| match error {
             SendError::TooLarge { len, max } => SpawnError::TooLarge { len, max },
@@ -115,7 +122,9 @@ impl Core {
         let (node, factory) = (node.to_owned(), factory.to_owned());
         match outcome {
             Ok(CallOutcome::Spawned(Ok(pid))) => Ok(RemoteChild { pid, monitor }),
-            Ok(CallOutcome::Spawned(Err(SpawnRefusal::NoFactory))) => Err(SpawnError::NoFactory { node, factory }),
+            Ok(CallOutcome::Spawned(Err(SpawnRefusal::NoFactory))) => {
+                Err(SpawnError::NoFactory { node, factory })
+            }
             Ok(CallOutcome::Spawned(Err(refusal))) => Err(SpawnError::Refused { node, factory, refusal }),
             Ok(CallOutcome::Answered(_)) => {
                 let source = CallError::Refused("the peer answered something else".to_owned());
@@ -128,7 +137,7 @@ impl Core {
 
     /// A child that one of our processes asked for runs: set up what the caller wanted to have with it.
     pub(crate) fn child_started(&self, call: u64, child: Pid) {
-        if let Some((caller, link, monitor)) = self.factories.wanted.lock().remove(&call) {
+        if let Some(Wanted { caller, link, monitor }) = self.factories.wanted.lock().remove(&call) {
             self.runtime.adopt_remote(caller, child, link, monitor);
         }
     }
@@ -149,13 +158,19 @@ impl Core {
                 let gone = Signal::LinkExit(regatta_proto::reason::ExitReason::NoConnection);
                 let _ = self.runtime.deliver(caller, pid.serial(), gone);
             }
+            if answered.is_err()
+                && let Some(reference) = request.monitor
+            {
+                self.runtime.forget_remote_watcher(child, caller, reference);
+            }
             self.runtime.release(Pid::new(self.id.incarnation, child));
         }
     }
 
     /// Starts the child, held at its first poll, with the caller's link, monitor and name.
     fn start(&self, caller: Pid, request: &SpawnRequest) -> Result<Pid, SpawnRefusal> {
-        let factory = self.factories.taught.read().get(&request.factory).cloned().ok_or(SpawnRefusal::NoFactory)?;
+        let factory =
+            self.factories.taught.read().get(&request.factory).cloned().ok_or(SpawnRefusal::NoFactory)?;
         let args = Vec::from(request.args.clone());
         let made = std::panic::catch_unwind(AssertUnwindSafe(|| {
             self.runtime.hold_spawned(|runtime| factory(runtime, args))

@@ -1,253 +1,323 @@
-//! TLS for the links of one identity: version 1.3 alone, certificates at both ends, nothing resumed, nothing sent early.
+//! TLS for QUIC out of an identity: who may connect, with what, and nothing that outlives a connection.
+//!
+//! TLS 1.3 only, a certificate from both sides, one application protocol, no early data. Nothing can be resumed: a
+//! resumed session would carry the certificate of its first connection, and so outlive its expiry or revocation.
+//!
+//! A peer's chain is verified as usual, and then its certificate must fit the profile, so that a peer of the wrong
+//! kind fails in the handshake already. The alerts that it sees: `certificate_required` without a certificate,
+//! `unknown_ca` for one of another CA or another shared identity, `certificate_expired` before and after its period,
+//! `certificate_unknown` for one outside the profile, `no_application_protocol` when it speaks something else.
 
+use std::fmt;
 use std::sync::Arc;
 
 use quinn_proto::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
+use rustls::version::TLS13;
 use rustls::{
-    CertificateError as TlsCertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError,
-    RootCertStore, ServerConfig, SignatureScheme,
+    CertificateError as TlsCertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error,
+    OtherError, RootCertStore, ServerConfig, SignatureScheme,
 };
-use thiserror::Error as ThisError;
+use thiserror::Error;
 
 use super::certificate::{self, CertificateError};
 use super::identity::Identity;
 
-/// What both ends call the protocol; the number is the wire format's.
+/// The application protocol of a link between nodes, and its version.
 pub const ALPN: &[u8] = b"regatta/1";
 
-/// Why TLS does not take an identity.
-#[derive(Debug, ThisError)]
+/// Why TLS cannot be set up with an identity.
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// The key does not fit the certificate, or TLS does not know its kind.
-    #[error("{0}")]
-    Config(#[from] Error),
-    /// The authority's certificate is none.
-    #[error("the trusted certificate is not usable: {0}")]
-    Root(String),
-    /// QUIC needs a cipher that TLS does not offer.
-    #[error("no cipher suite for QUIC's first packets")]
-    Cipher(#[from] NoInitialCipherSuite),
+    /// The certificate, its key or a root is not one that TLS can use.
+    #[error("TLS does not take the certificate, its key or a root: {0}")]
+    Rejected(#[from] Error),
+    /// The roots do not make a verifier.
+    #[error("the roots cannot verify anybody: {0}")]
+    Roots(#[from] VerifierBuilderError),
+    /// The cryptography lacks the cipher that QUIC starts every connection with.
+    #[error("QUIC cannot start: {0}")]
+    InitialCipher(#[from] NoInitialCipherSuite),
 }
 
-/// The configurations of both ends.
+/// Both sides of TLS for a node.
 #[derive(Clone)]
 pub struct TlsConfigs {
-    /// For links that peers dial.
+    /// For links that peers open.
     pub server: Arc<QuicServerConfig>,
-    /// For links that this node dials.
+    /// For links that this node opens.
     pub client: Arc<QuicClientConfig>,
-    /// The DNS name that every certificate of the cluster carries.
+    /// The name to ask for when a peer is dialled by its address: every node of the cluster answers to it.
     pub server_name: String,
 }
 
 impl TlsConfigs {
-    /// The configurations for `identity`, whose peers' certificates are judged by the time that `time` tells.
+    /// Sets TLS up for a node with `identity`. Periods of validity are checked against `time`.
     ///
     /// # Errors
-    /// [`TlsError`] when TLS does not take the identity.
+    /// [`TlsError`] when TLS cannot use the certificate, the key or the roots.
     pub fn new(identity: &Identity, time: Arc<dyn TimeProvider>) -> Result<Self, TlsError> {
-        let provider = Arc::new(provider());
-        let verifier = Arc::new(NodeVerifier::new(identity.clone(), &provider)?);
-        let versions = &[&rustls::version::TLS13];
-        let chain = identity.chain().to_vec();
-
-        let mut server = ServerConfig::builder_with_details(provider.clone(), time.clone())
-            .with_protocol_versions(versions)?
-            .with_client_cert_verifier(verifier.clone())
-            .with_single_cert(chain.clone(), identity.key())?;
-        server.alpn_protocols = vec![ALPN.to_vec()];
-        // A resumed session would carry on with the certificate of an earlier one.
-        server.session_storage = Arc::new(NoServerSessionStorage {});
-        server.send_tls13_tickets = 0;
-        server.max_early_data_size = 0;
-
-        let mut client = ClientConfig::builder_with_details(provider, time)
-            .with_protocol_versions(versions)?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_client_auth_cert(chain, identity.key())?;
-        client.alpn_protocols = vec![ALPN.to_vec()];
-        client.resumption = Resumption::disabled();
-        client.enable_early_data = false;
-
+        let provider = provider();
+        let verifier = Arc::new(PeerVerifier::new(identity, &provider)?);
+        let server = server_config(identity, provider.clone(), time.clone(), verifier.clone())?;
+        let client = client_config(identity, provider, time, verifier)?;
         Ok(Self {
-            server: Arc::new(QuicServerConfig::try_from(server)?),
-            client: Arc::new(QuicClientConfig::try_from(client)?),
+            server: Arc::new(server.try_into()?),
+            client: Arc::new(client.try_into()?),
             server_name: certificate::member_name(identity.cluster()),
         })
     }
 }
 
-/// ring, with AES-128 before AES-256: as safe for links of this life, and a tenth cheaper for each packet.
-fn provider() -> CryptoProvider {
-    let mut provider = rustls::crypto::ring::default_provider();
+impl fmt::Debug for TlsConfigs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsConfigs").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+/// Never the process-wide default: two nodes in one program need not agree with it, nor with each other.
+fn provider() -> Arc<CryptoProvider> {
+    let mut provider = ring::default_provider();
+    // AES-128 costs four rounds fewer per block than AES-256 on every message, and is out of reach of any attack all
+    // the same. ChaCha20 is for machines without AES instructions, and there is no telling a peer to prefer it.
     provider.cipher_suites = vec![
-        rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
-        rustls::crypto::ring::cipher_suite::TLS13_AES_256_GCM_SHA384,
-        rustls::crypto::ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+        ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
+        ring::cipher_suite::TLS13_AES_256_GCM_SHA384,
+        ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
     ];
-    provider
+    Arc::new(provider)
 }
 
-/// Judges peers at both ends: rustls's verifier first, the profile after it.
-#[derive(Debug)]
-struct NodeVerifier {
-    identity: Identity,
+fn server_config(
+    identity: &Identity,
     provider: Arc<CryptoProvider>,
-    roots: Arc<RootCertStore>,
-    /// `None` for a shared identity, which compares certificates instead.
-    standard: Option<Standard>,
+    time: Arc<dyn TimeProvider>,
+    verifier: Arc<PeerVerifier>,
+) -> Result<ServerConfig, Error> {
+    let mut config = ServerConfig::builder_with_details(provider, time)
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(identity.chain(), identity.key())?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.max_early_data_size = 0;
+    Ok(config)
 }
 
+fn client_config(
+    identity: &Identity,
+    provider: Arc<CryptoProvider>,
+    time: Arc<dyn TimeProvider>,
+    verifier: Arc<PeerVerifier>,
+) -> Result<ClientConfig, Error> {
+    let mut config = ClientConfig::builder_with_details(provider, time)
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_client_auth_cert(identity.chain(), identity.key())?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
+    config.enable_early_data = false;
+    Ok(config)
+}
+
+/// Verifies peers, whichever side has dialled.
 #[derive(Debug)]
-struct Standard {
-    server: Arc<WebPkiServerVerifier>,
-    client: Arc<dyn ClientCertVerifier>,
+struct PeerVerifier {
+    identity: Identity,
+    algorithms: WebPkiSupportedAlgorithms,
+    trust: Trust,
 }
 
-impl NodeVerifier {
-    fn new(identity: Identity, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        if !identity.is_shared() {
-            roots.add(identity.root().clone()).map_err(|error| TlsError::Root(error.to_string()))?;
-        }
-        let roots = Arc::new(roots);
-        let standard = if identity.is_shared() {
-            None
+/// Where the trust in a certificate comes from.
+#[derive(Debug)]
+enum Trust {
+    /// From the CAs that signed it.
+    Authority { server: Arc<WebPkiServerVerifier>, client: Arc<dyn ClientCertVerifier> },
+    /// From being the very certificate that this node has itself.
+    Shared,
+}
+
+impl PeerVerifier {
+    fn new(identity: &Identity, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
+        let trust = if identity.is_shared() {
+            Trust::Shared
         } else {
-            let wrong = |error: &dyn std::fmt::Display| TlsError::Root(error.to_string());
-            let server = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone());
-            let client = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone());
-            Some(Standard {
-                server: server.build().map_err(|error| wrong(&error))?,
-                client: client.build().map_err(|error| wrong(&error))?,
-            })
+            let mut roots = RootCertStore::empty();
+            for root in identity.roots() {
+                roots.add(root.clone())?;
+            }
+            let roots = Arc::new(roots);
+            Trust::Authority {
+                server: WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())
+                    .build()?,
+                client: WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build()?,
+            }
         };
-        Ok(Self { identity, provider: provider.clone(), roots, standard })
+        let algorithms = provider.signature_verification_algorithms;
+        Ok(Self { identity: identity.clone(), algorithms, trust })
     }
 
-    /// What rustls does not ask: a node's URI, and the use at both ends.
-    fn check_profile(
+    /// What the profile says about a chain that was verified. Where the verification failed in something that the
+    /// profile has a clearer word for, the profile's word is taken; what it says of trust and time stands.
+    fn with_profile<T>(&self, leaf: &CertificateDer<'_>, verified: Result<T, Error>) -> Result<T, Error> {
+        use TlsCertificateError::{
+            InvalidPurpose, InvalidPurposeContext, NotValidForName, NotValidForNameContext, Other,
+        };
+        let judged = self.identity.judge(leaf).map_err(refusal);
+        match verified {
+            Ok(verified) => judged.map(|_| verified),
+            Err(
+                error @ Error::InvalidCertificate(
+                    NotValidForName
+                    | NotValidForNameContext { .. }
+                    | InvalidPurpose
+                    | InvalidPurposeContext { .. }
+                    | Other(_),
+                ),
+            ) => judged.and(Err(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn verify_shared(&self, leaf: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+        match self.identity.judge(leaf) {
+            Err(CertificateError::NotShared) => return Err(TlsCertificateError::UnknownIssuer.into()),
+            Err(error) => return Err(refusal(error)),
+            Ok(_) => {}
+        }
+        let (first, last) = certificate::read_validity(leaf).map_err(refusal)?;
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        if now < first {
+            Err(TlsCertificateError::NotValidYet.into())
+        } else if now > last {
+            Err(TlsCertificateError::Expired.into())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl ServerCertVerifier for PeerVerifier {
+    fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<(), Error> {
-        let refused = |error: CertificateError| {
-            Error::InvalidCertificate(TlsCertificateError::Other(OtherError(Arc::new(error))))
-        };
-        if self.standard.is_none() {
-            let same = leaf.as_ref() == self.identity.root().as_ref();
-            return if same { Ok(()) } else { Err(Error::InvalidCertificate(TlsCertificateError::UnknownIssuer)) };
-        }
-        certificate::check_usages(leaf, intermediates, &self.roots.roots, now).map_err(refused)?;
-        certificate::read(leaf, self.identity.cluster()).map_err(refused)?;
-        Ok(())
-    }
-
-    fn tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-fn only_tls13() -> Result<HandshakeSignatureValid, Error> {
-    Err(Error::General("only TLS 1.3 is spoken here".to_owned()))
-}
-
-impl ServerCertVerifier for NodeVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if let Some(standard) = &self.standard {
-            standard.server.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
+        match &self.trust {
+            Trust::Shared => self.verify_shared(leaf, now).map(|()| ServerCertVerified::assertion()),
+            Trust::Authority { server, .. } => {
+                let verified = server.verify_server_cert(leaf, intermediates, server_name, ocsp, now);
+                self.with_profile(leaf, verified)
+            }
         }
-        self.check_profile(end_entity, intermediates, now)?;
-        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
         &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        only_tls13()
+        verify_tls12_signature(message, leaf, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
         &self,
         message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, leaf, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
-impl ClientCertVerifier for NodeVerifier {
+impl ClientCertVerifier for PeerVerifier {
+    /// None: a node has one certificate and needs no hint, and a stranger need not learn our CA's name.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        // There is one authority: a hint would only make the handshake larger.
         &[]
     }
 
     fn verify_client_cert(
         &self,
-        end_entity: &CertificateDer<'_>,
+        leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if let Some(standard) = &self.standard {
-            standard.client.verify_client_cert(end_entity, intermediates, now)?;
+        match &self.trust {
+            Trust::Shared => self.verify_shared(leaf, now).map(|()| ClientCertVerified::assertion()),
+            Trust::Authority { client, .. } => {
+                let verified = client.verify_client_cert(leaf, intermediates, now);
+                self.with_profile(leaf, verified)
+            }
         }
-        self.check_profile(end_entity, intermediates, now)?;
-        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
         &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        only_tls13()
+        verify_tls12_signature(message, leaf, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
         &self,
         message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, leaf, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes()
+        self.algorithms.supported_schemes()
     }
 }
+
+fn refusal(error: CertificateError) -> Error {
+    TlsCertificateError::Other(OtherError(Arc::new(Reason(error)))).into()
+}
+
+/// TLS puts an error of ours into its messages by its `Debug`, and a person reads them.
+struct Reason(CertificateError);
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for Reason {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[cfg(test)]
+#[path = "tls_tests.rs"]
+mod tests;

@@ -37,7 +37,12 @@ pub trait Driven: Send + 'static {
     fn prepare(&self, now: Instant);
 
     /// The next datagrams to send, appended to `buffer`.
-    fn transmit(&self, now: Instant, max_segments: usize, buffer: &mut Vec<u8>) -> Option<quinn_proto::Transmit>;
+    fn transmit(
+        &self,
+        now: Instant,
+        max_segments: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Option<quinn_proto::Transmit>;
 
     /// When to come back at the latest.
     fn timeout(&self) -> Option<Instant>;
@@ -69,7 +74,16 @@ impl<D: Driven, S: Socket> Driver<D, S> {
     pub fn new(driven: D, socket: S) -> Self {
         let sleep = Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3_600)));
         let buffer = Vec::with_capacity(64 * 1024);
-        Self { driven, socket, datagrams: Vec::new(), buffer, unsent: None, sleep, armed: None, yielded: false }
+        Self {
+            driven,
+            socket,
+            datagrams: Vec::new(),
+            buffer,
+            unsent: None,
+            sleep,
+            armed: None,
+            yielded: false,
+        }
     }
 
     /// Receives; how many signals were delivered, and whether there is more.

@@ -51,7 +51,10 @@ impl UdpSocket {
         socket.bind(&addr.into())?;
         let socket = std::net::UdpSocket::from(socket);
         let state = UdpSocketState::new((&socket).into())?;
-        let io = AsyncFd::register_with_interest(socket, Interest::READABLE)?;
+        // SAFETY: the socket owns its descriptor, and nothing here replaces it: `as_raw_fd` gives the same open one for
+        // as long as the socket lives.
+        let io = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }
+            .map_err(io::Error::from)?;
         Ok(Self { io, state, buffer: vec![0; RECEIVE_BYTES * BATCH_SIZE].into(), retry: None })
     }
 }

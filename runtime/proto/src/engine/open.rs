@@ -90,7 +90,7 @@ impl Engine {
         host: &mut impl Host,
     ) -> Result<(), Stop> {
         for frame in read_frames(link, stream)? {
-            let control = Control::decode(&frame[..]).map_err(|error| protocol(error))?;
+            let control = Control::decode(&frame[..]).map_err(protocol)?;
             match control.body {
                 Some(body) => self.control(now, link, body, host)?,
                 None if control.required => {

@@ -193,13 +193,14 @@ impl std::error::Error for Diagnostics {}
 #[must_use]
 pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = wrong.to_lowercase();
+    let letters = lower.chars().count();
     known
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
+        .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name.chars().count(), name))
         // A third of the letters may differ, one always may: more than that is another word.
-        .filter(|(distance, name)| *distance <= (name.chars().count().max(lower.chars().count()) / 3).max(1))
-        .min()
-        .map(|(_, name)| name)
+        .filter(|(distance, length, _)| *distance <= ((*length).max(letters) / 3).max(1))
+        .min_by_key(|(distance, length, name)| (*distance, length.abs_diff(letters), *name))
+        .map(|(.., name)| name)
 }
 
 /// "did you mean `x`?" when a name is near, otherwise the list of what is known.

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use regatta_harness::scenario::action::{Action, BEHAVIOURS};
+use regatta_harness::scenario::fault::FaultKind;
 use regatta_harness::scenario::{self, Vocabulary};
 
 fn data(name: &str) -> PathBuf {
@@ -56,7 +58,7 @@ fn a_wrong_file_does_not_hide_the_right_ones() {
     insta::assert_snapshot!(text(&output.stdout), @r"
     bad  tests/data/bad/misspelt-key.toml
     ok   tests/data/registry-partition.toml  (4 cells)
-    2 mistakes in 1 of 2 files
+    1 mistake in 1 of 2 files
     ");
 }
 
@@ -65,4 +67,27 @@ fn a_path_that_is_not_there_and_a_wrong_flag_are_usage_errors() {
     assert_eq!(check(&["tests/data/nowhere"]).status.code(), Some(64));
     assert_eq!(check(&["--nonsense"]).status.code(), Some(64));
     assert_eq!(check(&["--help"]).status.code(), Some(0));
+}
+
+#[test]
+fn the_reference_names_every_step_fault_and_field() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/SCENARIOS.md");
+    let text = std::fs::read_to_string(path).expect("the reference is there");
+    let variables = ["nodes", "names", "received", "steps", "downs", "faults", "loads"];
+    let fields = variables.iter().flat_map(|variable| regatta_harness::condition::fields(variable));
+    let words = Action::VERBS.into_iter().chain(FaultKind::NAMES).chain(BEHAVIOURS).chain(fields);
+    for word in words {
+        let named = text.contains(&format!("`{word}`")) || text.contains(&format!("{word},"));
+        assert!(named, "docs/SCENARIOS.md does not name `{word}`");
+    }
+}
+
+#[test]
+fn the_example_of_the_reference_is_right() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/SCENARIOS.md");
+    let text = std::fs::read_to_string(path).expect("the reference is there");
+    let example =
+        text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    scenario::load_str("example.toml", example, &Vocabulary::default())
+        .unwrap_or_else(|problems| panic!("{problems}"));
 }

@@ -123,7 +123,7 @@ impl Explanation {
                 }
             }
             operators::LOGICAL_NOT => {
-                call.args.iter().for_each(|argument| self.part(argument, context, depth))
+                call.args.iter().for_each(|argument| self.part(argument, context, depth));
             }
             _ => {
                 let target = call.target.as_deref().into_iter();

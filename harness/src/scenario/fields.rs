@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::problem::{Problem, Problems};
 use super::raw::{Entry, Node, Span, Table, Text, Value};
 use super::units;
-use crate::diagnostic::suggestion;
+use crate::diagnostic::{nearest, suggestion};
 
 /// A value with its place.
 #[derive(Debug, Clone)]
@@ -70,8 +70,10 @@ impl<'a> Fields<'a> {
     /// Reports that `key` is missing, when it is; a key with a wrong value has been reported already.
     pub(super) fn require<T>(&self, key: &str, value: Option<T>, example: &str) -> Option<T> {
         if value.is_none() && !self.has(key) {
-            let message = format!("{} needs `{key}`", self.what);
-            self.report(Problem::new(self.span(), message).help(format!("for example `{key} = {example}`")));
+            self.report(
+                Problem::new(self.span(), needs(self.what, key))
+                    .help(format!("for example `{key} = {example}`")),
+            );
         }
         value
     }
@@ -245,10 +247,18 @@ impl<'a> Fields<'a> {
             if !known.contains(&entry.key.as_str()) {
                 let message = format!("unknown key `{}` in {}", entry.key, self.what);
                 let help = suggestion(&entry.key, known.iter().copied(), "keys");
+                if let Some(meant) = nearest(&entry.key, known.iter().copied()) {
+                    // The misspelt key is why the other one is missing.
+                    self.problems.withdraw(&self.span, &needs(self.what, meant));
+                }
                 self.problems.report(Problem::new(entry.key_span.clone(), message).help(help));
             }
         }
     }
+}
+
+fn needs(what: &str, key: &str) -> String {
+    format!("{what} needs `{key}`")
 }
 
 /// The meaning of a word that `all` lists.

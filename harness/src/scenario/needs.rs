@@ -143,10 +143,10 @@ fn needs_of_action(action: &Action, needs: &mut BTreeSet<Capability>) {
         | Action::Kill { nodes }
         | Action::Pause { nodes }
         | Action::Resume { nodes }
-        | Action::Restart { nodes } => {
-            if nodes.is_chosen() {
-                needs.insert(Capability::ChosenNodes);
-            }
+        | Action::Restart { nodes }
+            if nodes.is_chosen() =>
+        {
+            needs.insert(Capability::ChosenNodes);
         }
         _ => {}
     }

@@ -45,6 +45,11 @@ impl Problems {
         }
     }
 
+    /// Takes back a report that a later one explains better.
+    pub(super) fn withdraw(&self, span: &Span, message: &str) {
+        self.0.borrow_mut().retain(|problem| problem.span != *span || problem.message != message);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }

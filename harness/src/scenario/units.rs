@@ -84,7 +84,7 @@ fn quantity(text: &str, units: &[(&str, u128)], names: &str) -> Result<u128, Str
     let scale = 10u128.pow(u32::try_from(fraction.len()).map_err(|_| wrong())?);
     let fraction: u128 = if fraction.is_empty() { 0 } else { fraction.parse().map_err(|_| wrong())? };
     let parts = fraction * factor;
-    if parts % scale != 0 {
+    if !parts.is_multiple_of(scale) {
         return Err(format!("`{number}` is finer than the smallest unit"));
     }
     Ok(whole * factor + parts / scale)

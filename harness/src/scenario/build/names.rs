@@ -216,7 +216,7 @@ impl Build<'_> {
         let known = self.names.globals.iter().chain(&self.names.labels).map(String::as_str);
         let help = suggestion(&found.value, known, "names and labels");
         let help =
-            format!("{help}; for a name that nobody has, write `{key} = {{ global = {:?} }}`", found.value);
+            format!("{help}\nfor a name that nobody has, write `{key} = {{ global = {:?} }}`", found.value);
         let message = format!("nothing is called `{}`", found.value);
         self.problems.report(Problem::new(found.span, message).help(help));
         None

@@ -131,11 +131,11 @@ impl Build<'_> {
                 Action::Leave { process: process?, group: group?.value }
             }
             "link" => {
-                let (from, to) = self.from_to(fields);
+                let (from, to) = self.ends(fields);
                 Action::Link { from: from?, to: to? }
             }
             "monitor" => {
-                let (from, to) = self.from_to(fields);
+                let (from, to) = self.ends(fields);
                 Action::Monitor { from: from?, to: to? }
             }
             "exit" => {
@@ -151,7 +151,7 @@ impl Build<'_> {
         })
     }
 
-    fn from_to(&self, fields: &Fields<'_>) -> (Option<Actor>, Option<crate::scenario::action::Address>) {
+    fn ends(&self, fields: &Fields<'_>) -> (Option<Actor>, Option<crate::scenario::action::Address>) {
         let from = fields.require("from", self.actor(fields, "from"), "\"n1\"");
         let to = fields.require("to", self.address(fields, "to"), "\"svc/echo\"");
         (from, to)
@@ -177,7 +177,7 @@ impl Build<'_> {
     }
 
     fn send(&self, fields: &Fields<'_>) -> Option<Action> {
-        let (from, to) = self.from_to(fields);
+        let (from, to) = self.ends(fields);
         let count = fields.integer("count", 1..=MESSAGES_MAX, "1000").map_or(1, |count| count.value);
         let payload = payload(fields).unwrap_or(PAYLOAD_BYTES_MIN);
         let senders = fields.integer("senders", 1..=SENDERS_MAX, "8");
@@ -197,7 +197,7 @@ impl Build<'_> {
     }
 
     fn call(&self, fields: &Fields<'_>) -> Option<Action> {
-        let (from, to) = self.from_to(fields);
+        let (from, to) = self.ends(fields);
         let payload = payload(fields).unwrap_or(PAYLOAD_BYTES_MIN);
         let expect = fields.word("expect", &CallResult::ALL).unwrap_or(CallResult::Reply);
         Some(Action::Call { from: from?, to: to?, payload, expect })

@@ -1,6 +1,6 @@
 //! Conditions of scenario files: CEL expressions over the cluster as observed.
 //!
-//! A condition is compiled once, against the [shape](shape) of an observation, so a misspelt variable or field is found
+//! A condition is compiled once, against the shape of an observation, so a misspelt variable or field is found
 //! before anything runs. It can then be evaluated against any number of observations, and a failing one can be
 //! explained part by part. Nothing here reads a clock, and the same observation gives the same answer and the same
 //! explanation, in the same order.

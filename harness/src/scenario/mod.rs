@@ -1,6 +1,6 @@
 //! Scenario files: what a cluster consists of, what happens to it, and what must hold.
 //!
-//! A file goes through passes, each with a type of its own: text, the [raw](raw) TOML tree with the place of every value,
+//! A file goes through passes, each with a type of its own: text, the raw TOML tree with the place of every value,
 //! one tree per matrix [cell](Cell) with the values put in, and the checked [`Scenario`]. Nothing here runs anything.
 //! The format is told in `docs/SCENARIOS.md`.
 

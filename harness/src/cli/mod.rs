@@ -1,6 +1,6 @@
 //! The `regatta` command: one file per verb.
 //!
-//! A verb gets its arguments and a [`Terminal`], and answers with a code of [`exit`](crate::exit). What a verb found
+//! A verb gets its arguments and a `Terminal`, and answers with a code of [`crate::exit`]. What a verb found
 //! goes to the standard output; mistakes and messages for a human go to the standard error.
 
 mod check;

@@ -163,7 +163,7 @@ impl Mesh {
         let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), 4_000);
         self.nodes.push(Node {
             engine: Engine::new(config),
-            host: Recorder::default(),
+            host: Recorder { wall_ms: self.wall_ms(), ..Recorder::default() },
             addr,
             crashed: false,
         });
@@ -186,6 +186,14 @@ impl Mesh {
         let mut outgoing = Outgoing::new(16 << 20);
         put(&mut outgoing);
         let Node { engine, host, .. } = &mut self.nodes[from];
+        // A node's senders count what they queue; the engine subtracts it when it is written.
+        let lanes: usize = outgoing.lanes.iter().map(BytesMut::len).sum();
+        let bulk: usize = outgoing.bulk.iter().map(|bulk| bulk.body.len()).sum();
+        let budget = host.events.iter().find_map(|event| match event {
+            Event::Up { link: of, budget, .. } if *of == link => Some(budget),
+            _ => None,
+        });
+        budget.expect("a live link was reported").add(lanes + bulk);
         engine.take(self.now, link, &mut outgoing, host);
         self.drive(from);
     }
@@ -238,10 +246,10 @@ impl Mesh {
         let alive = self.nodes.iter().filter(|node| !node.crashed);
         let timer = alive.filter_map(|node| node.engine.poll_timeout()).min();
         let Some(next) = packet.into_iter().chain(timer).min().filter(|next| *next <= end) else {
-            self.now = self.now.max(end);
+            self.set_now(end);
             return false;
         };
-        self.now = self.now.max(next);
+        self.set_now(next);
         while let Some(entry) = self.flying.first_entry()
             && entry.key().0 <= self.now
         {
@@ -262,12 +270,17 @@ impl Mesh {
         true
     }
 
+    /// Moves the clock, and the wall clock of every node with it; never back.
+    fn set_now(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        let wall_ms = self.wall_ms();
+        self.nodes.iter_mut().for_each(|node| node.host.wall_ms = wall_ms);
+    }
+
     /// Lets an engine work and puts what it sends on its way.
     fn drive(&mut self, index: usize) {
-        let wall_ms = u64::try_from(self.elapsed().as_millis()).expect("a test does not take that long");
         let Node { engine, host, addr, .. } = &mut self.nodes[index];
         let from = *addr;
-        host.wall_ms = wall_ms;
         engine.process(self.now, host);
         let mut buffer = Vec::new();
         let mut sent = Vec::new();
@@ -289,6 +302,10 @@ impl Mesh {
             self.sent += 1;
             self.flying.insert((self.now + self.path.latency + jitter, self.sent), Packet { from, to, data });
         }
+    }
+
+    fn wall_ms(&self) -> u64 {
+        u64::try_from(self.elapsed().as_millis()).expect("a test does not take that long")
     }
 
     /// A number below `below`, by xorshift.

@@ -129,7 +129,8 @@ impl Mesh {
         }
         if known.id.incarnation > from.id.incarnation {
             let detail = format!("\"{}\" has been started again since", from.id.name);
-            return Err(Refusal::new(CloseCode::DuplicateLink, detail));
+            // Not as a duplicate: the dialer would wait for another link, and there is none for it.
+            return Err(Refusal::new(CloseCode::IdentityMismatch, detail));
         }
         known.id = from.id.clone();
         Ok(known.live.take().into_iter().chain(std::mem::take(&mut known.answered)).collect())

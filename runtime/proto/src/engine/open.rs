@@ -253,11 +253,15 @@ impl Engine {
             self.mesh.ended(index, &peer.name);
         }
         if let Side::Dialer { token } = side {
-            match peer.filter(|peer| self.mesh.live(peer.name.as_str()).is_some()) {
+            let other = match &peer {
+                Some(peer) => self.mesh.live(peer.name.as_str()).map(|_| peer.clone()),
+                // The peer dropped the dial before it said who it is: only its address is known.
+                None => self.links().find(|link| link.addr == addr).map(|link| link.peer),
+            };
+            match other {
                 Some(peer) => host.event(Event::Dialed { token, result: Ok(peer) }),
                 None => {
-                    let peer = self.links[index as usize].as_ref().and_then(|link| link.peer.clone());
-                    let peer = peer.map(|greeted| greeted.id.name);
+                    let peer = peer.map(|peer| peer.name);
                     self.joined.insert(token, Joined { peer, addr, by });
                 }
             }

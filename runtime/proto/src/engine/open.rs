@@ -197,6 +197,14 @@ impl Engine {
             link.say(Body::Names(names))?;
         }
         let addr = link.addr;
+        // Other dials to the peer give way at once: it may have dropped them already, and its word of that may be lost.
+        let others = self.links.iter().flatten().filter(|other| {
+            other.phase == Phase::Greeting && other.addr == addr && matches!(other.side, Side::Dialer { .. })
+        });
+        let others: Vec<LinkIndex> = others.map(|other| other.id.index).collect();
+        for other in others {
+            self.give_way(now, other, host);
+        }
         let joined = self.joined.extract_if(.., |_, joined| {
             joined.peer.as_ref().map_or(joined.addr == addr, |name| *name == peer.id.name)
         });

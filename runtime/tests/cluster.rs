@@ -1,0 +1,15 @@
+//! Nodes over UDP on loopback, through the public API alone.
+//!
+//! Nothing here sleeps: tests wait for what they want to see, and a generous deadline only keeps a fault from hanging.
+
+mod cluster {
+    pub(crate) mod world;
+
+    mod attach;
+    mod life;
+    mod names;
+    mod restart;
+    mod send;
+    mod spawn;
+    mod watch;
+}

@@ -1,0 +1,142 @@
+//! Nodes start, link, and end.
+
+use std::io;
+
+use regatta::cluster::{BindError, ConnectError};
+use regatta::{ClusterCa, ClusterNode, Runtime};
+
+use super::world::{Probe, anywhere, bind, link, pair, run, shared};
+
+#[test]
+fn two_nodes_that_dial_each_other_at_once_end_with_one_link() {
+    run(async {
+        let identity = shared();
+        let (a, b) = (bind("a", &identity), bind("b", &identity));
+        let (to_a, to_b) = (a.local_addr().expect("it runs"), b.local_addr().expect("it runs"));
+        let all = tokio::join!(a.connect(to_b), b.connect(to_a), a.connect(to_b), b.connect(to_a));
+        for outcome in [all.0, all.1, all.2, all.3] {
+            outcome.expect("every dial succeeds");
+        }
+        assert_eq!((a.peers(), b.peers()), (vec!["b".to_owned()], vec!["a".to_owned()]));
+        let dialed = |node: &ClusterNode| node.links().iter().map(|link| link.dialed).collect::<Vec<_>>();
+        assert_eq!((dialed(&a).len(), dialed(&b).len()), (1, 1));
+        assert_ne!(dialed(&a), dialed(&b), "the same link at both ends");
+        let mut probe = Probe::start(&b);
+        a.runtime().send(probe.pid(), "over it").await.expect("accepted");
+        assert_eq!(probe.message().await, "over it");
+        assert_eq!((a.stats().links_down, b.stats().links_down), (0, 0), "none gave way after it was up");
+    });
+}
+
+#[test]
+fn a_node_does_not_link_with_itself() {
+    run(async {
+        let a = bind("a", &shared());
+        let addr = a.local_addr().expect("it runs");
+        assert_eq!(a.connect(addr).await.err(), Some(ConnectError::SelfDial(addr)));
+        assert_eq!(a.peers(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn nodes_of_two_cas_do_not_trust_each_other() {
+    run(async {
+        let issue = |name| ClusterCa::generate().and_then(|ca| ca.issue(name)).expect("an identity");
+        let (a, b) = (bind("a", &issue("a")), bind("b", &issue("b")));
+        for (from, to) in [(&a, &b), (&b, &a)] {
+            let outcome = from.connect(to.local_addr().expect("it runs")).await;
+            assert!(matches!(outcome, Err(ConnectError::NotTrusted(_))), "{outcome:?}");
+            to.settled(|to| to.stats().handshakes_refused == 1).await;
+        }
+        assert!(a.peers().is_empty() && b.peers().is_empty());
+    });
+}
+
+#[test]
+fn nodes_with_certificates_of_one_ca_link_under_their_names() {
+    run(async {
+        let ca = ClusterCa::generate().expect("a CA");
+        let [a, b] = ["a", "b"].map(|name| bind(name, &ca.issue(name).expect("a certificate")));
+        link(&a, &b).await;
+        assert_eq!((a.peers(), b.peers()), (vec!["b".to_owned()], vec!["a".to_owned()]));
+    });
+}
+
+#[test]
+fn a_node_binds_only_under_the_name_of_its_identity() {
+    run(async {
+        let x = ClusterCa::generate().and_then(|ca| ca.issue("x")).expect("an identity");
+        let runtime = Runtime::new();
+        let error = ClusterNode::bind("y", runtime.clone(), anywhere(), &x).expect_err("another's identity");
+        assert!(
+            matches!(&error, BindError::Identity { name, issued } if name == "y" && issued == "x"),
+            "{error}"
+        );
+        ClusterNode::bind("x", runtime, anywhere(), &x).expect("nothing was left behind");
+    });
+}
+
+#[test]
+fn what_cannot_be_bound_is_an_error_that_says_why() {
+    run(async {
+        let identity = shared();
+        let runtime = Runtime::new();
+        let a = ClusterNode::bind("a", runtime.clone(), anywhere(), &identity).expect("it starts");
+        let twice = ClusterNode::bind("b", runtime, anywhere(), &identity);
+        assert!(matches!(twice, Err(BindError::RuntimeInUse)), "{twice:?}");
+        let addr = a.local_addr().expect("it runs");
+        let taken = ClusterNode::bind("b", Runtime::new(), addr, &identity);
+        assert!(matches!(&taken, Err(BindError::Address { addr: at, .. }) if *at == addr), "{taken:?}");
+        let named = ClusterNode::bind("no.name", Runtime::new(), anywhere(), &identity);
+        assert!(matches!(named, Err(BindError::Name(_))), "{named:?}");
+    });
+    let outside = ClusterNode::bind("a", Runtime::new(), anywhere(), &shared());
+    assert!(matches!(outside, Err(BindError::NoTokio)), "{outside:?}");
+}
+
+#[test]
+fn a_node_that_was_shut_down_tells_its_peers_and_does_nothing_more() {
+    run(async {
+        let (a, b) = pair().await;
+        let probe = Probe::start(&b);
+        b.shutdown();
+        b.shutdown();
+        a.settled(|a| a.peers().is_empty()).await;
+        b.ended().await;
+        let to_a = a.local_addr().expect("it runs");
+        assert_eq!(b.connect(to_a).await.err(), Some(ConnectError::Shutdown));
+        assert_eq!(b.local_addr().map_err(|error| error.kind()), Err(io::ErrorKind::NotConnected));
+        assert!(b.runtime().is_alive(probe.pid()), "its processes go on, alone");
+        assert_eq!(a.stats().links_down, 1);
+    });
+}
+
+#[test]
+fn the_last_handle_takes_the_node_with_it() {
+    run(async {
+        let (a, b) = pair().await;
+        let (ended, other) = (b.ended(), b.clone());
+        drop(b);
+        assert_eq!(a.remote_pids("b").await, Ok(vec![]), "another handle keeps it");
+        drop(other);
+        ended.await;
+        a.settled(|a| a.peers().is_empty()).await;
+    });
+}
+
+#[test]
+fn a_dial_ends_when_its_node_is_shut_down() {
+    run(async {
+        let a = bind("a", &shared());
+        // A socket that never answers.
+        let silent = std::net::UdpSocket::bind(anywhere()).expect("a socket");
+        let (node, addr) = (a.clone(), silent.local_addr().expect("bound"));
+        let dial = tokio::spawn(async move { node.connect(addr).await.err() });
+        let mut first = [0; 1500];
+        tokio::task::spawn_blocking(move || silent.recv(&mut first).expect("the dial's first datagram"))
+            .await
+            .expect("received");
+        a.shutdown();
+        assert_eq!(dial.await.expect("it ends"), Some(ConnectError::Shutdown));
+    });
+}

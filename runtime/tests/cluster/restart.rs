@@ -1,0 +1,30 @@
+//! A node that was started again: pids of its earlier start are told apart.
+
+use regatta::{ClusterCa, ExitReason, Received, SendError};
+
+use super::world::{Probe, bind, link, run};
+
+#[test]
+fn pids_of_an_earlier_start_are_stale_as_soon_as_the_later_one_is_linked() {
+    run(async {
+        let ca = ClusterCa::generate().expect("a CA");
+        let [a_id, b_id] = ["a", "b"].map(|name| ca.issue(name).expect("a certificate"));
+        let (a, b) = (bind("a", &a_id), bind("b", &b_id));
+        link(&a, &b).await;
+        let old = Probe::start(&b);
+        b.shutdown();
+        a.settled(|a| a.peers().is_empty()).await;
+        assert_eq!(a.runtime().send(old.pid(), "x").await, Err(SendError::NoConnection));
+
+        let again = bind("b", &b_id);
+        link(&again, &a).await;
+        assert_eq!(a.runtime().send(old.pid(), "x").await, Err(SendError::StaleIncarnation));
+        let mut probe = Probe::start(&a);
+        let reference = a.runtime().monitor(probe.pid(), old.pid()).expect("the probe lives");
+        let down = Received::Down { reference, pid: old.pid(), reason: ExitReason::NoProc };
+        assert_eq!(probe.next().await, down, "gone for good, not merely out of reach");
+        let mut new = Probe::start(&again);
+        a.runtime().send(new.pid(), "to the new start").await.expect("accepted");
+        assert_eq!(new.message().await, "to the new start");
+    });
+}

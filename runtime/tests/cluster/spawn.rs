@@ -1,0 +1,202 @@
+//! Remote spawn: a child on another node is like one that was spawned here.
+
+use std::time::Duration;
+
+use regatta::cluster::SpawnError;
+use regatta::{ClusterNode, ExitReason, Received, SpawnRemote};
+use regatta_proto::wire::frame::SpawnRefusal;
+use tokio::sync::mpsc;
+
+use super::world::{Probe, pair, park, run};
+
+/// Teaches a node a child that passes on its arguments and then whatever it is told.
+fn teach_parrot(node: &ClusterNode) -> mpsc::UnboundedReceiver<Vec<u8>> {
+    let (said, heard) = mpsc::unbounded_channel();
+    node.register_spawnable("parrot", move |rt, args| {
+        let said = said.clone();
+        let body = |mut ctx: regatta::Context| async move {
+            said.send(args).expect("the test listens");
+            while let Some(message) = ctx.recv().await.message() {
+                said.send(message.to_vec()).expect("the test listens");
+            }
+        };
+        rt.spawn(body).pid()
+    });
+    heard
+}
+
+#[test]
+fn a_remote_child_gets_its_arguments_and_can_be_sent_to() {
+    run(async {
+        let (a, b) = pair().await;
+        let mut heard = teach_parrot(&b);
+        let child = a.spawn_remote("b", "parrot", b"arguments".to_vec()).await.expect("it starts");
+        assert_eq!(child.incarnation(), b.runtime().incarnation());
+        assert_eq!(heard.recv().await.as_deref(), Some(&b"arguments"[..]));
+        a.runtime().send(child, "hello").await.expect("accepted");
+        assert_eq!(heard.recv().await.as_deref(), Some(&b"hello"[..]));
+        assert!(b.runtime().is_alive(child));
+    });
+}
+
+#[test]
+fn killing_a_remote_child_fires_a_monitor_on_it_exactly_once() {
+    run(async {
+        let (a, b) = pair().await;
+        b.register_spawnable("idle", |rt, _| rt.spawn(|_| park()).pid());
+        let child = a.spawn_remote("b", "idle", vec![]).await.expect("it starts");
+        let mut probe = Probe::start(&a);
+        let reference = a.runtime().monitor(probe.pid(), child).expect("the probe lives");
+        assert!(a.runtime().kill(child), "the request is on its way");
+        let down = Received::Down { reference, pid: child, reason: ExitReason::Killed };
+        assert_eq!(probe.next().await, down);
+        // The loss of the connection would fire whatever is left of the monitor.
+        b.shutdown();
+        a.settled(|a| a.peers().is_empty()).await;
+        a.runtime().send(probe.pid(), "last").await.expect("the probe lives");
+        assert_eq!(probe.message().await, "last", "one Down, and nothing after it");
+    });
+}
+
+/// Spawns from inside a process, with a link and a monitor, and passes on what the process then receives.
+fn spawn_watched(
+    node: &ClusterNode,
+    factory: &'static str,
+    options: SpawnRemote,
+) -> mpsc::UnboundedReceiver<Result<Received, SpawnError>> {
+    let (seen, inbox) = mpsc::unbounded_channel();
+    let spawner = node.clone();
+    node.runtime().spawn(|mut ctx| async move {
+        ctx.trap_exit(true);
+        let child = spawner.spawn_remote_with("b", factory, vec![], options).await;
+        drop(spawner);
+        let told = match child {
+            Ok(child) => {
+                let reference = child.monitor.expect("a monitor was asked for");
+                // Not a Down yet: only tells the test which monitor to expect it from.
+                Ok(Received::Down { reference, pid: child.pid, reason: ExitReason::Normal })
+            }
+            Err(error) => Err(error),
+        };
+        seen.send(told).expect("the test listens");
+        while seen.send(Ok(ctx.recv().await)).is_ok() {}
+    });
+    inbox
+}
+
+fn watched(register: Option<&str>) -> SpawnRemote {
+    SpawnRemote {
+        link: true,
+        monitor: true,
+        register: register.map(str::to_owned),
+        deadline: Duration::from_secs(20),
+    }
+}
+
+#[test]
+fn a_child_is_linked_monitored_and_named_before_it_starts() {
+    run(async {
+        let (a, b) = pair().await;
+        // Ends at its very first poll: whoever is not linked by then misses it.
+        b.register_spawnable("brief", |rt, _| {
+            let node = rt.clone();
+            let body = move |ctx: regatta::Context| async move {
+                let info = node.info(ctx.pid()).expect("it is alive");
+                let names: Vec<String> = info.names.iter().map(ToString::to_string).collect();
+                assert_eq!(names, ["worker"]);
+                assert_eq!((info.links.len(), info.monitored_by.len()), (1, 1));
+                ExitReason::custom("at its first poll")
+            };
+            rt.spawn(body).pid()
+        });
+        let mut inbox = spawn_watched(&a, "brief", watched(Some("worker")));
+        let told = inbox.recv().await.expect("a result").expect("it starts");
+        let (reference, pid, _) = told.down().expect("the child and its monitor");
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            seen.push(inbox.recv().await.expect("the process lives").expect("received"));
+        }
+        seen.sort_by_key(|received| matches!(received, Received::Down { .. }));
+        let reason = ExitReason::custom("at its first poll");
+        assert_eq!(seen[0], Received::Exit { from: pid, reason: reason.clone() });
+        assert_eq!(seen[1], Received::Down { reference, pid, reason });
+    });
+}
+
+#[test]
+fn a_name_for_a_child_is_seen_by_the_cluster_and_refused_when_it_is_taken() {
+    run(async {
+        let (a, b) = pair().await;
+        b.register_spawnable("idle", |rt, _| rt.spawn(|_| park()).pid());
+        let options = || SpawnRemote { register: Some("worker".to_owned()), ..SpawnRemote::default() };
+        let child = a.spawn_remote_with("b", "idle", vec![], options()).await.expect("it starts");
+        a.settled(|a| a.whereis_global_pid("worker") == Some(child.pid)).await;
+        let second = a.spawn_remote_with("b", "idle", vec![], options()).await;
+        let Err(error @ SpawnError::Refused { refusal: SpawnRefusal::NameTaken, .. }) = second else {
+            panic!("the name is taken: {second:?}");
+        };
+        assert!(!error.may_have_happened());
+        b.runtime().kill(child.pid);
+        b.settled(|b| b.whereis_global("worker").is_none()).await;
+        let mut inbox = spawn_watched(&a, "idle", watched(Some("worker")));
+        inbox.recv().await.expect("a result").expect("the name is free again");
+    });
+}
+
+#[test]
+fn the_end_of_the_caller_ends_a_linked_child() {
+    run(async {
+        let (a, b) = pair().await;
+        let (started, mut children) = mpsc::unbounded_channel();
+        b.register_spawnable("idle", move |rt, _| {
+            let child = rt.spawn(|_| park());
+            started.send(child.clone()).expect("the test listens");
+            child.pid()
+        });
+        let spawner = a.clone();
+        let caller = a.runtime().spawn(|_| async move {
+            let options = SpawnRemote { link: true, ..SpawnRemote::default() };
+            spawner.spawn_remote_with("b", "idle", vec![], options).await.expect("it starts");
+            ExitReason::custom("the caller fails")
+        });
+        let child = children.recv().await.expect("a child");
+        assert_eq!(child.join().await, ExitReason::custom("the caller fails"));
+        caller.join().await;
+    });
+}
+
+#[test]
+fn a_factory_that_panics_is_the_callers_error_and_leaves_nothing_behind() {
+    run(async {
+        let (a, b) = pair().await;
+        let (started, mut children) = mpsc::unbounded_channel();
+        b.register_spawnable("broken", move |rt, _| {
+            started.send(rt.spawn(|_| park())).expect("the test listens");
+            panic!("no parts")
+        });
+        let error = a.spawn_remote("b", "broken", vec![]).await.expect_err("it panics");
+        let refusal = SpawnRefusal::Panicked("no parts".to_owned());
+        let expected = SpawnError::Refused { node: "b".to_owned(), factory: "broken".to_owned(), refusal };
+        assert_eq!(error, expected);
+        assert!(!error.may_have_happened());
+        let child = children.recv().await.expect("it was spawned before the panic");
+        assert_eq!(child.join().await, ExitReason::Killed, "what the factory had spawned is killed");
+        b.register_spawnable("broken", |rt, _| rt.spawn(|_| park()).pid());
+        a.spawn_remote("b", "broken", vec![]).await.expect("the node and the link live on");
+    });
+}
+
+#[test]
+fn what_cannot_be_spawned_is_an_error_that_says_why() {
+    run(async {
+        let (a, _b) = pair().await;
+        let unknown = a.spawn_remote("b", "unknown", vec![]).await;
+        let none = SpawnError::NoFactory { node: "b".to_owned(), factory: "unknown".to_owned() };
+        assert_eq!(unknown, Err(none));
+        let nowhere = a.spawn_remote("nowhere", "parrot", vec![]).await;
+        assert_eq!(nowhere, Err(SpawnError::NoConnection { node: "nowhere".to_owned() }));
+        let large = a.spawn_remote("b", "parrot", vec![0; 1 << 20]).await;
+        assert!(matches!(large, Err(SpawnError::TooLarge { .. })), "{large:?}");
+        assert!(matches!(a.spawn_remote("b", "", vec![]).await, Err(SpawnError::BadName(_))));
+    });
+}

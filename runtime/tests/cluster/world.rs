@@ -1,0 +1,79 @@
+//! Nodes on loopback, and a process that shows what it receives.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use regatta::{Bytes, ClusterNode, Identity, Pid, ProcessHandle, Received, Runtime};
+use tokio::sync::mpsc;
+
+/// Runs a test on two worker threads. The deadline only guards against hanging.
+pub(crate) fn run(test: impl Future<Output = ()>) {
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let tokio = tokio.expect("a tokio runtime");
+    let outcome = tokio.block_on(async { tokio::time::timeout(Duration::from_secs(30), test).await });
+    outcome.expect("the test waits for something that does not happen");
+}
+
+pub(crate) fn anywhere() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+pub(crate) fn bind(name: &str, identity: &Identity) -> ClusterNode {
+    ClusterNode::bind(name, Runtime::new(), anywhere(), identity).expect("the node starts")
+}
+
+pub(crate) fn shared() -> Identity {
+    Identity::generate().expect("an identity")
+}
+
+/// Dials, and waits until the other end has the link too.
+pub(crate) async fn link(from: &ClusterNode, to: &ClusterNode) {
+    let addr = to.local_addr().expect("the node runs");
+    let remote = from.connect(addr).await.expect("the dial succeeds");
+    assert_eq!(remote.id(), to.id());
+    to.settled(|to| to.peers().iter().any(|peer| peer == from.name())).await;
+}
+
+/// Two nodes, `a` and `b`, that are linked.
+pub(crate) async fn pair() -> (ClusterNode, ClusterNode) {
+    let identity = shared();
+    let (a, b) = (bind("a", &identity), bind("b", &identity));
+    link(&a, &b).await;
+    (a, b)
+}
+
+/// A process that traps exits and passes on whatever it receives.
+pub(crate) struct Probe {
+    pub(crate) process: ProcessHandle,
+    inbox: mpsc::UnboundedReceiver<Received>,
+}
+
+impl Probe {
+    pub(crate) fn start(node: &ClusterNode) -> Self {
+        let (seen, inbox) = mpsc::unbounded_channel();
+        let process = node.runtime().spawn(|mut ctx| {
+            ctx.trap_exit(true);
+            async move { while seen.send(ctx.recv().await).is_ok() {} }
+        });
+        Self { process, inbox }
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.process.pid()
+    }
+
+    pub(crate) async fn next(&mut self) -> Received {
+        self.inbox.recv().await.expect("the probe runs")
+    }
+
+    pub(crate) async fn message(&mut self) -> Bytes {
+        let next = self.next().await;
+        next.clone().message().unwrap_or_else(|| panic!("a message, not {next:?}"))
+    }
+}
+
+/// Waits for ever.
+pub(crate) async fn park() {
+    std::future::pending().await
+}

@@ -1,10 +1,21 @@
 //! Multi-node test harness of Regatta: scenario files, the worlds that run them, and what they report.
 //!
-//! A [`scenario`] is data; a [`condition`] is an expression over the cluster as observed; what is wrong
-//! with a file is told as a [`diagnostic`].
+//! A [scenario] is data. A [run] starts its nodes in a [world], does its steps, [observes](observe) the cluster as one
+//! value, and judges [conditions](condition) over it; a [load] measures. What is wrong with a file is told as a
+//! [diagnostic], what came of a run in a [report]. [`suite`] makes tests of scenario files.
 
+pub mod behaviour;
 pub mod cli;
 pub mod condition;
 pub mod diagnostic;
 pub mod exit;
+pub mod load;
+pub mod observe;
+pub mod report;
+pub mod run;
 pub mod scenario;
+mod snapshot;
+mod suite;
+pub mod world;
+
+pub use suite::suite;

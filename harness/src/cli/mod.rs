@@ -4,6 +4,7 @@
 //! goes to the standard output; mistakes and messages for a human go to the standard error.
 
 mod check;
+mod run;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -11,6 +12,8 @@ use std::io::{self, IsTerminal, Write};
 use clap::{Parser, Subcommand};
 
 use crate::exit;
+
+pub(crate) use run::LONG;
 
 /// Runs cluster scenarios: brings up nodes, breaks them, and says what held.
 #[derive(Debug, Parser)]
@@ -22,6 +25,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Run(run::Run),
     Check(check::Check),
 }
 
@@ -31,8 +35,14 @@ pub(crate) struct Terminal<'a> {
     pub(crate) out: &'a mut dyn Write,
     /// The standard error.
     pub(crate) err: &'a mut dyn Write,
+    /// Whether the standard output shows colour.
+    pub(crate) out_colour: bool,
     /// Whether the standard error shows colour.
     pub(crate) err_colour: bool,
+    /// Whether a line on the standard output can be written over.
+    pub(crate) out_live: bool,
+    /// Whether a line on the standard error can be written over.
+    pub(crate) err_live: bool,
 }
 
 /// Does what the command line asks for, and answers with the exit code. The first argument is the program's name.
@@ -52,9 +62,18 @@ where
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
         || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     let (out, err) = (io::stdout(), io::stderr());
-    let err_colour = err.is_terminal() && !plain;
-    let mut terminal = Terminal { out: &mut out.lock(), err: &mut err.lock(), err_colour };
+    let (out_terminal, err_terminal) = (out.is_terminal(), err.is_terminal());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let mut terminal = Terminal {
+        out: &mut out.lock(),
+        err: &mut err.lock(),
+        out_colour: out_terminal && !plain,
+        err_colour: err_terminal && !plain,
+        out_live: out_terminal && !dumb,
+        err_live: err_terminal && !dumb,
+    };
     let answer = match cli.verb {
+        Verb::Run(run) => run.run(&mut terminal),
         Verb::Check(check) => check.run(&mut terminal),
     };
     match answer {

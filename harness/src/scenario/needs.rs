@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::action::{Action, AttachQuery};
+use super::action::{Action, AttachList, AttachQuery};
 use super::fault::{Fault, FaultKind};
 use super::load::{GateRule, LoadModel};
 use super::model::{Rule, Scenario, Trust, View};
@@ -48,6 +48,8 @@ pub enum Capability {
     PairedGate,
     /// A gate on an exact figure.
     ExactGate,
+    /// An attach that lists this kind of thing.
+    AttachList(&'static str),
     /// Commands at the operators' prompt.
     AttachPrompt,
 }
@@ -72,6 +74,7 @@ impl fmt::Display for Capability {
             Self::Load(model) => write!(f, "`{model}` loads"),
             Self::PairedGate => f.write_str("`paired` gates"),
             Self::ExactGate => f.write_str("`exact` gates"),
+            Self::AttachList(kind) => write!(f, "`list = \"{kind}\"` in an attach step"),
             Self::AttachPrompt => f.write_str("`run` in an attach step"),
         }
     }
@@ -135,6 +138,10 @@ fn needs_of_action(action: &Action, needs: &mut BTreeSet<Capability>) {
         Action::Fault(fault) => needs_of_fault(fault, needs),
         Action::Snapshot { view } => {
             needs.insert(Capability::Snapshot(*view));
+        }
+        Action::Attach { query: AttachQuery::List(list), .. } => {
+            let word = AttachList::ALL.iter().find(|(_, kind)| kind == list).map_or("?", |(word, _)| word);
+            needs.insert(Capability::AttachList(word));
         }
         Action::Attach { query: AttachQuery::Run(_), .. } => {
             needs.insert(Capability::AttachPrompt);

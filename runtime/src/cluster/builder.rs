@@ -29,17 +29,27 @@ pub struct ClusterNodeBuilder {
     runtime: Runtime,
     identity: Identity,
     limits: Limits,
+    /// Another name for the hello than the node's own.
+    announced: Option<String>,
 }
 
 impl ClusterNodeBuilder {
     pub(crate) fn new(name: String, runtime: Runtime, identity: Identity) -> Self {
-        Self { name, runtime, identity, limits: Limits::default() }
+        Self { name, runtime, identity, limits: Limits::default(), announced: None }
     }
 
     /// Bounds and timeouts other than the defaults.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Announces another name than the identity's in the hello, which no honest peer accepts: for tests of that refusal.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn announce(mut self, name: impl Into<String>) -> Self {
+        self.announced = Some(name.into());
         self
     }
 
@@ -60,7 +70,7 @@ impl ClusterNodeBuilder {
     /// # Errors
     /// [`BindError`]; nothing is left behind then.
     pub fn start(self, socket: impl Socket + Unpin) -> Result<ClusterNode, BindError> {
-        let Self { name, runtime, identity, limits } = self;
+        let Self { name, runtime, identity, limits, announced } = self;
         let tokio = Handle::try_current().map_err(|_| BindError::NoTokio)?;
         let name = NodeName::new(&name)?;
         if let Some(issued) = identity.node_name()
@@ -68,6 +78,7 @@ impl ClusterNodeBuilder {
         {
             return Err(BindError::Identity { name: name.to_string(), issued: issued.to_string() });
         }
+        let name = announced.map(NodeName::new).transpose()?.unwrap_or(name);
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let addr = socket.local_addr().map_err(|source| BindError::Address { addr: unknown, source })?;
         let time = Arc::new(NodeTime(runtime.clock().clone()));

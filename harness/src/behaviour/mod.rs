@@ -1,0 +1,145 @@
+//! What the processes of a scenario do: the built-in behaviours, and those that a user's crate adds.
+
+mod body;
+pub mod message;
+mod scene;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use regatta::{ClusterNode, Context, Pid, Runtime};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use body::Inbox;
+pub use scene::{Down, Job, Scene, Tally};
+
+/// How the label of the harness's own processes begins; observations leave them out.
+pub const OWN_LABEL: &str = "regatta/";
+
+/// What a behaviour is started with.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// What the scenario calls the process.
+    pub label: String,
+    /// Its arguments; null when there are none.
+    pub args: Value,
+    /// The node that it runs on.
+    pub node: String,
+    /// What the run shares.
+    pub scene: Arc<Scene>,
+}
+
+/// A process as arguments name it: a label, a global name, or `name@node`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whom {
+    /// A label or a global name.
+    Called(String),
+    /// A local name and its node.
+    Local(String, String),
+}
+
+impl Whom {
+    /// Reads `svc/echo` or `inbox@n2`.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text.rsplit_once('@') {
+            Some((name, node)) => Self::Local(name.to_owned(), node.to_owned()),
+            None => Self::Called(text.to_owned()),
+        }
+    }
+}
+
+impl Setup {
+    /// The process that is meant, as this node sees the cluster now.
+    #[must_use]
+    pub fn resolve(&self, whom: &Whom) -> Option<Pid> {
+        match whom {
+            Whom::Called(name) => self
+                .scene
+                .pid(name)
+                .or_else(|| self.scene.node(&self.node).and_then(|node| node.whereis_global_pid(name))),
+            Whom::Local(name, node) => self.scene.node(node)?.runtime().whereis(name),
+        }
+    }
+}
+
+type Start = Arc<dyn Fn(&Runtime, Setup) -> Pid + Send + Sync>;
+
+/// All behaviours that a run knows.
+#[derive(Clone)]
+pub struct Behaviours(BTreeMap<String, Start>);
+
+impl Default for Behaviours {
+    fn default() -> Self {
+        let mut all = Self(BTreeMap::new());
+        all.add("echo", |inbox, _| body::echo(inbox));
+        all.add("counter", |inbox, _| body::counter(inbox));
+        all.add("sink", |inbox, _| body::sink(inbox));
+        all.add("relay", body::relay);
+        all
+    }
+}
+
+impl Behaviours {
+    /// Adds a behaviour, or replaces the one of this name. The body gets its mailbox, verified and counted, and what it
+    /// was started with.
+    pub fn add<F>(&mut self, name: impl Into<String>, body: impl Fn(Inbox, Setup) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let start = move |runtime: &Runtime, setup: Setup| {
+            runtime.spawn(|context: Context| body(Inbox::new(context, &setup), setup)).pid()
+        };
+        self.0.insert(name.into(), Arc::new(start));
+    }
+
+    /// The names of all behaviours.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Starts a process; `None` for a behaviour that nobody added.
+    #[must_use]
+    pub fn start(&self, behaviour: &str, runtime: &Runtime, setup: Setup) -> Option<Pid> {
+        Some(self.0.get(behaviour)?(runtime, setup))
+    }
+
+    /// Teaches a node every behaviour as a factory.
+    pub fn teach(&self, name_in_scene: &str, node: &ClusterNode, scene: &Arc<Scene>) {
+        for (name, start) in &self.0 {
+            let (start, scene, on) = (start.clone(), scene.clone(), name_in_scene.to_owned());
+            node.register_spawnable(name, move |runtime, bytes| {
+                let order: Order = serde_json::from_slice(&bytes).unwrap_or_default();
+                let setup = Setup { label: order.label, args: order.args, node: on.clone(), scene: scene.clone() };
+                start(runtime, setup)
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Behaviours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// What travels to a factory.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) label: String,
+    pub(crate) args: Value,
+}
+
+/// Starts the harness's own process on a node. In observations it has the node's name.
+pub(crate) fn start_control(runtime: &Runtime, node: &str, scene: &Arc<Scene>) -> Pid {
+    let setup = Setup { label: node.to_owned(), args: Value::Null, node: node.to_owned(), scene: scene.clone() };
+    let handle = runtime.spawn(|context| {
+        let inbox = Inbox::new(context, &setup);
+        inbox.context.set_label(format!("{OWN_LABEL}control"));
+        body::control(inbox)
+    });
+    handle.pid()
+}

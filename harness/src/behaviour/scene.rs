@@ -1,0 +1,230 @@
+//! What the processes and nodes of one run share with the harness: who is who, what arrived, who was told of ends.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use regatta::{ClusterNode, Pid, Runtime};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::message::{self, Kind};
+
+/// A piece of work that a process does in its own name.
+pub type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What one process received, counted.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub(crate) messages: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) senders: AtomicU64,
+    pub(crate) out_of_order: AtomicU64,
+    pub(crate) corrupt: AtomicU64,
+    pub(crate) duplicates: AtomicU64,
+}
+
+impl Tally {
+    /// Messages so far.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.messages.load(Relaxed)
+    }
+
+    /// What breaks the promises that hold in every scenario: `None` when nothing does.
+    #[must_use]
+    pub fn broken(&self) -> Option<String> {
+        let all = [
+            (&self.out_of_order, "out of order"),
+            (&self.corrupt, "corrupt"),
+            (&self.duplicates, "twice"),
+        ];
+        let broken: Vec<_> = all
+            .iter()
+            .map(|(count, what)| (count.load(Relaxed), what))
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        (!broken.is_empty()).then(|| broken.join(", "))
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "messages": self.messages.load(Relaxed),
+            "bytes": self.bytes.load(Relaxed),
+            "senders": self.senders.load(Relaxed),
+            "out_of_order": self.out_of_order.load(Relaxed),
+            "corrupt": self.corrupt.load(Relaxed),
+            "duplicates": self.duplicates.load(Relaxed),
+        })
+    }
+}
+
+/// An end that a process was told of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Down {
+    /// Who was told: a process's label, or a node's name for its control process.
+    pub watcher: String,
+    /// Whose end it was.
+    pub process: String,
+    /// `monitor` or `link`.
+    pub kind: &'static str,
+    /// The reason.
+    pub reason: String,
+}
+
+/// The shared state of one run.
+#[derive(Debug)]
+pub struct Scene {
+    state: Mutex<State>,
+    numbers: AtomicU64,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    labels: BTreeMap<String, Pid>,
+    owners: HashMap<Pid, String>,
+    tallies: BTreeMap<String, Arc<Tally>>,
+    downs: BTreeMap<Down, u64>,
+    jobs: HashMap<u64, Job>,
+    nodes: BTreeMap<String, ClusterNode>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("labels", &self.labels).field("nodes", &self.nodes).finish_non_exhaustive()
+    }
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        Self { state: Mutex::default(), numbers: AtomicU64::new(1), changes: watch::Sender::new(0) }
+    }
+}
+
+impl Scene {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Changes whenever something is noted here.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// A number that is not given out again.
+    pub fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Relaxed)
+    }
+
+    /// Notes that `label` is this process from now on, and gives its tally.
+    pub fn enter(&self, label: &str, pid: Pid) -> Arc<Tally> {
+        let mut state = self.state();
+        state.labels.insert(label.to_owned(), pid);
+        state.owners.insert(pid, label.to_owned());
+        let tally = state.tallies.entry(label.to_owned()).or_default().clone();
+        drop(state);
+        self.changed();
+        tally
+    }
+
+    /// The process with this label.
+    #[must_use]
+    pub fn pid(&self, label: &str) -> Option<Pid> {
+        self.state().labels.get(label).copied()
+    }
+
+    /// The tally of the process with this label.
+    #[must_use]
+    pub fn tally(&self, label: &str) -> Option<Arc<Tally>> {
+        self.state().tallies.get(label).cloned()
+    }
+
+    /// What the scenario calls a process; its pid when it has no name there.
+    #[must_use]
+    pub fn label(&self, pid: Pid) -> String {
+        self.state().owners.get(&pid).cloned().unwrap_or_else(|| pid.to_string())
+    }
+
+    /// Notes that a process was told of an end.
+    pub fn told(&self, watcher: Pid, of: Pid, kind: &'static str, reason: &regatta::ExitReason) {
+        let (watcher, process) = (self.label(watcher), self.label(of));
+        *self.state().downs.entry(Down { watcher, process, kind, reason: reason.to_string() }).or_default() += 1;
+        self.changed();
+    }
+
+    /// Makes the process `pid` do a job in its own name, after what waits in its mailbox. Whether it lives.
+    pub fn ask(&self, runtime: &Runtime, pid: Pid, job: Job) -> bool {
+        let number = self.number();
+        self.state().jobs.insert(number, job);
+        let sent = runtime.try_send(pid, message::write(Kind::Job, runtime.node_pid(), number, &[]));
+        if sent.is_err() {
+            self.state().jobs.remove(&number);
+        }
+        sent.is_ok()
+    }
+
+    /// The job with this number, once.
+    pub(crate) fn job(&self, number: u64) -> Option<Job> {
+        self.state().jobs.remove(&number)
+    }
+
+    /// A node runs.
+    pub fn node_up(&self, name: &str, node: ClusterNode) {
+        self.state().nodes.insert(name.to_owned(), node);
+        self.changed();
+    }
+
+    /// A node is gone.
+    pub fn node_gone(&self, name: &str) -> Option<ClusterNode> {
+        let node = self.state().nodes.remove(name);
+        self.changed();
+        node
+    }
+
+    /// The running node of this name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<ClusterNode> {
+        self.state().nodes.get(name).cloned()
+    }
+
+    /// All running nodes, by name.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<(String, ClusterNode)> {
+        self.state().nodes.iter().map(|(name, node)| (name.clone(), node.clone())).collect()
+    }
+
+    /// What the labelled processes received, for observations.
+    #[must_use]
+    pub fn received(&self) -> Value {
+        self.state().tallies.iter().map(|(label, tally)| (label.clone(), tally.json())).collect()
+    }
+
+    /// The ends that processes were told of, for observations.
+    #[must_use]
+    pub fn downs(&self) -> Value {
+        let state = self.state();
+        let downs = state.downs.iter().map(|(down, count)| {
+            json!({
+                "watcher": down.watcher, "process": down.process, "kind": down.kind, "reason": down.reason, "count": count,
+            })
+        });
+        downs.collect()
+    }
+
+    /// The labels whose deliveries broke a promise, with what was broken.
+    #[must_use]
+    pub fn broken(&self) -> Vec<(String, String)> {
+        let state = self.state();
+        let broken = state.tallies.iter().filter_map(|(label, tally)| Some((label.clone(), tally.broken()?)));
+        broken.collect()
+    }
+}

@@ -1,0 +1,140 @@
+//! The JSON document of a `regatta run`.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde::Serialize;
+
+use crate::load::Figures;
+use crate::run::{Finding, RunReport};
+
+/// What the document is; changes when a reader would have to.
+pub const SCHEMA: &str = "regatta.run/1";
+
+/// The whole document.
+#[derive(Debug, Serialize)]
+pub struct Document<'a> {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// The revision of the working tree that was run in: a commit, with `-dirty` behind it when files differ.
+    pub revision: String,
+    /// The machine.
+    pub machine: Machine,
+    /// What was run, in order.
+    pub scenarios: Vec<ScenarioResult<'a>>,
+    /// What was left out.
+    pub deselected: Vec<Deselected>,
+}
+
+/// Where the figures come from.
+#[derive(Debug, Clone, Serialize)]
+pub struct Machine {
+    /// The processor, as it calls itself.
+    pub cpu: String,
+    /// Logical processors that may be used.
+    pub cpus: usize,
+    /// The kernel.
+    pub kernel: String,
+    /// Whether the harness was built with optimisation.
+    pub optimised: bool,
+}
+
+/// One run.
+#[derive(Debug, Serialize)]
+pub struct ScenarioResult<'a> {
+    /// Area and name: `order/eight-senders`.
+    pub name: String,
+    /// The matrix cell: `[payload=32B]`, or nothing.
+    pub cell: String,
+    /// Where it ran.
+    pub world: &'static str,
+    /// The seed.
+    pub seed: u64,
+    /// `pass`, `fail`, `invalid`, `unsupported`, `internal`.
+    pub outcome: &'static str,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// What loads measured, by id.
+    pub figures: BTreeMap<&'a str, &'a Figures>,
+    /// What went wrong.
+    pub findings: &'a [Finding],
+}
+
+/// A cell that was not run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Deselected {
+    /// Area, name and cell.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl<'a> Document<'a> {
+    /// The document over these runs.
+    #[must_use]
+    pub fn new(reports: &'a [RunReport], deselected: Vec<Deselected>) -> Self {
+        let scenarios = reports.iter().map(|report| ScenarioResult {
+            name: area_and_name(report),
+            cell: report.scenario.cell.to_string(),
+            world: report.world.name(),
+            seed: report.seed,
+            outcome: report.outcome.name(),
+            duration_ms: u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX),
+            figures: report.figures.iter().map(|(id, figures)| (id.as_str(), figures)).collect(),
+            findings: &report.findings,
+        });
+        Self {
+            schema: SCHEMA,
+            revision: revision(),
+            machine: Machine::this(),
+            scenarios: scenarios.collect(),
+            deselected,
+        }
+    }
+}
+
+/// The folder and the name of a scenario: `order/eight-senders`.
+#[must_use]
+pub fn area_and_name(report: &RunReport) -> String {
+    qualified(&report.scenario.file, &report.scenario.name)
+}
+
+/// `area/name` for a scenario file.
+pub(crate) fn qualified(file: &str, name: &str) -> String {
+    let area = std::path::Path::new(file).parent().and_then(std::path::Path::file_name);
+    match area.map(|area| area.to_string_lossy()) {
+        Some(area) if !area.is_empty() && area != "." => format!("{area}/{name}"),
+        _ => name.to_owned(),
+    }
+}
+
+impl Machine {
+    /// This one.
+    #[must_use]
+    pub fn this() -> Self {
+        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let cpu = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+        let cpu = cpu.map_or(std::env::consts::ARCH, |(_, name)| name.trim()).to_owned();
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Self {
+            cpu,
+            cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            kernel: format!("{} {}", std::env::consts::OS, kernel.trim()),
+            optimised: !cfg!(debug_assertions),
+        }
+    }
+}
+
+impl std::fmt::Display for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, {} cpus, {}", self.cpu, self.cpus, self.kernel)?;
+        if self.optimised { Ok(()) } else { f.write_str(", NOT OPTIMISED: use --release for figures") }
+    }
+}
+
+/// The commit of the working tree, or `unknown` where there is none.
+fn revision() -> String {
+    let output = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12", "--match="]).output();
+    let text = output.ok().filter(|output| output.status.success());
+    text.map_or_else(|| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

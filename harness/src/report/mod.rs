@@ -1,0 +1,4 @@
+//! What a user gets to see: a terminal report while it runs and after, and one JSON document.
+
+pub mod json;
+pub mod terminal;

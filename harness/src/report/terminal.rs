@@ -1,0 +1,225 @@
+//! The report for people: a line for each scenario as it ends, what went wrong, and tables of what was measured.
+
+use std::io::{self, Write};
+
+use owo_colors::{OwoColorize, Style};
+
+use super::json::{Deselected, Machine, area_and_name};
+use crate::load::Figures;
+use crate::run::{Outcome, RunReport};
+
+/// Writes the report.
+pub struct Reporter<'a> {
+    out: &'a mut dyn Write,
+    colour: bool,
+    /// Whether a line may be written and written over: a terminal.
+    live: bool,
+    width: usize,
+}
+
+impl<'a> Reporter<'a> {
+    /// A reporter for names up to `width` characters.
+    pub fn new(out: &'a mut dyn Write, colour: bool, live: bool, width: usize) -> Self {
+        Self { out, colour, live, width: width.clamp(24, 72) }
+    }
+
+    fn paint(&self, text: &str, style: Style) -> String {
+        if self.colour { text.style(style).to_string() } else { text.to_owned() }
+    }
+
+    fn dim(&self, text: &str) -> String {
+        self.paint(text, Style::new().dimmed())
+    }
+
+    /// A scenario begins.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub fn begin(&mut self, title: &str, world: &str, index: usize, of: usize) -> io::Result<()> {
+        if self.live {
+            let line = format!("   run  {title:<width$}  {world}  ({index} of {of})", width = self.width);
+            write!(self.out, "\r\x1b[2K{}", self.dim(&line))?;
+            self.out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// A scenario has ended.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub fn end(&mut self, report: &RunReport) -> io::Result<()> {
+        if self.live {
+            write!(self.out, "\r\x1b[2K")?;
+        }
+        let style = match report.outcome {
+            Outcome::Pass => Style::new().green(),
+            Outcome::Fail | Outcome::Internal => Style::new().red().bold(),
+            Outcome::Invalid | Outcome::Unsupported => Style::new().yellow(),
+        };
+        let word = self.paint(&format!("{:>11}", report.outcome.name()), style);
+        let title = format!("{}{}", area_and_name(report), report.scenario.cell);
+        let time = format!("{:>7.2} s", report.duration.as_secs_f64());
+        writeln!(self.out, "{word}  {title:<width$}  {time}", width = self.width)?;
+        for finding in &report.findings {
+            let place = finding.line.map_or_else(
+                || report.scenario.file.clone(),
+                |line| format!("{}:{line}", report.scenario.file),
+            );
+            let what = self.paint(&finding.what, Style::new().bold());
+            writeln!(self.out, "             {what}  {}", self.dim(&place))?;
+            for line in finding.message.lines() {
+                writeln!(self.out, "               {line}")?;
+            }
+            for line in finding.values.as_deref().unwrap_or_default().lines() {
+                writeln!(self.out, "               {}", self.dim(&format!("| {line}")))?;
+            }
+        }
+        if matches!(report.outcome, Outcome::Fail | Outcome::Invalid) {
+            let again = format!(
+                "regatta run {} --world {} --seed {}{}",
+                report.scenario.file,
+                report.world,
+                report.seed,
+                if report.scenario.cell.to_string().is_empty() {
+                    String::new()
+                } else {
+                    format!(" --filter '{}'", report.scenario.title())
+                }
+            );
+            writeln!(self.out, "             {}  {again}", self.paint("again with", Style::new().bold()))?;
+        }
+        for path in &report.accepted {
+            writeln!(self.out, "             {} {path}", self.dim("accepted"))?;
+        }
+        Ok(())
+    }
+
+    /// Everything has ended: what was measured, what was left out, and the sum.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub fn close(&mut self, reports: &[RunReport], deselected: &[Deselected]) -> io::Result<()> {
+        for left in deselected {
+            let word = self.dim(&format!("{:>11}", "deselected"));
+            writeln!(self.out, "{word}  {:<width$}  {}", left.name, self.dim(&left.reason), width = self.width)?;
+        }
+        let figures: Vec<_> =
+            reports.iter().flat_map(|report| report.figures.iter().map(move |(id, of)| (report, id, of))).collect();
+        if !figures.is_empty() {
+            self.tables(&figures)?;
+        }
+        let count = |outcome| reports.iter().filter(|report| report.outcome == outcome).count();
+        let total: f64 = reports.iter().map(|report| report.duration.as_secs_f64()).sum();
+        let mut parts = Vec::new();
+        for (outcome, word, style) in [
+            (Outcome::Pass, "passed", Style::new().green().bold()),
+            (Outcome::Fail, "failed", Style::new().red().bold()),
+            (Outcome::Invalid, "invalid", Style::new().yellow().bold()),
+            (Outcome::Unsupported, "unsupported", Style::new().yellow().bold()),
+            (Outcome::Internal, "internal errors", Style::new().red().bold()),
+        ] {
+            let count = count(outcome);
+            if count > 0 || outcome == Outcome::Pass {
+                parts.push(self.paint(&format!("{count} {word}"), style));
+            }
+        }
+        if !deselected.is_empty() {
+            parts.push(self.dim(&format!("{} deselected", deselected.len())));
+        }
+        writeln!(self.out, "\n{} in {total:.1} s", parts.join(", "))
+    }
+
+    fn tables(&mut self, figures: &[(&RunReport, &String, &Figures)]) -> io::Result<()> {
+        let bold = Style::new().bold();
+        let trips: Vec<_> = figures.iter().filter(|(.., of)| of.model == "closed").collect();
+        if !trips.is_empty() {
+            let title = self.paint("Latency", bold);
+            writeln!(self.out, "\n{title} {}", self.dim("round trips with a fixed number in flight, in µs"))?;
+            let head = row("load", "in flight", &["p50", "p90", "p99", "p99.9", "max", "count"]);
+            writeln!(self.out, "{}", self.dim(&head))?;
+            for (report, id, of) in trips {
+                for of in rungs(of) {
+                    let values = [of.p50_us, of.p90_us, of.p99_us, of.p999_us, of.max_us];
+                    let mut cells: Vec<String> = values.iter().map(|value| format!("{value:.1}")).collect();
+                    cells.push(grouped(of.count));
+                    let name = format!("{}{}", name(report, id), report.scenario.cell);
+                    writeln!(self.out, "{}", row(&name, &of.in_flight.to_string(), &cells))?;
+                }
+            }
+        }
+        let full: Vec<_> = figures.iter().filter(|(.., of)| of.model != "closed").collect();
+        if !full.is_empty() {
+            let title = self.paint("Saturation", bold);
+            writeln!(
+                self.out,
+                "\n{title} {}",
+                self.dim("round trips a second over a ladder, one-way messages a second; times in µs")
+            )?;
+            let head = row("load", "in flight", &["rate/s", "p50", "p99", "max", "count", ""]);
+            writeln!(self.out, "{}", self.dim(&head))?;
+            for (report, id, of) in full {
+                let best = of.in_flight;
+                for rung in rungs(of) {
+                    let mark = if of.ladder.len() > 1 && rung.in_flight == best { "best" } else { "" };
+                    let time = |value: f64| if rung.model == "flood" { "-".to_owned() } else { format!("{value:.1}") };
+                    let cells = [
+                        grouped(rung.rate.round() as u64),
+                        time(rung.p50_us),
+                        time(rung.p99_us),
+                        time(rung.max_us),
+                        grouped(rung.replies),
+                        mark.to_owned(),
+                    ];
+                    let name = format!("{}{}", name(report, id), report.scenario.cell);
+                    let in_flight = if rung.model == "flood" { "-".to_owned() } else { rung.in_flight.to_string() };
+                    writeln!(self.out, "{}", row(&name, &in_flight, &cells))?;
+                }
+            }
+        }
+        writeln!(self.out, "\n{}", self.dim(&Machine::this().to_string()))
+    }
+}
+
+fn name(report: &RunReport, id: &str) -> String {
+    if report.scenario.name == id { area_and_name(report) } else { format!("{} {id}", area_and_name(report)) }
+}
+
+fn rungs(of: &Figures) -> Vec<&Figures> {
+    if of.ladder.is_empty() { vec![of] } else { of.ladder.iter().collect() }
+}
+
+fn row(name: &str, in_flight: &str, cells: &[impl AsRef<str>]) -> String {
+    let mut line = format!("  {name:<28} {in_flight:>9}");
+    for cell in cells {
+        line.push_str(&format!(" {:>11}", cell.as_ref()));
+    }
+    line.trim_end().to_owned()
+}
+
+/// A number with a thin gap every three digits: `1 024 000`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_three() {
+        assert_eq!(["0", "999", "1 000", "1 024 000"], [0, 999, 1_000, 1_024_000].map(grouped).map(|it| leak(it)));
+    }
+
+    fn leak(text: String) -> &'static str {
+        Box::leak(text.into_boxed_str())
+    }
+}

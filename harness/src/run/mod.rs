@@ -1,0 +1,156 @@
+//! One run of one scenario: start the nodes, do the steps, watch the cluster, judge.
+
+mod judge;
+mod points;
+mod random;
+mod stage;
+mod steps;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+pub use stage::StepState;
+
+use crate::behaviour::Behaviours;
+use crate::load::Figures;
+use crate::scenario::{Scenario, World};
+use crate::world;
+use stage::Stage;
+
+/// How a run came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Everything held.
+    Pass,
+    /// Something did not.
+    Fail,
+    /// A load or fault did not take effect: the run proves nothing.
+    Invalid,
+    /// The world cannot do what the scenario asks.
+    Unsupported,
+    /// The harness itself failed.
+    Internal,
+}
+
+impl Outcome {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Invalid => "invalid",
+            Self::Unsupported => "unsupported",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The exit code for it.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Pass => crate::exit::PASS,
+            Self::Fail => crate::exit::EXPECTATION_FAILED,
+            Self::Invalid => crate::exit::INVALID,
+            Self::Unsupported => crate::exit::UNSUPPORTED,
+            Self::Internal => crate::exit::INTERNAL,
+        }
+    }
+}
+
+/// Something that went wrong in a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// What it makes of the run.
+    pub outcome: Outcome,
+    /// The line of the file that it is about, if it is about one.
+    pub line: Option<usize>,
+    /// What it is about: a step, an expectation, a load.
+    pub what: String,
+    /// What happened.
+    pub message: String,
+    /// The values behind it: several lines.
+    pub values: Option<String>,
+}
+
+/// A finished run.
+#[derive(Debug, Clone)]
+pub struct RunReport {
+    /// The scenario.
+    pub scenario: Arc<Scenario>,
+    /// Where it ran.
+    pub world: World,
+    /// The seed of its choices.
+    pub seed: u64,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// How long it took.
+    pub duration: Duration,
+    /// What went wrong.
+    pub findings: Vec<Finding>,
+    /// What the loads measured, in the order of the file.
+    pub figures: Vec<(String, Figures)>,
+    /// Texts that were accepted as snapshots.
+    pub accepted: Vec<String>,
+}
+
+/// The choices of a run.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// The seed of what is chosen at random.
+    pub seed: u64,
+    /// Whether new snapshot texts are accepted.
+    pub accept: bool,
+    /// What processes can do.
+    pub behaviours: Behaviours,
+}
+
+/// Runs a scenario in a world, on a tokio runtime of its own.
+#[must_use]
+pub fn run(scenario: Arc<Scenario>, world: World, options: &RunOptions) -> RunReport {
+    let begun = Instant::now();
+    let mut report = RunReport {
+        scenario: scenario.clone(),
+        world,
+        seed: options.seed,
+        outcome: Outcome::Pass,
+        duration: Duration::ZERO,
+        findings: Vec::new(),
+        figures: Vec::new(),
+        accepted: Vec::new(),
+    };
+    let missing = world::unsupported(&scenario, world);
+    if missing.is_empty() {
+        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(tokio) => {
+                let stage = Stage::new(scenario, options.clone());
+                tokio.block_on(stage.play(&mut report));
+                tokio.shutdown_background();
+            }
+            Err(error) => report.findings.push(Finding {
+                outcome: Outcome::Internal,
+                line: None,
+                what: "harness".to_owned(),
+                message: format!("no tokio runtime: {error}"),
+                values: None,
+            }),
+        }
+    } else {
+        report.findings.extend(missing.into_iter().map(|message| Finding {
+            outcome: Outcome::Unsupported,
+            line: None,
+            what: "world".to_owned(),
+            message,
+            values: None,
+        }));
+    }
+    // The worst finding speaks for the run, in the order of the exit codes.
+    let code = crate::exit::combine(report.findings.iter().map(|finding| finding.outcome.code()));
+    let all = [Outcome::Internal, Outcome::Fail, Outcome::Invalid, Outcome::Unsupported];
+    report.outcome = all.into_iter().find(|outcome| outcome.code() == code).unwrap_or(Outcome::Pass);
+    report.duration = begun.elapsed();
+    report
+}

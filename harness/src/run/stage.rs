@@ -1,0 +1,412 @@
+//! What a run plays on: the world, the observer, and what has come out so far.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::judge::{Verdict, Window, explain};
+use super::points::Points;
+use super::random::Random;
+use super::{Finding, Outcome, RunOptions, RunReport};
+use crate::behaviour::Scene;
+use crate::condition::{Condition, Observation};
+use crate::load::{self, Figures};
+use crate::scenario::Scenario;
+use crate::scenario::action::Address;
+use crate::scenario::load::Load;
+use crate::scenario::model::{Point, StartMode, View};
+use crate::snapshot::{self, Comparison};
+use crate::world::inproc::Inproc;
+
+/// How often the cluster is looked at when nothing says that it changed.
+const LOOK: Duration = Duration::from_millis(5);
+/// The same while a load runs: looking costs time that the load should have.
+const LOOK_UNDER_LOAD: Duration = Duration::from_millis(100);
+
+/// How far a step has come.
+#[derive(Debug, Clone, Default)]
+pub struct StepState {
+    /// `pending`, `running`, `ok`, `failed`, or the expected word.
+    pub outcome: &'static str,
+    /// What came back.
+    pub reply: Value,
+    /// What went wrong.
+    pub error: String,
+}
+
+/// The stage of one run.
+pub(super) struct Stage {
+    pub(super) scenario: Arc<Scenario>,
+    pub(super) options: RunOptions,
+    pub(super) scene: Arc<Scene>,
+    pub(super) points: Points,
+    pub(super) random: Mutex<Random>,
+    pub(super) sequences: Mutex<BTreeMap<(String, String), u64>>,
+    state: Mutex<State>,
+    latest: watch::Sender<Arc<Observation>>,
+    loads_running: AtomicU32,
+}
+
+#[derive(Default)]
+struct State {
+    steps: Vec<StepState>,
+    loads: BTreeMap<String, Figures>,
+    verdicts: Vec<Verdict>,
+    findings: Vec<Finding>,
+    taken: Vec<bool>,
+    accepted: Vec<String>,
+}
+
+impl Stage {
+    pub(super) fn new(scenario: Arc<Scenario>, options: RunOptions) -> Arc<Self> {
+        let state = State {
+            steps: vec![StepState { outcome: "pending", ..StepState::default() }; scenario.steps.len()],
+            verdicts: vec![Verdict::default(); scenario.expectations.len()],
+            taken: vec![false; scenario.snapshots.len()],
+            ..State::default()
+        };
+        let empty = Observation::new(json!({})).expect("an object");
+        Arc::new(Self {
+            random: Mutex::new(Random::new(options.seed)),
+            scenario,
+            options,
+            scene: Arc::default(),
+            points: Points::new(),
+            sequences: Mutex::default(),
+            state: Mutex::new(state),
+            latest: watch::Sender::new(Arc::new(empty)),
+            loads_running: AtomicU32::new(0),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Plays the scenario to its end and puts what came out into the report.
+    pub(super) async fn play(self: Arc<Self>, report: &mut RunReport) {
+        let timeout = self.scenario.timeout;
+        let mut world = Inproc::new(self.scenario.clone(), self.options.behaviours.clone(), self.scene.clone());
+        let stage = self.clone();
+        let observer = tokio::spawn(async move { stage.watch().await });
+        let played = tokio::time::timeout(timeout, self.acts(&mut world)).await;
+        if played.is_err() {
+            let done = self.state().steps.iter().filter(|step| step.outcome == "ok").count();
+            let message = format!(
+                "the run was given up after {} s, with {done} of {} steps done",
+                timeout.as_secs_f64(),
+                self.scenario.steps.len()
+            );
+            self.find(Outcome::Fail, None, "timeout", message, None);
+        }
+        observer.abort();
+        if !self.has_findings() {
+            self.judge_at_the_end();
+        }
+        for (label, what) in self.scene.broken() {
+            let message = format!("`{label}` received messages {what}");
+            self.find(Outcome::Fail, None, "always on: whole, once, in order", message, None);
+        }
+        // A failed run may have left anything behind; its own finding is the one to read.
+        let clean = !self.has_findings();
+        let left = world.end().await;
+        for error in left.into_iter().filter(|_| clean) {
+            self.find(Outcome::Fail, None, "always on: nothing is left", error.to_string(), None);
+        }
+        let mut state = self.state();
+        report.findings = std::mem::take(&mut state.findings);
+        report.accepted = std::mem::take(&mut state.accepted);
+        let order = |id: &String| self.scenario.loads.iter().position(|load| load.id == *id);
+        report.figures = std::mem::take(&mut state.loads).into_iter().collect();
+        report.figures.sort_by_key(|(id, _)| order(id));
+    }
+
+    async fn acts(self: &Arc<Self>, world: &mut Inproc) {
+        for node in self.scenario.nodes.iter().filter(|node| node.start == StartMode::Auto) {
+            if let Err(error) = world.start(&node.name).await {
+                self.find(Outcome::Internal, None, "start", error.to_string(), None);
+                return;
+            }
+        }
+        self.points.begin();
+        self.observe();
+        let mut waiting = Vec::new();
+        for (index, load) in self.scenario.loads.iter().enumerate() {
+            if let Some(after) = load.after.clone() {
+                let stage = self.clone();
+                waiting.push(tokio::spawn(async move {
+                    stage.points.wait(&stage.scenario, &after).await;
+                    stage.load(index).await;
+                }));
+            }
+        }
+        let scenario = self.scenario.clone();
+        for (index, step) in scenario.steps.iter().enumerate() {
+            self.state().steps[index].outcome = "running";
+            let done = self.step(world, index, step).await;
+            let failed = done.is_err();
+            {
+                let mut state = self.state();
+                let of = &mut state.steps[index];
+                match done {
+                    Ok((outcome, reply)) => (of.outcome, of.reply) = (outcome, reply),
+                    Err((message, values)) => {
+                        (of.outcome, of.error) = ("failed", message.clone());
+                        let what = match &step.id {
+                            Some(id) => format!("step `{}` (`{id}`)", step.action.verb()),
+                            None => format!("step `{}`", step.action.verb()),
+                        };
+                        state.findings.push(Finding {
+                            outcome: Outcome::Fail,
+                            line: Some(step.line),
+                            what,
+                            message,
+                            values,
+                        });
+                    }
+                }
+            }
+            if failed {
+                waiting.iter().for_each(tokio::task::JoinHandle::abort);
+                return;
+            }
+            self.points.reach(Point::Step(index));
+            self.observe();
+        }
+        for task in waiting {
+            // A load that panicked has no figures, which `finally` notices; it is told here too.
+            if let Err(error) = task.await {
+                self.find(Outcome::Internal, None, "load", error.to_string(), None);
+            }
+        }
+        self.observe();
+    }
+
+    /// Runs one load and notes its figures.
+    pub(super) async fn load(self: &Arc<Self>, index: usize) {
+        let load = &self.scenario.loads[index];
+        self.loads_running.fetch_add(1, Relaxed);
+        let measured = self.measure(load).await;
+        self.loads_running.fetch_sub(1, Relaxed);
+        match measured {
+            Ok(figures) => {
+                self.state().loads.insert(load.id.clone(), figures);
+            }
+            Err(message) => {
+                self.find(Outcome::Invalid, Some(load.line), &format!("load `{}`", load.id), message, None);
+            }
+        }
+        self.points.reach(Point::Load(index));
+        self.observe();
+    }
+
+    async fn measure(&self, load: &Load) -> Result<Figures, String> {
+        let from = self.scene.node(&load.from).ok_or_else(|| format!("node `{}` does not run", load.from))?;
+        let to = self.resolve(&load.from, &load.to).ok_or_else(|| format!("{} is nowhere", name_of(&load.to)))?;
+        let tally = self.scene.tally(&self.scene.label(to));
+        load::run(load, &from, to, tally).await.map_err(|error| error.to_string())
+    }
+
+    /// The process that is meant, as `node` sees the cluster now.
+    pub(super) fn resolve(&self, node: &str, to: &Address) -> Option<regatta::Pid> {
+        match to {
+            Address::Global(name) => self.scene.node(node)?.whereis_global_pid(name),
+            Address::Label(label) => self.scene.pid(label),
+            Address::Local { name, node } => self.scene.node(node)?.runtime().whereis(name),
+        }
+    }
+
+    /// Looks at the cluster for as long as the run lasts.
+    async fn watch(&self) {
+        let mut changes = self.scene.changes();
+        loop {
+            let under_load = self.loads_running.load(Relaxed) > 0;
+            let pause = tokio::time::sleep(if under_load { LOOK_UNDER_LOAD } else { LOOK });
+            tokio::select! {
+                () = pause => {}
+                _ = changes.changed(), if !under_load => {}
+            }
+            self.observe();
+        }
+    }
+
+    /// Takes an observation, judges by it, and shows it to whoever waits.
+    pub(super) fn observe(&self) -> Arc<Observation> {
+        // The state is held throughout, so that observations are judged in the order in which they were taken.
+        let mut state = self.state();
+        let (nodes, names) = crate::observe::cluster(&self.scenario, &self.scene);
+        let steps: serde_json::Map<_, _> = self
+            .scenario
+            .steps
+            .iter()
+            .zip(&state.steps)
+            .filter_map(|(step, of)| {
+                let shown = json!({ "outcome": of.outcome, "reply": of.reply, "error": of.error });
+                Some((step.id.clone()?, shown))
+            })
+            .collect();
+        let loads: serde_json::Map<_, _> = self
+            .scenario
+            .loads
+            .iter()
+            .map(|load| {
+                let figures = state.loads.get(&load.id).cloned().unwrap_or_default();
+                (load.id.clone(), serde_json::to_value(figures).unwrap_or(Value::Null))
+            })
+            .collect();
+        let observation = Observation::new(json!({
+            "nodes": nodes,
+            "names": names,
+            "received": self.scene.received(),
+            "steps": steps,
+            "downs": self.scene.downs(),
+            "faults": {},
+            "loads": loads,
+        }));
+        let observation = Arc::new(observation.expect("an object"));
+        let now = self.points.now();
+        for (index, expectation) in self.scenario.expectations.iter().enumerate() {
+            let window = Window {
+                since: match &expectation.since {
+                    Some(id) => self.points.when(&self.scenario, id),
+                    None => self.points.begun(),
+                },
+                closed: expectation.until.as_ref().is_some_and(|id| self.points.when(&self.scenario, id).is_some()),
+            };
+            if state.verdicts[index].look(expectation, window, now, &observation) {
+                self.points.reach(Point::Expectation(index));
+            }
+        }
+        for (index, snapshot) in self.scenario.snapshots.iter().enumerate() {
+            if !state.taken[index] && self.points.when(&self.scenario, &snapshot.after).is_some() {
+                state.taken[index] = true;
+                let found = self.compare(&snapshot.id, snapshot.view, &observation, &mut state.accepted);
+                state.findings.extend(found);
+            }
+        }
+        drop(state);
+        self.latest.send_replace(observation.clone());
+        observation
+    }
+
+    /// Compares a view with its accepted text.
+    pub(super) fn compare(
+        &self,
+        id: &str,
+        view: View,
+        observation: &Observation,
+        accepted: &mut Vec<String>,
+    ) -> Option<Finding> {
+        let text = crate::observe::view(view, &observation.json()["nodes"]);
+        let finding = |outcome, message, values| Finding {
+            outcome,
+            line: None,
+            what: format!("snapshot `{id}`"),
+            message,
+            values,
+        };
+        match snapshot::compare(&self.scenario, id, &text, self.options.accept) {
+            Ok(Comparison::Same) => None,
+            Ok(Comparison::Accepted(path)) => {
+                accepted.push(path.display().to_string());
+                None
+            }
+            Ok(Comparison::Different { accepted, waiting }) => {
+                let message = match &accepted {
+                    Some(_) => "is not what was accepted (-)",
+                    None => "has no accepted text yet",
+                };
+                let message = format!("{message}; accept it with --accept, or review {}", waiting.display());
+                let values = snapshot::difference(accepted.as_deref().unwrap_or_default(), &text);
+                Some(finding(Outcome::Fail, message, Some(values)))
+            }
+            Err(error) => Some(finding(Outcome::Internal, error.to_string(), None)),
+        }
+    }
+
+    /// Waits until a condition holds.
+    ///
+    /// # Errors
+    /// The values of its parts, when `within` is over first.
+    pub(super) async fn until(&self, condition: &Condition, within: Duration) -> Result<(), String> {
+        let mut latest = self.latest.subscribe();
+        self.observe();
+        let holds = async {
+            loop {
+                let observation = latest.borrow_and_update().clone();
+                if condition.evaluate(&observation).unwrap_or(false) {
+                    return;
+                }
+                if latest.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let waited = tokio::time::timeout(within, holds).await;
+        waited.map_err(|_| explain(condition, &self.latest.borrow()))
+    }
+
+    fn judge_at_the_end(&self) {
+        let last = self.observe();
+        let mut state = self.state();
+        let State { verdicts, findings, taken, .. } = &mut *state;
+        for (expectation, verdict) in self.scenario.expectations.iter().zip(verdicts) {
+            let since = match &expectation.since {
+                Some(id) => self.points.when(&self.scenario, id),
+                None => self.points.begun(),
+            };
+            verdict.end(expectation, since, &last);
+            if let Some(failed) = &verdict.failed {
+                let condition = expectation.rule.condition().map(Condition::source).unwrap_or_default();
+                findings.push(Finding {
+                    outcome: Outcome::Fail,
+                    line: Some(expectation.line),
+                    what: format!("expectation `{}`", expectation.id),
+                    message: format!("{} {failed}: {}", expectation.rule.kind(), condition.trim()),
+                    values: verdict.values().map(str::to_owned),
+                });
+            }
+        }
+        for (snapshot, _) in self.scenario.snapshots.iter().zip(taken).filter(|(_, taken)| !**taken) {
+            findings.push(Finding {
+                outcome: Outcome::Fail,
+                line: None,
+                what: format!("snapshot `{}`", snapshot.id),
+                message: format!("was never taken: the point `{}` was not reached", snapshot.after),
+                values: None,
+            });
+        }
+    }
+
+    pub(super) fn note_accepted(&self, accepted: Vec<String>) {
+        self.state().accepted.extend(accepted);
+    }
+
+    fn has_findings(&self) -> bool {
+        !self.state().findings.is_empty()
+    }
+
+    pub(super) fn find(
+        &self,
+        outcome: Outcome,
+        line: Option<usize>,
+        what: &str,
+        message: String,
+        values: Option<String>,
+    ) {
+        self.state().findings.push(Finding { outcome, line, what: what.to_owned(), message, values });
+    }
+}
+
+/// An address as messages show it.
+pub(super) fn name_of(address: &Address) -> String {
+    match address {
+        Address::Global(name) => format!("global name `{name}`"),
+        Address::Label(label) => format!("process `{label}`"),
+        Address::Local { name, node } => format!("`{name}` on `{node}`"),
+    }
+}

@@ -1,0 +1,484 @@
+//! Doing steps. What each must do, and what counts as done, is told on [`Action`].
+
+use std::future::Future;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use regatta::cluster::ConnectError;
+use regatta::{ClusterNode, ExitReason, Pid, Received, SendError, SpawnRemote};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::stage::{Stage, name_of};
+use crate::behaviour::message::{self, HEADER_BYTES, Kind, Message};
+use crate::behaviour::{OWN_LABEL, Order};
+use crate::scenario::action::{
+    Action, Actor, Address, AttachList, AttachQuery, CallResult, Dial, DialResult, ScopedName, Spawn, Step,
+};
+use crate::scenario::fault::Target;
+use crate::world::inproc::Inproc;
+
+/// A step that is done: its outcome and what came back.
+type Done = (&'static str, Value);
+/// What went wrong, and the values behind it.
+type Failed = (String, Option<String>);
+
+/// What `within` does not bound.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Looks in a row that must find nothing under way for a barrier.
+const STILL_LOOKS: u32 = 3;
+
+fn failed<T>(message: impl Into<String>) -> Result<T, Failed> {
+    Err((message.into(), None))
+}
+
+const OK: Done = ("ok", Value::Null);
+
+impl Stage {
+    pub(super) async fn step(self: &Arc<Self>, world: &mut Inproc, index: usize, step: &Step) -> Result<Done, Failed> {
+        match &step.action {
+            // Time is what these are about: they have no deadline beside it.
+            Action::Sleep(duration) => {
+                tokio::time::sleep(*duration).await;
+                Ok(OK)
+            }
+            Action::Load { loads } => {
+                let ids = loads.iter().filter_map(|id| self.scenario.loads.iter().position(|load| load.id == *id));
+                let running = ids.map(|load| {
+                    let stage = self.clone();
+                    tokio::spawn(async move { stage.load(load).await })
+                });
+                for load in running.collect::<Vec<_>>() {
+                    load.await.map_err(|error| (error.to_string(), None))?;
+                }
+                Ok(OK)
+            }
+            Action::Await(condition) => match self.until(condition, step.within).await {
+                Ok(()) => Ok(OK),
+                Err(values) => {
+                    let message = format!("still not true after {}: {}", show(step.within), condition.source().trim());
+                    Err((message, Some(values)))
+                }
+            },
+            Action::Snapshot { view } => {
+                let observation = self.observe();
+                let mut accepted = Vec::new();
+                let id = step.id.clone().unwrap_or_else(|| format!("step-{}", index + 1));
+                let found = self.compare(&id, *view, &observation, &mut accepted);
+                self.note_accepted(accepted);
+                found.map_or(Ok(OK), |found| Err((found.message, found.values)))
+            }
+            action => {
+                let done = tokio::time::timeout(step.within, self.act(world, action, step.within)).await;
+                done.unwrap_or_else(|_| failed(format!("not done after {}", show(step.within))))
+            }
+        }
+    }
+
+    async fn act(&self, world: &mut Inproc, action: &Action, within: Duration) -> Result<Done, Failed> {
+        match action {
+            Action::Start { nodes } => {
+                for node in nodes {
+                    world.start(node).await.map_err(told)?;
+                }
+                Ok(OK)
+            }
+            Action::Stop { nodes } => {
+                for node in self.targets(world, nodes) {
+                    world.stop(&node).await.map_err(told)?;
+                }
+                Ok(OK)
+            }
+            Action::Kill { nodes } => {
+                for node in self.targets(world, nodes) {
+                    world.kill(&node).await.map_err(told)?;
+                }
+                Ok(OK)
+            }
+            Action::Restart { nodes } => {
+                for node in self.targets(world, nodes) {
+                    if world.is_running(&node) {
+                        world.kill(&node).await.map_err(told)?;
+                    }
+                    world.start(&node).await.map_err(told)?;
+                }
+                Ok(OK)
+            }
+            Action::Connect { dials } => self.dial(world, dials).await,
+            Action::Spawn(spawn) => self.spawn(spawn, within).await,
+            Action::Send { from, to, count, payload, senders } => {
+                self.send(from, to, *count, *payload, *senders).await
+            }
+            Action::Call { from, to, payload, expect } => self.call(from, to, *payload, *expect, within).await,
+            Action::Register { process, name } => self.register(process, name),
+            Action::Unregister { process, name } => self.unregister(process, name),
+            Action::Link { from, to } => {
+                let (node, pid) = self.actor(from)?;
+                let target = self.find(node.name(), to)?;
+                if node.runtime().link(pid, target) { Ok(OK) } else { failed("the process that links is gone") }
+            }
+            Action::Monitor { from, to } => {
+                let (node, pid) = self.actor(from)?;
+                let target = self.find(node.name(), to)?;
+                let reference = node.runtime().monitor(pid, target);
+                if reference.is_some() { Ok(OK) } else { failed("the process that watches is gone") }
+            }
+            Action::Exit { from, to, reason } => self.exit(from.as_ref(), to, reason).await,
+            Action::Attach { from, to, query, expect } => self.attach(from.as_deref(), to, query, expect).await,
+            Action::Barrier => self.barrier().await,
+            other => failed(format!("`{}` is not carried out yet", other.verb())),
+        }
+    }
+
+    fn targets(&self, world: &Inproc, target: &Target) -> Vec<String> {
+        let running: Vec<String> =
+            self.scenario.nodes.iter().map(|node| node.name.clone()).filter(|name| world.is_running(name)).collect();
+        let count = match target {
+            Target::Nodes(nodes) => return nodes.clone(),
+            Target::All => return running,
+            Target::One => 1,
+            Target::Minority => running.len().saturating_sub(1) / 2,
+            Target::Majority => running.len() / 2 + 1,
+        };
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).choose(&running, count)
+    }
+
+    async fn dial(&self, world: &Inproc, dials: &[Dial]) -> Result<Done, Failed> {
+        let mut attempts: Vec<_> = dials.iter().map(|dial| Some(Box::pin(world.connect(&dial.from, &dial.to)))).collect();
+        let mut answers: Vec<Option<Result<(), ConnectError>>> = dials.iter().map(|_| None).collect();
+        // Polled together, in this order: all dials leave before any answer can come.
+        std::future::poll_fn(|cx| {
+            for (attempt, answer) in attempts.iter_mut().zip(&mut answers) {
+                if let Some(future) = attempt
+                    && let std::task::Poll::Ready(result) = future.as_mut().poll(cx)
+                {
+                    *answer = Some(result);
+                    *attempt = None;
+                }
+            }
+            if attempts.iter().all(Option::is_none) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+        let mut refused = false;
+        for (dial, answer) in dials.iter().zip(answers.into_iter().flatten()) {
+            let who = format!("the dial from `{}` to `{}`", dial.from, dial.to);
+            match (dial.expect, answer) {
+                (DialResult::Linked, Ok(())) => {}
+                (DialResult::Linked, Err(error)) => return failed(format!("{who} failed: {error}")),
+                (DialResult::Refused, Ok(())) => return failed(format!("{who} was not refused")),
+                (DialResult::Refused, Err(error @ (ConnectError::Timeout(_) | ConnectError::Shutdown))) => {
+                    return failed(format!("{who} was not refused, it got no answer: {error}"));
+                }
+                (DialResult::Refused, Err(_)) => refused = true,
+            }
+        }
+        Ok((if refused { "refused" } else { "ok" }, Value::Null))
+    }
+
+    async fn spawn(&self, spawn: &Spawn, within: Duration) -> Result<Done, Failed> {
+        let (node, caller) = self.actor(&spawn.from)?;
+        let order = Order { label: spawn.label.clone(), args: spawn.args.clone().unwrap_or(Value::Null) };
+        let order = serde_json::to_vec(&order).map_err(|error| (error.to_string(), None))?;
+        let options = SpawnRemote {
+            link: spawn.link,
+            monitor: spawn.monitor,
+            register: spawn.global.clone(),
+            deadline: within,
+            ..SpawnRemote::default()
+        };
+        let on = self.scene.node(&spawn.on).map_or_else(|| spawn.on.clone(), |on| on.name().to_owned());
+        let (asker, factory) = (node.clone(), spawn.factory.clone());
+        let spawned = self
+            .in_name_of(&node, caller, async move { asker.spawn_remote_with(&on, &factory, order, options).await })
+            .await?;
+        match (spawned, spawn.refused) {
+            (Ok(child), false) => {
+                if let Some(name) = &spawn.name {
+                    let there = self.scene.node(&spawn.on).ok_or_else(|| gone(&spawn.on))?;
+                    there.runtime().register(name, child.pid).map_err(told)?;
+                }
+                Ok(OK)
+            }
+            (Err(error), false) => failed(error.to_string()),
+            (Ok(_), true) => failed("the spawn was not refused"),
+            (Err(error), true) if error.may_have_happened() => {
+                failed(format!("the spawn was not refused, it got no answer: {error}"))
+            }
+            (Err(error), true) => Ok(("refused", Value::from(error.to_string()))),
+        }
+    }
+
+    async fn send(&self, from: &Actor, to: &Address, count: u64, payload: u64, senders: u64) -> Result<Done, Failed> {
+        let (node, actor) = self.actor(from)?;
+        let target = self.find(node.name(), to)?;
+        let size = usize::try_from(payload).unwrap_or(HEADER_BYTES).max(HEADER_BYTES);
+        let Actor::Process(label) = from else {
+            let mut ends = Vec::new();
+            for _ in 0..senders.max(1) {
+                let (node, to) = (node.clone(), to.clone());
+                let (done, ended) = oneshot::channel();
+                node.clone().runtime().spawn(move |context| async move {
+                    context.set_label(format!("{OWN_LABEL}sender"));
+                    let sent = send_row(&node, context.pid(), target, &to, 0..count, size).await;
+                    // The harness may have given the run up.
+                    let _ = done.send(sent);
+                });
+                ends.push(ended);
+            }
+            for end in ends {
+                let sent = end.await.map_err(|_| ("a sender ended early".to_owned(), None))?;
+                sent.map_err(|message| (message, None))?;
+            }
+            return Ok(OK);
+        };
+        let first = {
+            let mut sequences = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
+            let next = sequences.entry((label.clone(), self.scene.label(target))).or_default();
+            let first = *next;
+            *next += count;
+            first
+        };
+        let (sender, to) = (node.clone(), to.clone());
+        let sent = self
+            .in_name_of(&node, actor, async move {
+                send_row(&sender, actor, target, &to, first..first + count, size).await
+            })
+            .await?;
+        sent.map(|()| OK).map_err(|message| (message, None))
+    }
+
+    async fn call(
+        &self,
+        from: &Actor,
+        to: &Address,
+        payload: u64,
+        expect: CallResult,
+        within: Duration,
+    ) -> Result<Done, Failed> {
+        let (node, _) = self.actor(from)?;
+        let deadline = if expect == CallResult::Timeout { within / 2 } else { within };
+        let target = match self.find(node.name(), to) {
+            Ok(target) => target,
+            Err(_) if expect == CallResult::NoProc => return Ok(("no-proc", Value::Null)),
+            Err(error) => return Err(error),
+        };
+        let body = vec![b'x'; usize::try_from(payload).unwrap_or(0).saturating_sub(HEADER_BYTES)];
+        let (done, ended) = oneshot::channel();
+        let number = self.scene.number();
+        node.runtime().spawn(move |mut context| async move {
+            context.set_label(format!("{OWN_LABEL}call"));
+            context.monitor(target);
+            let request = message::write(Kind::Request, context.pid(), number, &body);
+            let sent = context.send(target, request).await;
+            let answer = match sent {
+                Err(SendError::NoProc | SendError::StaleIncarnation) => Err(CallResult::NoProc),
+                Err(_) => Err(CallResult::NoConnection),
+                Ok(()) => loop {
+                    match context.recv_timeout(deadline).await {
+                        None => break Err(CallResult::Timeout),
+                        Some(Received::Down { reason: ExitReason::NoConnection, .. }) => {
+                            break Err(CallResult::NoConnection);
+                        }
+                        Some(Received::Down { .. }) => break Err(CallResult::NoProc),
+                        Some(Received::Exit { .. }) => {}
+                        Some(Received::Message(bytes)) => {
+                            let reply = Message::read(bytes);
+                            if let Some(reply) = reply.filter(|it| it.kind == Kind::Reply && it.number == number) {
+                                break Ok(String::from_utf8_lossy(reply.body()).into_owned());
+                            }
+                        }
+                    }
+                },
+            };
+            // The harness may have given the run up.
+            let _ = done.send(answer);
+        });
+        let answer = ended.await.map_err(|_| ("the caller ended early".to_owned(), None))?;
+        let word = |result: CallResult| CallResult::ALL.iter().find(|(_, it)| *it == result).map_or("?", |(word, _)| word);
+        match (answer, expect) {
+            (Ok(text), CallResult::Reply) => {
+                Ok(("ok", text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from)))
+            }
+            (Err(end), expected) if end == expected => Ok((word(end), Value::Null)),
+            (Ok(_), expected) => failed(format!("the call was answered, where `{}` was expected", word(expected))),
+            (Err(end), expected) => {
+                failed(format!("the call ended with `{}`, where `{}` was expected", word(end), word(expected)))
+            }
+        }
+    }
+
+    fn register(&self, process: &str, name: &ScopedName) -> Result<Done, Failed> {
+        let (node, pid) = self.actor(&Actor::Process(process.to_owned()))?;
+        match name {
+            ScopedName::Local(name) => node.runtime().register(name, pid).map_err(told)?,
+            ScopedName::Global(name) => node.try_register_global(name, pid).map_err(told)?,
+        }
+        Ok(OK)
+    }
+
+    fn unregister(&self, process: &str, name: &ScopedName) -> Result<Done, Failed> {
+        let (node, pid) = self.actor(&Actor::Process(process.to_owned()))?;
+        let held = match name {
+            ScopedName::Local(name) => node.runtime().unregister(name, pid),
+            ScopedName::Global(name) => node.whereis_global_pid(name) == Some(pid) && node.unregister_global(name),
+        };
+        if held { Ok(OK) } else { failed(format!("process `{process}` does not hold the name")) }
+    }
+
+    async fn exit(&self, from: Option<&Actor>, to: &Address, reason: &str) -> Result<Done, Failed> {
+        let reason = match reason {
+            "normal" => ExitReason::Normal,
+            "kill" => ExitReason::Killed,
+            "shutdown" => ExitReason::Shutdown,
+            other => ExitReason::custom(other),
+        };
+        let (node, actor) = if let Some(from) = from {
+            self.actor(from)?
+        } else {
+            let some = self.scene.nodes().into_iter().next().ok_or_else(|| gone("any node"))?.0;
+            let target = self.find(&some, to)?;
+            let node = self.node_of(target).ok_or_else(|| gone("the process's node"))?;
+            self.actor(&Actor::Node(node))?
+        };
+        let target = self.find(node.name(), to)?;
+        let runtime = node.runtime().clone();
+        let sent = self.in_name_of(&node, actor, async move { runtime.exit(target, reason) }).await?;
+        if sent { Ok(OK) } else { failed(format!("{} is gone already", name_of(to))) }
+    }
+
+    async fn attach(
+        &self,
+        from: Option<&str>,
+        to: &str,
+        query: &AttachQuery,
+        expect: &[String],
+    ) -> Result<Done, Failed> {
+        let AttachQuery::List(list) = query else { return failed("there is no prompt yet") };
+        let trust = |name: &str| self.scenario.node(name).map(|node| node.trust.clone());
+        let from = match from {
+            Some(from) => self.scene.node(from).ok_or_else(|| gone(from))?,
+            None => self
+                .scene
+                .nodes()
+                .into_iter()
+                .find(|(name, _)| name != to && trust(name) == trust(to))
+                .map(|(_, node)| node)
+                .ok_or_else(|| gone("a node to attach from"))?,
+        };
+        loop {
+            let texts: Vec<String> = match list {
+                AttachList::Processes => {
+                    let processes = from.remote_processes(to).await.map_err(told)?;
+                    processes.into_iter().flat_map(|process| process.names.into_iter().chain([process.label])).collect()
+                }
+                AttachList::Names | AttachList::Peers => return failed("only processes can be listed yet"),
+            };
+            if expect.iter().all(|text| texts.contains(text)) {
+                let shown: Vec<_> = texts.into_iter().filter(|text| !text.is_empty()).collect();
+                return Ok(("ok", json!(shown)));
+            }
+            // There is no event for what another node starts to run.
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Waits until nothing is in a mailbox or queued for a link, several looks in a row.
+    async fn barrier(&self) -> Result<Done, Failed> {
+        let mut still = 0;
+        let mut before = Value::Null;
+        while still < STILL_LOOKS {
+            let now = self.scene.received();
+            let quiet = self.scene.nodes().iter().all(|(_, node)| {
+                let mailboxes = node.runtime().infos(0, usize::MAX).iter().all(|info| info.mailbox_depth == 0);
+                mailboxes && node.links().iter().all(|link| link.queued_bytes == 0)
+            });
+            still = if quiet && now == before { still + 1 } else { 0 };
+            before = now;
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(OK)
+    }
+
+    /// The node and process that act.
+    fn actor(&self, actor: &Actor) -> Result<(ClusterNode, Pid), Failed> {
+        match actor {
+            Actor::Node(name) => {
+                let node = self.scene.node(name).ok_or_else(|| gone(name))?;
+                let control = self.scene.pid(name).ok_or_else(|| gone(name))?;
+                Ok((node, control))
+            }
+            Actor::Process(label) => {
+                let nobody = || (format!("there is no process `{label}`"), None);
+                let pid = self.scene.pid(label).ok_or_else(nobody)?;
+                let node = self.node_of(pid).and_then(|name| self.scene.node(&name)).ok_or_else(nobody)?;
+                Ok((node, pid))
+            }
+        }
+    }
+
+    /// The scenario's name for the node that runs a process.
+    fn node_of(&self, pid: Pid) -> Option<String> {
+        let nodes = self.scene.nodes();
+        nodes.into_iter().find(|(_, node)| node.id().incarnation == pid.incarnation()).map(|(name, _)| name)
+    }
+
+    fn find(&self, node: &str, to: &Address) -> Result<Pid, Failed> {
+        self.resolve(node, to).ok_or_else(|| (format!("{} is nowhere, as `{node}` sees it", name_of(to)), None))
+    }
+
+    /// Does something as the process `pid`, so that it has that process's place in order, links and monitors.
+    async fn in_name_of<T: Send + 'static>(
+        &self,
+        node: &ClusterNode,
+        pid: Pid,
+        act: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Failed> {
+        let (done, result) = oneshot::channel();
+        let job = Box::pin(async move {
+            // The harness may have given the run up.
+            let _ = done.send(act.await);
+        });
+        let gone = || (format!("process `{}` is gone", self.scene.label(pid)), None);
+        if !self.scene.ask(node.runtime(), pid, job) {
+            return Err(gone());
+        }
+        result.await.map_err(|_| gone())
+    }
+}
+
+/// Sends numbered messages: by name where the address is a name, so that the cluster routes them.
+async fn send_row(
+    node: &ClusterNode,
+    me: Pid,
+    target: Pid,
+    to: &Address,
+    numbers: std::ops::Range<u64>,
+    size: usize,
+) -> Result<(), String> {
+    let mut buffer = vec![0; size];
+    for number in numbers {
+        message::seal(&mut buffer, Kind::Data, me, number);
+        match to {
+            Address::Global(name) => node.send_global(name, &buffer).await.map_err(|error| error.to_string())?,
+            Address::Local { name, node: there } => {
+                node.send(there, name, &buffer).await.map_err(|error| error.to_string())?;
+            }
+            Address::Label(_) => {
+                node.runtime().send(target, buffer.clone()).await.map_err(|error| error.to_string())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn told(error: impl std::fmt::Display) -> Failed {
+    (error.to_string(), None)
+}
+
+fn gone(name: &str) -> Failed {
+    (format!("node `{name}` does not run"), None)
+}
+
+fn show(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}

@@ -1,0 +1,83 @@
+//! Scenario files as tests: each file and matrix cell is one, by libtest-mimic, so that `cargo nextest run` sees them.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::behaviour::Behaviours;
+use crate::report::json::qualified;
+use crate::report::terminal::Reporter;
+use crate::run::{self, Outcome, RunOptions};
+use crate::scenario::{self, Scenario, Vocabulary, World};
+
+/// Nodes from which a scenario takes two of the machine's test slots.
+const HEAVY_NODES: usize = 4;
+
+/// Runs every scenario file below `folder` as a test: the body of a test target with `harness = false`.
+///
+/// A test is called `area/name[cell]@world w=N`, where `w` is how many test slots it should take, and ends in ` long`
+/// when the file is tagged so; `.config/nextest.toml` maps both.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     regatta_harness::suite("scenarios", regatta_harness::behaviour::Behaviours::default())
+/// }
+/// ```
+pub fn suite(folder: impl AsRef<Path>, behaviours: Behaviours) -> ExitCode {
+    let arguments = Arguments::from_args();
+    let trials = trials(folder.as_ref(), &behaviours);
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trials(folder: &Path, behaviours: &Behaviours) -> Vec<Trial> {
+    let vocabulary =
+        Vocabulary { behaviours: behaviours.names().map(str::to_owned).collect(), ..Vocabulary::default() };
+    let files = match scenario::discover([folder]) {
+        Ok(files) => files,
+        // A suite that finds nothing must not pass.
+        Err(error) => return vec![broken("scenarios".to_owned(), error.to_string())],
+    };
+    let mut trials = Vec::new();
+    for file in files {
+        match scenario::load(&file, &vocabulary) {
+            Ok(scenarios) => {
+                trials.extend(scenarios.into_iter().map(|scenario| trial(scenario, behaviours.clone())));
+            }
+            Err(diagnostics) => {
+                trials.push(broken(file.display().to_string(), diagnostics.render(false)));
+            }
+        }
+    }
+    trials
+}
+
+fn broken(name: String, why: String) -> Trial {
+    Trial::test(name, move || Err(Failed::from(why)))
+}
+
+fn trial(scenario: Scenario, behaviours: Behaviours) -> Trial {
+    let world = scenario.worlds[0];
+    let name = name(&scenario, world);
+    Trial::test(name, move || {
+        let seed = scenario.seed.unwrap_or(1);
+        let options = RunOptions { seed, accept: false, behaviours };
+        let report = run::run(Arc::new(scenario), world, &options);
+        if report.outcome == Outcome::Pass {
+            return Ok(());
+        }
+        let mut text = Vec::new();
+        let written = Reporter::new(&mut text, false, false, 0).end(&report);
+        written.map_err(|error| Failed::from(error.to_string()))?;
+        Err(Failed::from(String::from_utf8_lossy(&text).into_owned()))
+    })
+}
+
+fn name(scenario: &Scenario, world: World) -> String {
+    let weight = if scenario.nodes.len() >= HEAVY_NODES || !scenario.loads.is_empty() { 2 } else { 1 };
+    let long = if scenario.has_tag(crate::cli::LONG) { " long" } else { "" };
+    format!("{}{}@{world} w={weight}{long}", qualified(&scenario.file, &scenario.name), scenario.cell)
+}

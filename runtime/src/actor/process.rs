@@ -48,6 +48,14 @@ impl IntoExit for ExitReason {
     }
 }
 
+/// A body that only ends from outside, as a server's loop does, returns nothing.
+#[expect(private_interfaces, reason = "nobody can name the type, and nobody needs to")]
+impl IntoExit for Never {
+    fn into_exit(self) -> ExitReason {
+        self
+    }
+}
+
 impl<E: Display> IntoExit for Result<(), E> {
     /// `Ok` is a normal exit; an error's text becomes a custom reason.
     fn into_exit(self) -> ExitReason {
@@ -56,6 +64,18 @@ impl<E: Display> IntoExit for Result<(), E> {
             Err(error) => ExitReason::custom(error.to_string()),
         }
     }
+}
+
+/// The type `!`, which stable Rust lets nobody write in this place.
+type Never = <fn() -> ! as Returns>::Value;
+
+/// What a function returns.
+trait Returns {
+    type Value;
+}
+
+impl<T> Returns for fn() -> T {
+    type Value = T;
 }
 
 /// A process as its spawner sees it. Dropping it changes nothing for the process.

@@ -73,12 +73,35 @@ impl Context {
         poll_fn(|poller| self.poll_recv(poller)).await
     }
 
-    /// [`Context::recv`] that gives up after `timeout`: `None`. With a timeout of zero it takes what is there already.
+    /// [`Context::recv`] that gives up after `timeout`: `None`. With a timeout of zero it takes what is there already, and
+    /// needs no timer.
     ///
     /// # Panics
-    /// Outside of a tokio runtime with its timer enabled, if there is nothing to receive at once.
+    /// Outside of a tokio runtime with its timer enabled, if there is nothing to receive at once and `timeout` is not zero.
     pub async fn recv_timeout(&mut self, timeout: Duration) -> Option<Received> {
+        if timeout.is_zero() {
+            return self.recv_now().await;
+        }
         tokio::time::timeout(timeout, self.recv()).await.ok()
+    }
+
+    /// What is there at the first look. If nothing is, others run before the answer: a body that asks again and again
+    /// neither holds its thread nor misses its end.
+    async fn recv_now(&mut self) -> Option<Received> {
+        let mut looked = false;
+        poll_fn(|poller| {
+            if looked {
+                return Poll::Ready(None);
+            }
+            let turn_is_over = self.budget == 0;
+            let received = self.poll_recv(poller).map(Some);
+            if received.is_pending() && !turn_is_over {
+                looked = true;
+                poller.waker().wake_by_ref();
+            }
+            received
+        })
+        .await
     }
 
     /// The first entry, in the order of arrival, that `wanted` takes; the others stay, in their order. Each entry is

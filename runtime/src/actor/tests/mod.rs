@@ -1,1 +1,15 @@
 //! The rules of processes, one file per rule set.
+//!
+//! All of it runs on one thread, where a process moves only while the test awaits something: what a test does between
+//! two awaits happens at one instant.
+
+mod exits;
+mod hold;
+mod links;
+mod mailbox;
+mod monitors;
+mod names;
+mod panics;
+mod remote;
+mod shutdown;
+mod world;

@@ -1,0 +1,241 @@
+//! Mailboxes: order, bounds, and what a receive takes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use regatta_proto::reason::ExitReason;
+
+use super::world::{Probe, dead, parked};
+use crate::actor::{MailboxLimits, Received, Runtime, SendError, SpawnOptions};
+
+fn bounded(limits: MailboxLimits) -> Runtime {
+    Runtime::builder().mailbox(limits).build()
+}
+
+#[tokio::test]
+async fn messages_and_signals_arrive_in_the_order_in_which_they_were_sent() {
+    let rt = Runtime::new();
+    let mut probe = Probe::start(&rt);
+    let linked = parked(&rt);
+    rt.link(probe.pid(), linked.pid());
+    rt.try_send(probe.pid(), "first").unwrap();
+    linked.kill();
+    linked.join().await;
+    rt.try_send(probe.pid(), "last").unwrap();
+    let exit = Received::Exit { from: linked.pid(), reason: ExitReason::Killed };
+    let message = |text: &'static str| Received::Message(text.into());
+    assert_eq!(probe.all().await, [message("first"), exit, message("last")]);
+}
+
+#[tokio::test]
+async fn a_full_mailbox_tells_the_sender_and_stays_as_it_is() {
+    let rt = bounded(MailboxLimits { messages_max: 2, ..MailboxLimits::default() });
+    let mut probe = Probe::start(&rt);
+    // The probe has not run yet: nothing has been handled.
+    assert_eq!(rt.try_send(probe.pid(), "a"), Ok(()));
+    assert_eq!(rt.send(probe.pid(), "b").await, Ok(()), "a local send never waits");
+    assert_eq!(rt.try_send(probe.pid(), "c"), Err(SendError::MailboxFull));
+    assert_eq!(rt.send(probe.pid(), "c").await, Err(SendError::MailboxFull));
+    assert_eq!(rt.stats().refused_full, 2);
+    assert_eq!(rt.info(probe.pid()).unwrap().mailbox_depth, 2);
+    tokio::task::yield_now().await;
+    assert_eq!(probe.all().await, ["a", "b"].map(|text| Received::Message(text.into())));
+}
+
+#[tokio::test]
+async fn the_bound_on_bytes_counts_bodies_and_lets_a_smaller_one_in() {
+    let rt = bounded(MailboxLimits { bytes_max: 10, ..MailboxLimits::default() });
+    let process = parked(&rt);
+    assert_eq!(rt.try_send(process.pid(), vec![0; 8]), Ok(()));
+    assert_eq!(rt.try_send(process.pid(), vec![0; 3]), Err(SendError::MailboxFull));
+    assert_eq!(rt.try_send(process.pid(), vec![0; 2]), Ok(()));
+    let info = rt.info(process.pid()).unwrap();
+    assert_eq!((info.mailbox_depth, info.mailbox_bytes), (2, 10));
+}
+
+#[tokio::test]
+async fn a_processs_own_bounds_replace_those_of_the_runtime() {
+    let rt = bounded(MailboxLimits { messages_max: 1, ..MailboxLimits::default() });
+    let mailbox = Some(MailboxLimits { messages_max: 3, ..MailboxLimits::default() });
+    let roomy =
+        rt.spawn_with(SpawnOptions { mailbox, ..SpawnOptions::default() }, |_| std::future::pending::<()>());
+    let taken = (0..5).filter(|_| rt.try_send(roomy.pid(), "x").is_ok()).count();
+    assert_eq!(taken, 3);
+}
+
+#[tokio::test]
+async fn exits_and_downs_find_room_in_a_full_mailbox() {
+    let rt = bounded(MailboxLimits { messages_max: 1, ..MailboxLimits::default() });
+    let mut probe = Probe::start(&rt);
+    let target = parked(&rt);
+    rt.link(probe.pid(), target.pid());
+    let reference = rt.monitor(probe.pid(), target.pid()).unwrap();
+    rt.try_send(probe.pid(), "full").unwrap();
+    target.kill();
+    // The target runs before the probe's next turn is over: the order of the turns does not matter here.
+    target.join().await;
+    let (pid, reason) = (target.pid(), ExitReason::Killed);
+    tokio::task::yield_now().await;
+    assert_eq!(
+        probe.all().await,
+        [
+            Received::Message("full".into()),
+            Received::Exit { from: pid, reason: reason.clone() },
+            Received::Down { reference, pid, reason }
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_a_process_leaves_unread_is_counted_at_its_end() {
+    let rt = Runtime::new();
+    let process = parked(&rt);
+    for _ in 0..3 {
+        rt.try_send(process.pid(), "unread").unwrap();
+    }
+    process.kill();
+    process.join().await;
+    assert_eq!(rt.stats().dropped_unread, 3);
+    assert_eq!(rt.try_send(process.pid(), "late"), Err(SendError::NoProc));
+    assert_eq!(rt.stats().refused_no_proc, 1);
+    assert_eq!(rt.try_send(dead(&rt).await, "late"), Err(SendError::NoProc));
+}
+
+#[tokio::test]
+async fn a_selective_receive_leaves_the_others_in_their_order() {
+    let rt = Runtime::new();
+    let process = rt.spawn(|mut ctx| async move {
+        let wanted = Received::Message("wanted".into());
+        assert_eq!(ctx.recv_match(|received| *received == wanted).await, wanted);
+        let mut rest = Vec::new();
+        while let Some(received) = ctx.recv_timeout(Duration::ZERO).await {
+            rest.extend(received.message());
+        }
+        assert_eq!(rest, ["one", "two", "three"]);
+    });
+    for text in ["one", "two", "wanted", "three"] {
+        rt.try_send(process.pid(), text).unwrap();
+    }
+    assert_eq!(process.join().await, ExitReason::Normal);
+}
+
+#[tokio::test]
+async fn a_receive_that_is_given_up_loses_nothing() {
+    let rt = Runtime::new();
+    let (given_up, was_given_up) = tokio::sync::oneshot::channel();
+    let process = rt.spawn(|mut ctx| async move {
+        tokio::select! {
+            biased;
+            received = ctx.recv() => panic!("nothing is there yet, but {received:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+        given_up.send(()).unwrap();
+        assert_eq!(ctx.recv().await.message().as_deref(), Some(&b"one"[..]));
+        tokio::select! {
+            biased;
+            _ = ctx.recv_match(|_| false) => unreachable!("it takes nothing"),
+            () = tokio::task::yield_now() => {}
+        }
+        assert_eq!(ctx.recv().await.message().as_deref(), Some(&b"two"[..]), "seen, not taken");
+    });
+    was_given_up.await.unwrap();
+    rt.try_send(process.pid(), "one").unwrap();
+    rt.try_send(process.pid(), "two").unwrap();
+    assert_eq!(process.join().await, ExitReason::Normal);
+}
+
+#[tokio::test]
+async fn a_receive_without_a_wait_takes_all_that_is_there_and_nothing_that_comes_later() {
+    const MANY: usize = 1_000;
+    let rt = Runtime::new();
+    let sender = rt.clone();
+    let process = rt.spawn(|mut ctx| async move {
+        for number in 0..MANY {
+            // More than one turn's worth: between two turns it does not take the mailbox for empty.
+            assert!(ctx.recv_timeout(Duration::ZERO).await.is_some(), "message {number} is there");
+        }
+        let to = ctx.pid();
+        tokio::spawn(async move { sender.try_send(to, "later").unwrap() });
+        assert_eq!(ctx.recv_timeout(Duration::ZERO).await, None);
+        assert_eq!(ctx.recv().await, Received::Message("later".into()));
+    });
+    for _ in 0..MANY {
+        rt.try_send(process.pid(), "x").unwrap();
+    }
+    assert_eq!(process.join().await, ExitReason::Normal);
+}
+
+#[tokio::test]
+async fn a_process_that_asks_again_and_again_without_a_wait_lets_others_run_and_can_be_ended() {
+    let rt = Runtime::new();
+    let restless = rt.spawn(|mut ctx| async move {
+        loop {
+            assert_eq!(ctx.recv_timeout(Duration::ZERO).await, None);
+        }
+    });
+    let other = rt.spawn(|_| async {});
+    assert_eq!(other.join().await, ExitReason::Normal);
+    restless.kill();
+    assert_eq!(restless.join().await, ExitReason::Killed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receive_with_a_timeout_ends_at_it_and_takes_what_comes_before() {
+    let rt = Runtime::new();
+    let process = rt.spawn(|mut ctx| async move {
+        let began = tokio::time::Instant::now();
+        assert_eq!(ctx.recv_timeout(Duration::from_secs(60)).await, None);
+        assert!(began.elapsed() >= Duration::from_secs(60));
+        assert!(ctx.recv_timeout(Duration::from_secs(60)).await.is_some());
+    });
+    let pid = process.pid();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        rt.try_send(pid, "in time").unwrap();
+    });
+    assert_eq!(process.join().await, ExitReason::Normal);
+}
+
+#[tokio::test]
+async fn a_flooded_process_lets_others_run() {
+    const FLOOD: u64 = 10_000;
+    let rt = Runtime::new();
+    let handled = Arc::new(AtomicU64::new(0));
+    let count = handled.clone();
+    let flooded = rt.spawn(|mut ctx| async move {
+        for _ in 0..FLOOD {
+            ctx.recv().await;
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let other = rt.spawn(|_| async move {
+        assert!(handled.load(Ordering::Relaxed) < FLOOD, "its turn came only after the flood");
+    });
+    let body = Bytes::from_static(b"x");
+    for _ in 0..FLOOD {
+        rt.try_send(flooded.pid(), body.clone()).unwrap();
+    }
+    assert_eq!(other.join().await, ExitReason::Normal);
+    assert_eq!(flooded.join().await, ExitReason::Normal);
+}
+
+#[tokio::test]
+async fn a_suspended_process_receives_nothing_until_it_is_resumed() {
+    let rt = Runtime::new();
+    let process = rt.spawn(|mut ctx| async move {
+        let first = ctx.recv().await.message().unwrap();
+        ExitReason::custom(first)
+    });
+    assert!(rt.suspend(process.pid()));
+    rt.try_send(process.pid(), "waited").unwrap();
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(rt.info(process.pid()).unwrap().mailbox_depth, 1);
+    assert!(rt.resume(process.pid()));
+    assert!(!rt.resume(process.pid()), "only once");
+    assert_eq!(process.join().await, ExitReason::custom("waited"));
+    assert!(!rt.suspend(process.pid()), "it is gone");
+}

@@ -75,5 +75,5 @@ impl Probe {
 
 /// Waits for ever.
 pub(crate) async fn park() {
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

@@ -48,7 +48,10 @@ pub fn cluster(scenario: &Scenario, scene: &Scene) -> (Value, Value) {
         let sides: Vec<_> = sides
             .iter()
             .map(|side| {
-                let known = side.iter().filter_map(|node| scene.node(node)).filter_map(|node| node.whereis_global(&name));
+                let known = side
+                    .iter()
+                    .filter_map(|node| scene.node(node))
+                    .filter_map(|node| node.whereis_global(&name));
                 json!({ "nodes": side, "owners": known.collect::<BTreeSet<_>>() })
             })
             .collect();
@@ -144,7 +147,8 @@ pub fn view(view: View, nodes: &Value) -> String {
                     .into_iter()
                     .flatten()
                     .map(|process| {
-                        let names = process["names"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                        let names =
+                            process["names"].as_array().into_iter().flatten().filter_map(Value::as_str);
                         let names = names.collect::<Vec<_>>().join(", ");
                         format!("  {} [{names}]", process["label"].as_str().unwrap_or_default())
                     })

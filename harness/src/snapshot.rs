@@ -65,7 +65,8 @@ pub(crate) fn compare(scenario: &Scenario, id: &str, text: &str, accept: bool) -
 
 /// What stands below insta's header.
 fn content(file: &str) -> &str {
-    let body = file.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n")).map_or(file, |(_, body)| body);
+    let body =
+        file.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n")).map_or(file, |(_, body)| body);
     body.trim_end()
 }
 

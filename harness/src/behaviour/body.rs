@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use regatta::{Bytes, Context, Pid, Received};
+use regatta::{Bytes, Context, ExitReason, Pid, Received};
 
 use super::message::{HEADER_BYTES, Kind, Message};
 use super::scene::{Scene, Tally};
@@ -30,14 +30,20 @@ impl Inbox {
         Self { context, scene: setup.scene.clone(), tally, expected: HashMap::new() }
     }
 
-    /// The next data, request or reply. Ends that the process is told of are noted, and jobs done, in between.
-    pub async fn next(&mut self) -> Message {
+    /// The next data, request or reply; `None` when the runtime asks a process that traps exits to shut down. Ends that
+    /// the process is told of are noted, and jobs done, in between.
+    pub async fn next(&mut self) -> Option<Message> {
         loop {
             match self.context.recv().await {
                 Received::Message(bytes) => {
                     if let Some(message) = self.take(bytes).await {
-                        return message;
+                        return Some(message);
                     }
+                }
+                Received::Exit { from, reason: ExitReason::Shutdown }
+                    if from == self.context.runtime().node_pid() =>
+                {
+                    return None;
                 }
                 Received::Exit { from, reason } => self.scene.told(self.context.pid(), from, "link", &reason),
                 Received::Down { pid, reason, .. } => {
@@ -92,8 +98,7 @@ impl Inbox {
 
 /// Replies to every request with what it got.
 pub(super) async fn echo(mut inbox: Inbox) {
-    loop {
-        let message = inbox.next().await;
+    while let Some(message) = inbox.next().await {
         if message.kind == Kind::Request {
             let reply = message.reply(inbox.context.pid(), None);
             inbox.send(message.from, reply).await;
@@ -104,8 +109,7 @@ pub(super) async fn echo(mut inbox: Inbox) {
 /// Counts messages and requests; replies the count to a request.
 pub(super) async fn counter(mut inbox: Inbox) {
     let mut count: u64 = 0;
-    loop {
-        let message = inbox.next().await;
+    while let Some(message) = inbox.next().await {
         count += 1;
         if message.kind == Kind::Request {
             let reply = message.reply(inbox.context.pid(), Some(count.to_string().as_bytes()));
@@ -116,17 +120,14 @@ pub(super) async fn counter(mut inbox: Inbox) {
 
 /// Only receives.
 pub(super) async fn sink(mut inbox: Inbox) {
-    loop {
-        inbox.next().await;
-    }
+    while inbox.next().await.is_some() {}
 }
 
 /// Passes every message on, renumbered as its own.
 pub(super) async fn relay(mut inbox: Inbox, setup: Setup) {
     let mut number = 0;
     let to = setup.args.get("to").and_then(|to| to.as_str()).unwrap_or_default().to_owned();
-    loop {
-        let message = inbox.next().await;
+    while let Some(message) = inbox.next().await {
         let whom = setup.resolve(&Whom::parse(&to));
         if let Some(pid) = whom {
             let mut bytes = vec![0; HEADER_BYTES + message.body().len()];
@@ -141,7 +142,5 @@ pub(super) async fn relay(mut inbox: Inbox, setup: Setup) {
 /// The harness's own process on a node: does what steps ask in the node's name, and notes what it is told.
 pub(super) async fn control(mut inbox: Inbox) {
     inbox.context.trap_exit(true);
-    loop {
-        inbox.next().await;
-    }
+    while inbox.next().await.is_some() {}
 }

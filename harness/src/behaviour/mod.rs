@@ -86,8 +86,11 @@ impl Default for Behaviours {
 impl Behaviours {
     /// Adds a behaviour, or replaces the one of this name. The body gets its mailbox, verified and counted, and what it
     /// was started with.
-    pub fn add<F>(&mut self, name: impl Into<String>, body: impl Fn(Inbox, Setup) -> F + Send + Sync + 'static)
-    where
+    pub fn add<F>(
+        &mut self,
+        name: impl Into<String>,
+        body: impl Fn(Inbox, Setup) -> F + Send + Sync + 'static,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
         let start = move |runtime: &Runtime, setup: Setup| {
@@ -113,7 +116,8 @@ impl Behaviours {
             let (start, scene, on) = (start.clone(), scene.clone(), name_in_scene.to_owned());
             node.register_spawnable(name, move |runtime, bytes| {
                 let order: Order = serde_json::from_slice(&bytes).unwrap_or_default();
-                let setup = Setup { label: order.label, args: order.args, node: on.clone(), scene: scene.clone() };
+                let setup =
+                    Setup { label: order.label, args: order.args, node: on.clone(), scene: scene.clone() };
                 start(runtime, setup)
             });
         }
@@ -135,7 +139,8 @@ pub(crate) struct Order {
 
 /// Starts the harness's own process on a node. In observations it has the node's name.
 pub(crate) fn start_control(runtime: &Runtime, node: &str, scene: &Arc<Scene>) -> Pid {
-    let setup = Setup { label: node.to_owned(), args: Value::Null, node: node.to_owned(), scene: scene.clone() };
+    let setup =
+        Setup { label: node.to_owned(), args: Value::Null, node: node.to_owned(), scene: scene.clone() };
     let handle = runtime.spawn(|context| {
         let inbox = Inbox::new(context, &setup);
         inbox.context.set_label(format!("{OWN_LABEL}control"));

@@ -36,11 +36,8 @@ impl Tally {
     /// What breaks the promises that hold in every scenario: `None` when nothing does.
     #[must_use]
     pub fn broken(&self) -> Option<String> {
-        let all = [
-            (&self.out_of_order, "out of order"),
-            (&self.corrupt, "corrupt"),
-            (&self.duplicates, "twice"),
-        ];
+        let all =
+            [(&self.out_of_order, "out of order"), (&self.corrupt, "corrupt"), (&self.duplicates, "twice")];
         let broken: Vec<_> = all
             .iter()
             .map(|(count, what)| (count.load(Relaxed), what))
@@ -95,7 +92,10 @@ struct State {
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("labels", &self.labels).field("nodes", &self.nodes).finish_non_exhaustive()
+        f.debug_struct("State")
+            .field("labels", &self.labels)
+            .field("nodes", &self.nodes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -157,7 +157,11 @@ impl Scene {
     /// Notes that a process was told of an end.
     pub fn told(&self, watcher: Pid, of: Pid, kind: &'static str, reason: &regatta::ExitReason) {
         let (watcher, process) = (self.label(watcher), self.label(of));
-        *self.state().downs.entry(Down { watcher, process, kind, reason: reason.to_string() }).or_default() += 1;
+        *self
+            .state()
+            .downs
+            .entry(Down { watcher, process, kind, reason: reason.to_string() })
+            .or_default() += 1;
         self.changed();
     }
 

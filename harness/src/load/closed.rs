@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 
 use super::figures::Rung;
 use super::{LoadError, REPLY_WITHIN};
-use crate::behaviour::message::{self, HEADER_BYTES, Kind, Message};
 use crate::behaviour::OWN_LABEL;
+use crate::behaviour::message::{self, HEADER_BYTES, Kind, Message};
 use crate::scenario::load::{Amount, Load};
 
 /// The longest round trip that the histogram tells apart, in nanoseconds.
@@ -97,7 +97,9 @@ impl Probe {
         while waiting > 0 {
             let Some(received) = self.context.recv_timeout(REPLY_WITHIN).await else { break };
             let Received::Message(bytes) = received else { continue };
-            let Some(reply) = Message::read(bytes).filter(|message| message.kind == Kind::Reply) else { continue };
+            let Some(reply) = Message::read(bytes).filter(|message| message.kind == Kind::Reply) else {
+                continue;
+            };
             let now = Instant::now();
             waiting -= 1;
             let place = usize::try_from(reply.number % self.plan.in_flight).unwrap_or(0);
@@ -107,7 +109,9 @@ impl Probe {
                 measured_from.get_or_insert(started);
                 last = now;
                 self.rung.replies += 1;
-                self.rung.histogram.saturating_record(u64::try_from((now - started).as_nanos()).unwrap_or(u64::MAX));
+                self.rung
+                    .histogram
+                    .saturating_record(u64::try_from((now - started).as_nanos()).unwrap_or(u64::MAX));
             }
             if !over && self.rung.replies < wanted {
                 waiting += u64::from(self.send(reply.number + self.plan.in_flight).await);

@@ -15,7 +15,12 @@ use crate::scenario::load::{Amount, Load};
 /// How often the receiver's count is looked at once the senders are done.
 const LOOK: Duration = Duration::from_millis(5);
 
-pub(super) async fn run(load: &Load, from: &ClusterNode, to: Pid, tally: &Arc<Tally>) -> Result<Figures, LoadError> {
+pub(super) async fn run(
+    load: &Load,
+    from: &ClusterNode,
+    to: Pid,
+    tally: &Arc<Tally>,
+) -> Result<Figures, LoadError> {
     let payload = usize::try_from(load.payload).unwrap_or(HEADER_BYTES).max(HEADER_BYTES);
     let stop = Arc::new(AtomicBool::new(false));
     let sent = Arc::new(AtomicU64::new(0));

@@ -45,7 +45,12 @@ pub enum LoadError {
 ///
 /// # Errors
 /// [`LoadError`] when there are no figures.
-pub async fn run(load: &Load, from: &ClusterNode, to: Pid, tally: Option<Arc<Tally>>) -> Result<Figures, LoadError> {
+pub async fn run(
+    load: &Load,
+    from: &ClusterNode,
+    to: Pid,
+    tally: Option<Arc<Tally>>,
+) -> Result<Figures, LoadError> {
     match &load.model {
         LoadModel::Closed { in_flight } => {
             let mut rungs = Vec::new();

@@ -134,7 +134,11 @@ impl std::fmt::Display for Machine {
 
 /// The commit of the working tree, or `unknown` where there is none.
 fn revision() -> String {
-    let output = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12", "--match="]).output();
+    let output =
+        Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12", "--match="]).output();
     let text = output.ok().filter(|output| output.status.success());
-    text.map_or_else(|| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    text.map_or_else(
+        || "unknown".to_owned(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+    )
 }

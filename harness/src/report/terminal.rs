@@ -102,10 +102,18 @@ impl<'a> Reporter<'a> {
     pub fn close(&mut self, reports: &[RunReport], deselected: &[Deselected]) -> io::Result<()> {
         for left in deselected {
             let word = self.dim(&format!("{:>11}", "deselected"));
-            writeln!(self.out, "{word}  {:<width$}  {}", left.name, self.dim(&left.reason), width = self.width)?;
+            writeln!(
+                self.out,
+                "{word}  {:<width$}  {}",
+                left.name,
+                self.dim(&left.reason),
+                width = self.width
+            )?;
         }
-        let figures: Vec<_> =
-            reports.iter().flat_map(|report| report.figures.iter().map(move |(id, of)| (report, id, of))).collect();
+        let figures: Vec<_> = reports
+            .iter()
+            .flat_map(|report| report.figures.iter().map(move |(id, of)| (report, id, of)))
+            .collect();
         if !figures.is_empty() {
             self.tables(&figures)?;
         }
@@ -162,7 +170,9 @@ impl<'a> Reporter<'a> {
                 let best = of.in_flight;
                 for rung in rungs(of) {
                     let mark = if of.ladder.len() > 1 && rung.in_flight == best { "best" } else { "" };
-                    let time = |value: f64| if rung.model == "flood" { "-".to_owned() } else { format!("{value:.1}") };
+                    let time = |value: f64| {
+                        if rung.model == "flood" { "-".to_owned() } else { format!("{value:.1}") }
+                    };
                     let cells = [
                         grouped(rung.rate.round() as u64),
                         time(rung.p50_us),
@@ -172,7 +182,8 @@ impl<'a> Reporter<'a> {
                         mark.to_owned(),
                     ];
                     let name = format!("{}{}", name(report, id), report.scenario.cell);
-                    let in_flight = if rung.model == "flood" { "-".to_owned() } else { rung.in_flight.to_string() };
+                    let in_flight =
+                        if rung.model == "flood" { "-".to_owned() } else { rung.in_flight.to_string() };
                     writeln!(self.out, "{}", row(&name, &in_flight, &cells))?;
                 }
             }
@@ -216,7 +227,10 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_by_three() {
-        assert_eq!(["0", "999", "1 000", "1 024 000"], [0, 999, 1_000, 1_024_000].map(grouped).map(|it| leak(it)));
+        assert_eq!(
+            ["0", "999", "1 000", "1 024 000"],
+            [0, 999, 1_000, 1_024_000].map(grouped).map(|it| leak(it))
+        );
     }
 
     fn leak(text: String) -> &'static str {

@@ -110,7 +110,9 @@ impl Verdict {
             }
             Rule::Sometimes(_) if !self.met => fail(self, "held in no observation"),
             Rule::Eventually { .. } if self.holds_since.is_none() => fail(self, "does not hold at the end"),
-            Rule::Always(_) | Rule::Never(_) if self.seen == 0 => fail(self, "was never judged: no observation fell into its window"),
+            Rule::Always(_) | Rule::Never(_) if self.seen == 0 => {
+                fail(self, "was never judged: no observation fell into its window")
+            }
             _ => {}
         }
     }
@@ -183,7 +185,10 @@ mod tests {
         assert!(judged(rule(None), &[1, 2, 1]).failed.is_some(), "it must hold to the end");
         assert!(judged(rule(Some(Duration::from_secs(1))), &[1, 2, 2]).failed.is_none());
         assert!(judged(rule(Some(Duration::from_secs(1))), &[1, 1, 2, 2]).failed.is_some(), "too late");
-        assert!(judged(rule(Some(Duration::from_secs(1))), &[2, 1, 2, 2]).failed.is_some(), "it came back too late");
+        assert!(
+            judged(rule(Some(Duration::from_secs(1))), &[2, 1, 2, 2]).failed.is_some(),
+            "it came back too late"
+        );
     }
 
     #[test]

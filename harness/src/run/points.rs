@@ -21,7 +21,12 @@ pub(crate) struct Points {
 
 impl Points {
     pub(crate) fn new() -> Self {
-        Self { start: Instant::now(), begun: Mutex::default(), reached: Mutex::default(), changes: watch::Sender::new(0) }
+        Self {
+            start: Instant::now(),
+            begun: Mutex::default(),
+            reached: Mutex::default(),
+            changes: watch::Sender::new(0),
+        }
     }
 
     /// Time since the run's start.

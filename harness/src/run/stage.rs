@@ -90,7 +90,8 @@ impl Stage {
     /// Plays the scenario to its end and puts what came out into the report.
     pub(super) async fn play(self: Arc<Self>, report: &mut RunReport) {
         let timeout = self.scenario.timeout;
-        let mut world = Inproc::new(self.scenario.clone(), self.options.behaviours.clone(), self.scene.clone());
+        let mut world =
+            Inproc::new(self.scenario.clone(), self.options.behaviours.clone(), self.scene.clone());
         let stage = self.clone();
         let observer = tokio::spawn(async move { stage.watch().await });
         let played = tokio::time::timeout(timeout, self.acts(&mut world)).await;
@@ -206,7 +207,8 @@ impl Stage {
 
     async fn measure(&self, load: &Load) -> Result<Figures, String> {
         let from = self.scene.node(&load.from).ok_or_else(|| format!("node `{}` does not run", load.from))?;
-        let to = self.resolve(&load.from, &load.to).ok_or_else(|| format!("{} is nowhere", name_of(&load.to)))?;
+        let to =
+            self.resolve(&load.from, &load.to).ok_or_else(|| format!("{} is nowhere", name_of(&load.to)))?;
         let tally = self.scene.tally(&self.scene.label(to));
         load::run(load, &from, to, tally).await.map_err(|error| error.to_string())
     }
@@ -275,7 +277,10 @@ impl Stage {
                     Some(id) => self.points.when(&self.scenario, id),
                     None => self.points.begun(),
                 },
-                closed: expectation.until.as_ref().is_some_and(|id| self.points.when(&self.scenario, id).is_some()),
+                closed: expectation
+                    .until
+                    .as_ref()
+                    .is_some_and(|id| self.points.when(&self.scenario, id).is_some()),
             };
             if state.verdicts[index].look(expectation, window, now, &observation) {
                 self.points.reach(Point::Expectation(index));

@@ -35,7 +35,12 @@ fn failed<T>(message: impl Into<String>) -> Result<T, Failed> {
 const OK: Done = ("ok", Value::Null);
 
 impl Stage {
-    pub(super) async fn step(self: &Arc<Self>, world: &mut Inproc, index: usize, step: &Step) -> Result<Done, Failed> {
+    pub(super) async fn step(
+        self: &Arc<Self>,
+        world: &mut Inproc,
+        index: usize,
+        step: &Step,
+    ) -> Result<Done, Failed> {
         match &step.action {
             // Time is what these are about: they have no deadline beside it.
             Action::Sleep(duration) => {
@@ -43,7 +48,8 @@ impl Stage {
                 Ok(OK)
             }
             Action::Load { loads } => {
-                let ids = loads.iter().filter_map(|id| self.scenario.loads.iter().position(|load| load.id == *id));
+                let ids =
+                    loads.iter().filter_map(|id| self.scenario.loads.iter().position(|load| load.id == *id));
                 let running = ids.map(|load| {
                     let stage = self.clone();
                     tokio::spawn(async move { stage.load(load).await })
@@ -56,7 +62,8 @@ impl Stage {
             Action::Await(condition) => match self.until(condition, step.within).await {
                 Ok(()) => Ok(OK),
                 Err(values) => {
-                    let message = format!("still not true after {}: {}", show(step.within), condition.source().trim());
+                    let message =
+                        format!("still not true after {}: {}", show(step.within), condition.source().trim());
                     Err((message, Some(values)))
                 }
             },
@@ -109,30 +116,43 @@ impl Stage {
             Action::Send { from, to, count, payload, senders } => {
                 self.send(from, to, *count, *payload, *senders).await
             }
-            Action::Call { from, to, payload, expect } => self.call(from, to, *payload, *expect, within).await,
+            Action::Call { from, to, payload, expect } => {
+                self.call(from, to, *payload, *expect, within).await
+            }
             Action::Register { process, name } => self.register(process, name),
             Action::Unregister { process, name } => self.unregister(process, name),
             Action::Link { from, to } => {
                 let (node, pid) = self.actor(from)?;
-                let target = self.find(node.name(), to)?;
-                if node.runtime().link(pid, target) { Ok(OK) } else { failed("the process that links is gone") }
+                let target = self.look_up(node.name(), to)?;
+                if node.runtime().link(pid, target) {
+                    Ok(OK)
+                } else {
+                    failed("the process that links is gone")
+                }
             }
             Action::Monitor { from, to } => {
                 let (node, pid) = self.actor(from)?;
-                let target = self.find(node.name(), to)?;
+                let target = self.look_up(node.name(), to)?;
                 let reference = node.runtime().monitor(pid, target);
                 if reference.is_some() { Ok(OK) } else { failed("the process that watches is gone") }
             }
             Action::Exit { from, to, reason } => self.exit(from.as_ref(), to, reason).await,
-            Action::Attach { from, to, query, expect } => self.attach(from.as_deref(), to, query, expect).await,
+            Action::Attach { from, to, query, expect } => {
+                self.attach(from.as_deref(), to, query, expect).await
+            }
             Action::Barrier => self.barrier().await,
             other => failed(format!("`{}` is not carried out yet", other.verb())),
         }
     }
 
     fn targets(&self, world: &Inproc, target: &Target) -> Vec<String> {
-        let running: Vec<String> =
-            self.scenario.nodes.iter().map(|node| node.name.clone()).filter(|name| world.is_running(name)).collect();
+        let running: Vec<String> = self
+            .scenario
+            .nodes
+            .iter()
+            .map(|node| node.name.clone())
+            .filter(|name| world.is_running(name))
+            .collect();
         let count = match target {
             Target::Nodes(nodes) => return nodes.clone(),
             Target::All => return running,
@@ -144,7 +164,8 @@ impl Stage {
     }
 
     async fn dial(&self, world: &Inproc, dials: &[Dial]) -> Result<Done, Failed> {
-        let mut attempts: Vec<_> = dials.iter().map(|dial| Some(Box::pin(world.connect(&dial.from, &dial.to)))).collect();
+        let mut attempts: Vec<_> =
+            dials.iter().map(|dial| Some(Box::pin(world.connect(&dial.from, &dial.to)))).collect();
         let mut answers: Vec<Option<Result<(), ConnectError>>> = dials.iter().map(|_| None).collect();
         // Polled together, in this order: all dials leave before any answer can come.
         std::future::poll_fn(|cx| {
@@ -156,7 +177,11 @@ impl Stage {
                     *attempt = None;
                 }
             }
-            if attempts.iter().all(Option::is_none) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            if attempts.iter().all(Option::is_none) {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
+            }
         })
         .await;
         let mut refused = false;
@@ -184,12 +209,13 @@ impl Stage {
             monitor: spawn.monitor,
             register: spawn.global.clone(),
             deadline: within,
-            ..SpawnRemote::default()
         };
         let on = self.scene.node(&spawn.on).map_or_else(|| spawn.on.clone(), |on| on.name().to_owned());
         let (asker, factory) = (node.clone(), spawn.factory.clone());
-        let spawned = self
-            .in_name_of(&node, caller, async move { asker.spawn_remote_with(&on, &factory, order, options).await })
+        let spawned =
+            self.in_name_of(&node, caller, async move {
+                asker.spawn_remote_with(&on, &factory, order, options).await
+            })
             .await?;
         match (spawned, spawn.refused) {
             (Ok(child), false) => {
@@ -208,9 +234,16 @@ impl Stage {
         }
     }
 
-    async fn send(&self, from: &Actor, to: &Address, count: u64, payload: u64, senders: u64) -> Result<Done, Failed> {
+    async fn send(
+        &self,
+        from: &Actor,
+        to: &Address,
+        count: u64,
+        payload: u64,
+        senders: u64,
+    ) -> Result<Done, Failed> {
         let (node, actor) = self.actor(from)?;
-        let target = self.find(node.name(), to)?;
+        let target = self.look_up(node.name(), to)?;
         let size = usize::try_from(payload).unwrap_or(HEADER_BYTES).max(HEADER_BYTES);
         let Actor::Process(label) = from else {
             let mut ends = Vec::new();
@@ -257,7 +290,7 @@ impl Stage {
     ) -> Result<Done, Failed> {
         let (node, _) = self.actor(from)?;
         let deadline = if expect == CallResult::Timeout { within / 2 } else { within };
-        let target = match self.find(node.name(), to) {
+        let target = match self.look_up(node.name(), to) {
             Ok(target) => target,
             Err(_) if expect == CallResult::NoProc => return Ok(("no-proc", Value::Null)),
             Err(error) => return Err(error),
@@ -283,7 +316,9 @@ impl Stage {
                         Some(Received::Exit { .. }) => {}
                         Some(Received::Message(bytes)) => {
                             let reply = Message::read(bytes);
-                            if let Some(reply) = reply.filter(|it| it.kind == Kind::Reply && it.number == number) {
+                            if let Some(reply) =
+                                reply.filter(|it| it.kind == Kind::Reply && it.number == number)
+                            {
                                 break Ok(String::from_utf8_lossy(reply.body()).into_owned());
                             }
                         }
@@ -294,16 +329,22 @@ impl Stage {
             let _ = done.send(answer);
         });
         let answer = ended.await.map_err(|_| ("the caller ended early".to_owned(), None))?;
-        let word = |result: CallResult| CallResult::ALL.iter().find(|(_, it)| *it == result).map_or("?", |(word, _)| word);
+        let word = |result: CallResult| {
+            CallResult::ALL.iter().find(|(_, it)| *it == result).map_or("?", |(word, _)| word)
+        };
         match (answer, expect) {
             (Ok(text), CallResult::Reply) => {
                 Ok(("ok", text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from)))
             }
             (Err(end), expected) if end == expected => Ok((word(end), Value::Null)),
-            (Ok(_), expected) => failed(format!("the call was answered, where `{}` was expected", word(expected))),
-            (Err(end), expected) => {
-                failed(format!("the call ended with `{}`, where `{}` was expected", word(end), word(expected)))
+            (Ok(_), expected) => {
+                failed(format!("the call was answered, where `{}` was expected", word(expected)))
             }
+            (Err(end), expected) => failed(format!(
+                "the call ended with `{}`, where `{}` was expected",
+                word(end),
+                word(expected)
+            )),
         }
     }
 
@@ -320,7 +361,9 @@ impl Stage {
         let (node, pid) = self.actor(&Actor::Process(process.to_owned()))?;
         let held = match name {
             ScopedName::Local(name) => node.runtime().unregister(name, pid),
-            ScopedName::Global(name) => node.whereis_global_pid(name) == Some(pid) && node.unregister_global(name),
+            ScopedName::Global(name) => {
+                node.whereis_global_pid(name) == Some(pid) && node.unregister_global(name)
+            }
         };
         if held { Ok(OK) } else { failed(format!("process `{process}` does not hold the name")) }
     }
@@ -336,11 +379,11 @@ impl Stage {
             self.actor(from)?
         } else {
             let some = self.scene.nodes().into_iter().next().ok_or_else(|| gone("any node"))?.0;
-            let target = self.find(&some, to)?;
+            let target = self.look_up(&some, to)?;
             let node = self.node_of(target).ok_or_else(|| gone("the process's node"))?;
             self.actor(&Actor::Node(node))?
         };
-        let target = self.find(node.name(), to)?;
+        let target = self.look_up(node.name(), to)?;
         let runtime = node.runtime().clone();
         let sent = self.in_name_of(&node, actor, async move { runtime.exit(target, reason) }).await?;
         if sent { Ok(OK) } else { failed(format!("{} is gone already", name_of(to))) }
@@ -369,7 +412,10 @@ impl Stage {
             let texts: Vec<String> = match list {
                 AttachList::Processes => {
                     let processes = from.remote_processes(to).await.map_err(told)?;
-                    processes.into_iter().flat_map(|process| process.names.into_iter().chain([process.label])).collect()
+                    processes
+                        .into_iter()
+                        .flat_map(|process| process.names.into_iter().chain([process.label]))
+                        .collect()
                 }
                 AttachList::Names | AttachList::Peers => return failed("only processes can be listed yet"),
             };
@@ -389,7 +435,8 @@ impl Stage {
         while still < STILL_LOOKS {
             let now = self.scene.received();
             let quiet = self.scene.nodes().iter().all(|(_, node)| {
-                let mailboxes = node.runtime().infos(0, usize::MAX).iter().all(|info| info.mailbox_depth == 0);
+                let mailboxes =
+                    node.runtime().infos(0, usize::MAX).iter().all(|info| info.mailbox_depth == 0);
                 mailboxes && node.links().iter().all(|link| link.queued_bytes == 0)
             });
             still = if quiet && now == before { still + 1 } else { 0 };
@@ -422,8 +469,9 @@ impl Stage {
         nodes.into_iter().find(|(_, node)| node.id().incarnation == pid.incarnation()).map(|(name, _)| name)
     }
 
-    fn find(&self, node: &str, to: &Address) -> Result<Pid, Failed> {
-        self.resolve(node, to).ok_or_else(|| (format!("{} is nowhere, as `{node}` sees it", name_of(to)), None))
+    fn look_up(&self, node: &str, to: &Address) -> Result<Pid, Failed> {
+        self.resolve(node, to)
+            .ok_or_else(|| (format!("{} is nowhere, as `{node}` sees it", name_of(to)), None))
     }
 
     /// Does something as the process `pid`, so that it has that process's place in order, links and monitors.
@@ -459,7 +507,9 @@ async fn send_row(
     for number in numbers {
         message::seal(&mut buffer, Kind::Data, me, number);
         match to {
-            Address::Global(name) => node.send_global(name, &buffer).await.map_err(|error| error.to_string())?,
+            Address::Global(name) => {
+                node.send_global(name, &buffer).await.map_err(|error| error.to_string())?
+            }
             Address::Local { name, node: there } => {
                 node.send(there, name, &buffer).await.map_err(|error| error.to_string())?;
             }

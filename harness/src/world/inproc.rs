@@ -266,7 +266,11 @@ impl Inproc {
             left.push(format!("{tasks} tasks"));
         }
         tokio.shutdown_background();
-        if left.is_empty() { Ok(()) } else { Err(WorldError::Left { node: name.to_owned(), what: left.join(", ") }) }
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(WorldError::Left { node: name.to_owned(), what: left.join(", ") })
+        }
     }
 
     /// Ends a node without a word: its tasks are dropped where they stand, and its socket with them.

@@ -9,8 +9,25 @@ use crate::scenario::{Capability, Scenario, World};
 
 /// The verbs that `inproc` carries out.
 const INPROC_STEPS: [&str; 19] = [
-    "start", "stop", "kill", "restart", "spawn", "send", "call", "register", "unregister", "link", "monitor", "exit",
-    "attach", "await", "barrier", "connect", "load", "snapshot", "sleep",
+    "start",
+    "stop",
+    "kill",
+    "restart",
+    "spawn",
+    "send",
+    "call",
+    "register",
+    "unregister",
+    "link",
+    "monitor",
+    "exit",
+    "attach",
+    "await",
+    "barrier",
+    "connect",
+    "load",
+    "snapshot",
+    "sleep",
 ];
 
 /// Why a scenario cannot run in a world; empty when it can.

@@ -83,13 +83,13 @@ impl Host for NodeHost<'_> {
                 self.changed();
             }
             Event::NameLost { name, serial, winner } => {
-                self.work.push(Work::NameLost { name, serial, winner })
+                self.work.push(Work::NameLost { name, serial, winner });
             }
             Event::SpawnRequested { link, caller, request } => {
                 self.work.push(Work::Spawn { link, caller, request });
             }
             Event::Asked { link, stream, question } => {
-                self.work.push(Work::Answer { link, stream, question })
+                self.work.push(Work::Answer { link, stream, question });
             }
             Event::Called { call, result } => {
                 if let Ok(CallOutcome::Spawned(Ok(child))) = &result {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use regatta::cluster::SpawnError;
-use regatta::{ClusterNode, ExitReason, Received, SpawnRemote};
+use regatta::{ClusterNode, Context, ExitReason, Received, SpawnRemote};
 use regatta_proto::wire::frame::SpawnRefusal;
 use tokio::sync::mpsc;
 
@@ -14,7 +14,7 @@ fn teach_parrot(node: &ClusterNode) -> mpsc::UnboundedReceiver<Vec<u8>> {
     let (said, heard) = mpsc::unbounded_channel();
     node.register_spawnable("parrot", move |rt, args| {
         let said = said.clone();
-        let body = |mut ctx: regatta::Context| async move {
+        let body = |mut ctx: Context| async move {
             said.send(args).expect("the test listens");
             while let Some(message) = ctx.recv().await.message() {
                 said.send(message.to_vec()).expect("the test listens");
@@ -46,8 +46,12 @@ fn killing_a_remote_child_fires_a_monitor_on_it_exactly_once() {
         b.register_spawnable("idle", |rt, _| rt.spawn(|_| park()).pid());
         let child = a.spawn_remote("b", "idle", vec![]).await.expect("it starts");
         let mut probe = Probe::start(&a);
-        let reference = a.runtime().monitor(probe.pid(), child).expect("the probe lives");
-        assert!(a.runtime().kill(child), "the request is on its way");
+        let watch_and_kill = move |ctx: &Context| {
+            let reference = ctx.monitor(child);
+            assert!(ctx.exit(child, ExitReason::Killed), "the request is on its way");
+            reference
+        };
+        let reference = probe.act(watch_and_kill).await;
         let down = Received::Down { reference, pid: child, reason: ExitReason::Killed };
         assert_eq!(probe.next().await, down);
         // The loss of the connection would fire whatever is left of the monitor.
@@ -100,7 +104,7 @@ fn a_child_is_linked_monitored_and_named_before_it_starts() {
         // Ends at its very first poll: whoever is not linked by then misses it.
         b.register_spawnable("brief", |rt, _| {
             let node = rt.clone();
-            let body = move |ctx: regatta::Context| async move {
+            let body = move |ctx: Context| async move {
                 let info = node.info(ctx.pid()).expect("it is alive");
                 let names: Vec<String> = info.names.iter().map(ToString::to_string).collect();
                 assert_eq!(names, ["worker"]);

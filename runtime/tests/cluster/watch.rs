@@ -1,6 +1,6 @@
 //! Links and monitors across nodes: each fires once, whatever ends first.
 
-use regatta::{ExitReason, Received};
+use regatta::{Context, ExitReason, Received};
 
 use super::world::{Probe, pair, park, run};
 
@@ -18,8 +18,13 @@ fn the_end_of_a_remote_process_fires_its_monitor_once() {
         let (a, b) = pair().await;
         let mut probe = Probe::start(&a);
         let target = b.runtime().spawn(|_| park());
-        let reference = a.runtime().monitor(probe.pid(), target.pid()).expect("the probe lives");
-        assert!(a.runtime().exit(target.pid(), ExitReason::custom("enough")), "the request is on its way");
+        let pid = target.pid();
+        let watch_and_end = move |ctx: &Context| {
+            let reference = ctx.monitor(pid);
+            assert!(ctx.exit(pid, ExitReason::custom("enough")), "the request is on its way");
+            reference
+        };
+        let reference = probe.act(watch_and_end).await;
         let down = Received::Down { reference, pid: target.pid(), reason: ExitReason::custom("enough") };
         assert_eq!(probe.next().await, down);
         assert_nothing_more(a, b, &mut probe).await;
@@ -32,16 +37,13 @@ fn a_link_to_a_remote_process_carries_its_exit_once_and_both_ways() {
         let (a, b) = pair().await;
         let mut probe = Probe::start(&a);
         let target = b.runtime().spawn(|_| park());
-        assert!(a.runtime().link(probe.pid(), target.pid()));
-        // Behind the link in the same order: once it has arrived, so has the link.
-        a.runtime().monitor(probe.pid(), target.pid()).expect("the probe lives");
-        b.runtime().kill(target.pid());
-        let exit = Received::Exit { from: target.pid(), reason: ExitReason::Killed };
-        let (first, second) = (probe.next().await, probe.next().await);
-        // The kill may overtake the link: then it finds no process.
-        let none = Received::Exit { from: target.pid(), reason: ExitReason::NoProc };
-        assert!(first == exit || first == none, "{first:?}");
-        assert!(matches!(second, Received::Down { .. }), "{second:?}");
+        let pid = target.pid();
+        let link_and_kill = move |ctx: &Context| {
+            ctx.link(pid);
+            assert!(ctx.exit(pid, ExitReason::Killed), "the request is on its way");
+        };
+        probe.act(link_and_kill).await;
+        assert_eq!(probe.next().await, Received::Exit { from: pid, reason: ExitReason::Killed });
 
         let mut far = Probe::start(&b);
         let near = a.runtime().spawn(|_| park());
@@ -59,9 +61,14 @@ fn the_shutdown_of_a_node_fires_links_and_monitors_on_its_processes_with_no_conn
         let (a, b) = pair().await;
         let mut probe = Probe::start(&a);
         let mut far = Probe::start(&b);
-        let reference = a.runtime().monitor(probe.pid(), far.pid()).expect("the probe lives");
-        assert!(a.runtime().link(probe.pid(), far.pid()));
-        a.runtime().send(far.pid(), "set up").await.expect("accepted");
+        let pid = far.pid();
+        let set_up = move |ctx: &Context| {
+            let reference = ctx.monitor(pid);
+            ctx.link(pid);
+            ctx.try_send(pid, "set up").expect("there is room");
+            reference
+        };
+        let reference = probe.act(set_up).await;
         assert_eq!(far.message().await, "set up");
         b.shutdown();
         b.ended().await;

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use regatta::{Bytes, ClusterNode, Identity, Pid, ProcessHandle, Received, Runtime};
-use tokio::sync::mpsc;
+use regatta::{Bytes, ClusterNode, Context, Identity, Pid, ProcessHandle, Received, Runtime};
+use tokio::sync::{mpsc, oneshot};
 
 /// Runs a test on two worker threads. The deadline only guards against hanging.
 pub(crate) fn run(test: impl Future<Output = ()>) {
@@ -43,20 +43,41 @@ pub(crate) async fn pair() -> (ClusterNode, ClusterNode) {
     (a, b)
 }
 
-/// A process that traps exits and passes on whatever it receives.
+/// What a probe is asked to do.
+type Order = Box<dyn FnOnce(&Context) + Send>;
+
+/// A process that traps exits, passes on whatever it receives, and does what it is asked to.
 pub(crate) struct Probe {
     pub(crate) process: ProcessHandle,
     inbox: mpsc::UnboundedReceiver<Received>,
+    orders: mpsc::UnboundedSender<Order>,
 }
 
 impl Probe {
     pub(crate) fn start(node: &ClusterNode) -> Self {
         let (seen, inbox) = mpsc::unbounded_channel();
+        let (orders, mut ordered) = mpsc::unbounded_channel::<Order>();
         let process = node.runtime().spawn(|mut ctx| {
             ctx.trap_exit(true);
-            async move { while seen.send(ctx.recv().await).is_ok() {} }
+            async move {
+                loop {
+                    tokio::select! {
+                        received = ctx.recv() => drop(seen.send(received)),
+                        Some(order) = ordered.recv() => order(&ctx),
+                    }
+                }
+            }
         });
-        Self { process, inbox }
+        Self { process, inbox, orders }
+    }
+
+    /// Does something as the process: its signals to one node arrive in the order in which it sends them.
+    pub(crate) async fn act<T: Send + 'static>(&self, act: impl FnOnce(&Context) -> T + Send + 'static) -> T {
+        let (done, result) = oneshot::channel();
+        // An error in telling it means that nobody waits any more.
+        let order: Order = Box::new(move |ctx| drop(done.send(act(ctx))));
+        assert!(self.orders.send(order).is_ok(), "the probe runs");
+        result.await.expect("the probe runs")
     }
 
     pub(crate) fn pid(&self) -> Pid {

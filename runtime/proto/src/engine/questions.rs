@@ -62,11 +62,10 @@ impl Engine {
         id: StreamId,
         host: &mut impl Host,
     ) -> Result<(), Stop> {
-        let Some(exchange) = link.exchanges.get_mut(&id) else { return Ok(()) };
-        let deframer = match exchange {
-            Exchange::Asked { answer, .. } => answer,
-            Exchange::Hearing(question) => question,
-            Exchange::Answering(_) => return Ok(()),
+        let (asked, deframer) = match link.exchanges.get_mut(&id) {
+            Some(Exchange::Asked { call, answer, .. }) => (Some(*call), answer),
+            Some(Exchange::Hearing(question)) => (None, question),
+            Some(Exchange::Answering(_)) | None => return read_end(link, id),
         };
         let mut receive = link.connection.recv_stream(id);
         let Ok(mut chunks) = receive.read(true) else { return Ok(()) };
@@ -89,8 +88,8 @@ impl Engine {
         let Some(frame) = frame else {
             return if ended { Err(protocol("a question or an answer was cut").into()) } else { Ok(()) };
         };
-        if let Exchange::Asked { call, .. } = exchange {
-            let call = *call;
+        read_end(link, id)?;
+        if let Some(call) = asked {
             link.exchanges.remove(&id);
             let answer = Answer::decode(&frame[..]).map_err(protocol)?;
             if self.calls.answered(call, link.id.index) {
@@ -103,6 +102,15 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Reads to the end of a stream whose one frame has come. Only then does QUIC forget it, and lets the peer open another.
+fn read_end(link: &mut Link, id: StreamId) -> Result<(), Stop> {
+    let mut receive = link.connection.recv_stream(id);
+    let Ok(mut chunks) = receive.read(true) else { return Ok(()) };
+    let more = matches!(chunks.next(usize::MAX), Ok(Some(_)));
+    let _ = chunks.finalize();
+    if more { Err(protocol("more than one frame in a question or an answer").into()) } else { Ok(()) }
 }
 
 fn answered(answer: Answer) -> Result<CallOutcome, CallError> {

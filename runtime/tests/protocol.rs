@@ -6,6 +6,7 @@
 mod protocol {
     pub(crate) mod world;
 
+    mod calls;
     mod delivery;
     mod links;
     mod loss;

@@ -55,3 +55,15 @@ fn a_node_that_is_not_linked_cannot_be_looked_at() {
         assert_eq!(a.remote_pids("b").await, Err(AttachError::NoConnection { node: "b".to_owned() }));
     });
 }
+
+#[test]
+fn a_peer_can_be_looked_at_as_often_as_one_likes() {
+    run(async {
+        let (a, b) = pair().await;
+        let parked = b.runtime().spawn(|_| park());
+        // More often than a link has streams for questions.
+        for _ in 0..200 {
+            assert_eq!(a.remote_pids("b").await, Ok(vec![parked.pid()]));
+        }
+    });
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use regatta::Limits;
+use regatta_proto::limits::{BULK_BYTES_MIN, UNI_STREAMS};
 use regatta_proto::signal::Signal;
 use regatta_proto::testing::{Mesh, Path};
 use regatta_proto::wire::frame::To;
@@ -112,4 +113,27 @@ fn a_small_message_that_is_sent_while_a_large_body_travels_overtakes_it() {
     assert!(mesh.run_until(EVENTUALLY, two));
     let senders: Vec<u64> = bodies(&mesh, 1).map(|(from, _)| from).collect();
     assert_eq!(senders, [2, 1]);
+}
+
+#[test]
+fn more_large_bodies_than_a_link_has_streams_for_arrive_whole_and_in_order() {
+    const BODIES: u32 = UNI_STREAMS + 200;
+    let mut mesh = linked_pair(2);
+    let bodies_sent: Vec<Bytes> = (0..BODIES)
+        .map(|number| {
+            let mut body = vec![(number % 251) as u8; BULK_BYTES_MIN + 1];
+            body[..4].copy_from_slice(&number.to_be_bytes());
+            body.into()
+        })
+        .collect();
+    for some in bodies_sent.chunks(100) {
+        mesh.send(0, "b", |out| {
+            for body in some {
+                out.message_owned(1, To::Serial(9), body.clone()).expect("it fits");
+            }
+        });
+    }
+    let all = |mesh: &Mesh| mesh.nodes[1].host.delivered.len() == BODIES as usize;
+    assert!(mesh.run_until(EVENTUALLY, all), "{} arrived", mesh.nodes[1].host.delivered.len());
+    assert!(bodies(&mesh, 1).map(|(_, body)| body).eq(&bodies_sent));
 }

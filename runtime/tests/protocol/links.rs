@@ -142,3 +142,36 @@ fn a_dial_that_is_under_way_ends_with_the_shutdown_of_its_node() {
     let ups = mesh.nodes.iter().flat_map(|node| &node.host.events);
     assert_eq!(ups.filter(|event| matches!(event, Event::Up { .. })).count(), 0);
 }
+
+#[test]
+fn many_nodes_that_all_dial_each_other_at_once_end_with_a_full_mesh() {
+    const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+    let limits = Limits { handshake_timeout: Duration::from_secs(60), ..Limits::default() };
+    for seed in 0..6 {
+        let mut mesh = certified(seed, &NAMES, &limits);
+        mesh.path = Path {
+            latency: Duration::from_millis(2),
+            jitter: Duration::from_millis(10),
+            loss_permille: if seed % 2 == 0 { 30 } else { 0 },
+        };
+        let pairs = (0..NAMES.len()).flat_map(|from| (0..NAMES.len()).map(move |to| (from, to)));
+        let pairs = pairs.filter(|(from, to)| from != to);
+        let tokens: Vec<(usize, u64)> = pairs.map(|(from, to)| (from, mesh.connect(from, to))).collect();
+        let over =
+            |mesh: &Mesh| tokens.iter().all(|(node, token)| mesh.nodes[*node].dialed(*token).is_some());
+        assert!(mesh.run_until(world::EVENTUALLY, over), "seed {seed}: every dial ends");
+        mesh.run_for(Duration::from_secs(20));
+        for (node, token) in &tokens {
+            assert!(mesh.nodes[*node].dialed(*token).is_some_and(Result::is_ok), "seed {seed}");
+        }
+        for (index, node) in mesh.nodes.iter().enumerate() {
+            let others = NAMES.iter().enumerate().filter(|(other, _)| *other != index);
+            let peers: Vec<String> = node.links().into_iter().map(|(name, _)| name).collect();
+            assert!(peers.iter().eq(others.map(|(_, name)| name)), "seed {seed}: {peers:?}");
+            assert_eq!(node.downs(), 0, "seed {seed}");
+        }
+        let dialed =
+            mesh.nodes.iter().flat_map(|node| node.engine.links()).filter(|link| link.dialed).count();
+        assert_eq!(dialed, NAMES.len() * (NAMES.len() - 1) / 2, "seed {seed}: one dialer for each link");
+    }
+}

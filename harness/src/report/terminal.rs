@@ -138,58 +138,44 @@ impl<'a> Reporter<'a> {
         writeln!(self.out, "\n{} in {total:.1} s", parts.join(", "))
     }
 
+    /// One table for all loads: latency first, saturation under it, never mixed.
     fn tables(&mut self, figures: &[(&RunReport, &String, &Figures)]) -> io::Result<()> {
-        let bold = Style::new().bold();
-        let trips: Vec<_> = figures.iter().filter(|(.., of)| of.model == "closed").collect();
-        if !trips.is_empty() {
-            let title = self.paint("Latency", bold);
-            writeln!(self.out, "\n{title} {}", self.dim("round trips with a fixed number in flight, in µs"))?;
-            let head = row("load", "in flight", &["p50", "p90", "p99", "p99.9", "max", "count"]);
-            writeln!(self.out, "{}", self.dim(&head))?;
-            for (report, id, of) in trips {
-                for of in rungs(of) {
-                    let values = [of.p50_us, of.p90_us, of.p99_us, of.p999_us, of.max_us];
-                    let mut cells: Vec<String> = values.iter().map(|value| format!("{value:.1}")).collect();
-                    cells.push(grouped(of.count));
-                    let name = format!("{}{}", name(report, id), report.scenario.cell);
-                    writeln!(self.out, "{}", row(&name, &of.in_flight.to_string(), &cells))?;
-                }
+        let head = row("", "in flight", &["rate/s", "p50", "p90", "p99", "p99.9", "max", "count"]);
+        writeln!(self.out, "\n{}", self.dim(&head))?;
+        let groups = [
+            ("Latency", "round trips, a fixed number in flight; µs", true),
+            ("Saturation", "round trips over a ladder, floods one way; µs", false),
+        ];
+        for (title, what, latency) in groups {
+            let mut of_group = figures.iter().filter(|(.., of)| (of.model == "closed") == latency).peekable();
+            if of_group.peek().is_none() {
+                continue;
             }
-        }
-        let full: Vec<_> = figures.iter().filter(|(.., of)| of.model != "closed").collect();
-        if !full.is_empty() {
-            let title = self.paint("Saturation", bold);
-            writeln!(
-                self.out,
-                "\n{title} {}",
-                self.dim("round trips a second over a ladder, one-way messages a second; times in µs")
-            )?;
-            let head = row("load", "in flight", &["rate/s", "p50", "p99", "max", "count", ""]);
-            writeln!(self.out, "{}", self.dim(&head))?;
-            for (report, id, of) in full {
-                let best = of.in_flight;
+            writeln!(self.out, "{}  {}", self.paint(title, Style::new().bold()), self.dim(what))?;
+            for (report, id, of) in of_group {
                 for rung in rungs(of) {
-                    let mark = if of.ladder.len() > 1 && rung.in_flight == best { "best" } else { "" };
-                    let time = |value: f64| {
-                        if rung.model == "flood" { "-".to_owned() } else { format!("{value:.1}") }
-                    };
-                    let cells = [
-                        grouped(rung.rate.round() as u64),
-                        time(rung.p50_us),
-                        time(rung.p99_us),
-                        time(rung.max_us),
-                        grouped(rung.replies),
-                        mark.to_owned(),
-                    ];
                     let name = format!("{}{}", name(report, id), report.scenario.cell);
-                    let in_flight =
-                        if rung.model == "flood" { "-".to_owned() } else { rung.in_flight.to_string() };
-                    writeln!(self.out, "{}", row(&name, &in_flight, &cells))?;
+                    let mut line = figures_row(&name, rung);
+                    if of.ladder.len() > 1 && rung.in_flight == of.in_flight {
+                        line = self.paint(&format!("{line}  best"), Style::new().bold());
+                    }
+                    writeln!(self.out, "{line}")?;
                 }
             }
         }
         writeln!(self.out, "\n{}", self.dim(&Machine::this().to_string()))
     }
+}
+
+fn figures_row(name: &str, of: &Figures) -> String {
+    let rate = grouped(of.rate.round() as u64);
+    if of.model == "flood" {
+        // One way: nothing comes back whose time could be taken.
+        return row(name, "-", &[rate.as_str(), "-", "-", "-", "-", "-", &grouped(of.replies)]);
+    }
+    let times = [of.p50_us, of.p90_us, of.p99_us, of.p999_us, of.max_us].map(|value| format!("{value:.1}"));
+    let [p50, p90, p99, p999, max] = &times;
+    row(name, &of.in_flight.to_string(), &[&rate, p50, p90, p99, p999, max, &grouped(of.count)])
 }
 
 fn name(report: &RunReport, id: &str) -> String {
@@ -201,9 +187,9 @@ fn rungs(of: &Figures) -> Vec<&Figures> {
 }
 
 fn row(name: &str, in_flight: &str, cells: &[impl AsRef<str>]) -> String {
-    let mut line = format!("  {name:<28} {in_flight:>9}");
+    let mut line = format!("  {name:<24} {in_flight:>9}");
     for cell in cells {
-        line.push_str(&format!(" {:>11}", cell.as_ref()));
+        line.push_str(&format!(" {:>10}", cell.as_ref()));
     }
     line.trim_end().to_owned()
 }

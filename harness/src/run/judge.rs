@@ -111,7 +111,7 @@ impl Verdict {
             Rule::Sometimes(_) if !self.met => fail(self, "held in no observation"),
             Rule::Eventually { .. } if self.holds_since.is_none() => fail(self, "does not hold at the end"),
             Rule::Always(_) | Rule::Never(_) if self.seen == 0 => {
-                fail(self, "was never judged: no observation fell into its window")
+                fail(self, "was never judged: no observation fell into its window");
             }
             _ => {}
         }

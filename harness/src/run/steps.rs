@@ -508,7 +508,7 @@ async fn send_row(
         message::seal(&mut buffer, Kind::Data, me, number);
         match to {
             Address::Global(name) => {
-                node.send_global(name, &buffer).await.map_err(|error| error.to_string())?
+                node.send_global(name, &buffer).await.map_err(|error| error.to_string())?;
             }
             Address::Local { name, node: there } => {
                 node.send(there, name, &buffer).await.map_err(|error| error.to_string())?;

@@ -137,3 +137,26 @@ fn more_large_bodies_than_a_link_has_streams_for_arrive_whole_and_in_order() {
     assert!(mesh.run_until(EVENTUALLY, all), "{} arrived", mesh.nodes[1].host.delivered.len());
     assert!(bodies(&mesh, 1).map(|(_, body)| body).eq(&bodies_sent));
 }
+
+#[test]
+fn senders_that_begin_while_large_bodies_use_up_the_link_are_heard() {
+    let mut mesh = linked_pair(4);
+    mesh.path.latency = Duration::from_millis(20);
+    mesh.send(0, "b", |out| {
+        for _ in 0..20 {
+            out.message_owned(1, To::Serial(9), vec![1; 1 << 20].into()).expect("it fits");
+        }
+    });
+    // New lanes open at every stage of the large transfer, also when it has used up all flow control.
+    for sender in 2..=16 {
+        mesh.run_for(Duration::from_millis(15));
+        mesh.send(0, "b", |out| {
+            out.message(sender, To::Serial(9), b"small").expect("it fits");
+        });
+    }
+    let all = |mesh: &Mesh| mesh.nodes[1].host.delivered.len() == 35;
+    assert!(mesh.run_until(EVENTUALLY, all), "{} arrived", mesh.nodes[1].host.delivered.len());
+    let small = bodies(&mesh, 1).filter(|(_, body)| **body == "small").map(|(sender, _)| sender);
+    assert_eq!(small.collect::<std::collections::BTreeSet<_>>(), (2..=16).collect());
+    assert_eq!(mesh.nodes[0].downs(), 0);
+}

@@ -118,9 +118,7 @@ impl Sender {
                     continue;
                 };
                 let _ = connection.send_stream(stream).set_priority(PRIORITY_LANE);
-                // A fresh stream takes two bytes at once: lanes open before any flow control is used up.
-                let _ = connection.send_stream(stream).write(&[STREAM_LANE, index as u8]);
-                lane.writer.opened(stream);
+                lane.writer.opened_with(stream, Bytes::copy_from_slice(&[STREAM_LANE, index as u8]));
             }
             let max = if lane.unfinished == 0 {
                 usize::MAX
@@ -154,9 +152,9 @@ impl Sender {
             preface.put_u8(STREAM_BULK);
             preface.put_u64_le(id);
             preface.put_u64_le(len as u64);
-            let _ = connection.send_stream(stream).write(&preface);
-            let mut writer = Writer::new(stream);
+            let mut writer = Writer::default();
             writer.push(body);
+            writer.opened_with(stream, preface.freeze());
             self.in_flight_bytes += len;
             self.streams.insert(stream, BulkStream { lane, len, writer, finished: false });
         }

@@ -154,7 +154,7 @@ pub struct Frame<'a> {
 }
 
 /// Appends a message. A name was checked by the caller.
-pub(crate) fn put_message(out: &mut BytesMut, from: u64, to: To<'_>, body: &[u8]) {
+pub fn put_message(out: &mut BytesMut, from: u64, to: To<'_>, body: &[u8]) {
     out.reserve(LENGTH_BYTES + 32 + name_len(to) + body.len());
     let start = begin(out, kind::MESSAGE, from, to);
     out.put_slice(body);

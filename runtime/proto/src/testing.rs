@@ -127,6 +127,7 @@ pub struct Mesh {
     /// How datagrams travel from now on.
     pub path: Path,
     flying: BTreeMap<(Instant, u64), Packet>,
+    outgoing: BTreeMap<(usize, LinkId), Outgoing>,
     cut: BTreeSet<(usize, usize)>,
     sent: u64,
     random: u64,
@@ -143,6 +144,7 @@ impl Mesh {
             nodes: Vec::new(),
             path: Path::default(),
             flying: BTreeMap::new(),
+            outgoing: BTreeMap::new(),
             cut: BTreeSet::new(),
             sent: 0,
             random: seed.wrapping_mul(2).wrapping_add(1),
@@ -183,8 +185,9 @@ impl Mesh {
     /// Sends whatever `put` queues, from node `from` to its peer `to`.
     pub fn send(&mut self, from: usize, to: &str, put: impl FnOnce(&mut Outgoing)) {
         let link = self.nodes[from].link(to).expect("the nodes are linked");
-        let mut outgoing = Outgoing::new(16 << 20);
-        put(&mut outgoing);
+        // One for each link, as in a node: it numbers the large bodies.
+        let outgoing = self.outgoing.entry((from, link)).or_insert_with(|| Outgoing::new(16 << 20));
+        put(outgoing);
         let Node { engine, host, .. } = &mut self.nodes[from];
         // A node's senders count what they queue; the engine subtracts it when it is written.
         let lanes: usize = outgoing.lanes.iter().map(BytesMut::len).sum();
@@ -194,7 +197,7 @@ impl Mesh {
             _ => None,
         });
         budget.expect("a live link was reported").add(lanes + bulk);
-        engine.take(self.now, link, &mut outgoing, host);
+        engine.take(self.now, link, outgoing, host);
         self.drive(from);
     }
 

@@ -148,7 +148,9 @@ impl Receiver {
             Stream::Lane(deframer) if deframer.is_empty() => Ok(()),
             Stream::Lane(_) => Err(ReceiveError::Cut),
             Stream::Bulk { id, len, body } if body.len() as u64 == len => {
-                self.whole.insert(id, body.freeze());
+                if self.whole.insert(id, body.freeze()).is_some() {
+                    return Err(ReceiveError::Twice(id));
+                }
                 if let Some(from) = self.expected.remove(&id) { self.resume(from, ready) } else { Ok(()) }
             }
             Stream::Bulk { id, len, body } => {

@@ -160,3 +160,21 @@ fn senders_that_begin_while_large_bodies_use_up_the_link_are_heard() {
     assert_eq!(small.collect::<std::collections::BTreeSet<_>>(), (2..=16).collect());
     assert_eq!(mesh.nodes[0].downs(), 0);
 }
+
+#[test]
+fn a_long_row_of_large_bodies_arrives_in_order_over_a_path_that_loses_some() {
+    for (seed, loss_permille) in [(1, 2), (2, 10)] {
+        let mut mesh = linked_pair(seed);
+        mesh.path = Path { latency: Duration::from_millis(2), jitter: Duration::ZERO, loss_permille };
+        for number in 0..40_u8 {
+            mesh.send(0, "b", |out| {
+                out.message_owned(1, To::Serial(9), vec![number; 1 << 20].into()).expect("it fits");
+                out.message(1, To::Serial(9), &[number]).expect("it fits");
+            });
+        }
+        let all = |mesh: &Mesh| mesh.nodes[1].host.delivered.len() == 80;
+        assert!(mesh.run_until(EVENTUALLY, all), "seed {seed}: {}", mesh.nodes[1].host.delivered.len());
+        let order = bodies(&mesh, 1).map(|(_, body)| (body.len(), body[0]));
+        assert!(order.eq((0..40).flat_map(|number| [(1 << 20, number), (1, number)])), "seed {seed}");
+    }
+}

@@ -48,8 +48,16 @@ macro_rules! text {
             /// [`ParseIdError`] when the text breaks the rule of this type.
             pub fn new(text: impl AsRef<str>) -> Result<Self, ParseIdError> {
                 let text = text.as_ref();
+                Self::check(text).map(|()| Self(text.into()))
+            }
+
+            /// Checks a text without taking it.
+            ///
+            /// # Errors
+            /// [`ParseIdError`] when the text breaks the rule of this type.
+            pub fn check(text: &str) -> Result<(), ParseIdError> {
                 let check: fn(&str) -> Result<(), ParseIdError> = $check;
-                check(text).map(|()| Self(text.into()))
+                check(text)
             }
 
             /// The text itself.

@@ -7,7 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Context;
 use std::time::Instant;
 
@@ -64,6 +64,8 @@ pub(crate) struct Core {
     pub(crate) dials: Mutex<FxHashMap<u64, oneshot::Sender<Result<NodeId, ConnectError>>>>,
     pub(crate) calls: Mutex<FxHashMap<u64, oneshot::Sender<CallResult>>>,
     pub(crate) life: watch::Sender<Life>,
+    /// Whether `life` is past running: what the loop asks at every turn.
+    closing: AtomicBool,
     /// Changes whenever a link or a global name comes or goes.
     pub(crate) changes: watch::Sender<u64>,
     engine: Mutex<Engine>,
@@ -88,6 +90,7 @@ impl Core {
             dials: Mutex::default(),
             calls: Mutex::default(),
             life: watch::Sender::new(Life::Running),
+            closing: AtomicBool::new(false),
             changes: watch::Sender::new(0),
             engine: Mutex::new(engine),
             scheduled: Mutex::default(),
@@ -106,7 +109,7 @@ impl Core {
     /// Does something with the engine, then what follows from it, and lets the loop send what came of it.
     pub(crate) fn with_engine<T>(&self, act: impl FnOnce(Instant, &mut Engine, &mut NodeHost<'_>) -> T) -> T {
         let mut engine = self.engine.lock();
-        let (result, work) = self.drive(&mut engine, act);
+        let (result, work) = self.drive(Instant::now(), &mut engine, act);
         drop(engine);
         self.perform(work);
         self.poke();
@@ -121,10 +124,10 @@ impl Core {
     /// Acts on the engine with a host around it; gives back what must run without the lock.
     fn drive<T>(
         &self,
+        now: Instant,
         engine: &mut Engine,
         act: impl FnOnce(Instant, &mut Engine, &mut NodeHost<'_>) -> T,
     ) -> (T, Vec<Work>) {
-        let now = Instant::now();
         let mut host = NodeHost::new(self);
         let result = act(now, engine, &mut host);
         engine.process(now, &mut host);
@@ -182,6 +185,7 @@ impl Core {
             running
         });
         if first {
+            self.closing.store(true, Ordering::Release);
             self.with_engine(|now, engine, host| engine.shutdown(now, host));
         }
     }
@@ -213,10 +217,10 @@ impl Driven for Loop {
         self.0.waker.register(cx.waker());
     }
 
-    fn receive(&self, _now: Instant, datagrams: &mut Vec<Received>) -> usize {
+    fn receive(&self, now: Instant, datagrams: &mut Vec<Received>) -> usize {
         let mut engine = self.0.engine.lock();
         let before = engine.stats().signals_received;
-        let ((), work) = self.0.drive(&mut engine, |now, engine, host| {
+        let ((), work) = self.0.drive(now, &mut engine, |now, engine, host| {
             for Received { from, to, ecn, data } in datagrams.drain(..) {
                 engine.handle_datagram(now, from, to, ecn, data, host);
             }
@@ -234,18 +238,19 @@ impl Driven for Loop {
 
     fn prepare(&self, now: Instant) {
         let core = &*self.0;
-        let scheduled = std::mem::take(&mut *core.scheduled.lock());
-        let ended = std::mem::take(&mut *core.ended.lock());
         let mut engine = core.engine.lock();
         let due = engine.poll_timeout().is_some_and(|timeout| timeout <= now);
-        let ((), work) = core.drive(&mut engine, |_, engine, host| {
+        let ((), work) = core.drive(now, &mut engine, |_, engine, host| {
             if due {
                 engine.handle_timeout(now, host);
             }
-            for link in scheduled {
+            // One at a time, so that both lists keep their memory. Whoever adds meanwhile is taken too, or wakes the loop.
+            let next_link = || core.scheduled.lock().pop();
+            while let Some(link) = next_link() {
                 link.take(|outgoing| engine.take(now, link.link, outgoing, host));
             }
-            for serial in ended {
+            let next_ended = || core.ended.lock().pop();
+            while let Some(serial) = next_ended() {
                 engine.process_ended(now, serial, host);
             }
         });
@@ -269,7 +274,7 @@ impl Driven for Loop {
     fn is_over(&self) -> bool {
         // Links say goodbye in `shutdown`, under the engine's lock: once there is none left, and nothing more to send, all
         // peers have been told.
-        if *self.0.life.borrow() == Life::Running {
+        if !self.0.closing.load(Ordering::Acquire) {
             return false;
         }
         let engine = self.0.engine.lock();

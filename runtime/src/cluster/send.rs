@@ -19,15 +19,15 @@ impl Core {
         name: &str,
         body: &[u8],
     ) -> Result<(), NodeSendError> {
-        let name = Name::new(name)?;
+        Name::check(name)?;
         if node == self.id.name.as_str() {
-            let sent = self.runtime.send_named(name.as_str(), body.to_vec());
-            return sent.map_err(|source| NodeSendError::Local { name: name.to_string(), source });
+            let sent = self.runtime.send_named(name, body.to_vec());
+            return sent.map_err(|source| NodeSendError::Local { name: name.to_owned(), source });
         }
         let no_connection = || NodeSendError::NoConnection { node: node.to_owned() };
         let link = self.peers.by_name(node).ok_or_else(no_connection)?;
         link.ready().await;
-        self.send_by_name(&link, &name, body)
+        self.send_by_name(&link, name, body)
     }
 
     /// Sends to whoever holds the global name, as this node sees it.
@@ -41,17 +41,17 @@ impl Core {
         let no_connection = |_| NodeSendError::NoConnection { node: node.to_string() };
         let link = self.peers.find(pid.incarnation()).map_err(no_connection)?;
         link.ready().await;
-        self.send_by_name(&link, &Name::new(name)?, body)
+        self.send_by_name(&link, name, body)
     }
 
-    fn send_by_name(&self, link: &Arc<PeerLink>, name: &Name, body: &[u8]) -> Result<(), NodeSendError> {
+    fn send_by_name(&self, link: &Arc<PeerLink>, name: &str, body: &[u8]) -> Result<(), NodeSendError> {
         let from = current().filter(|pid| pid.incarnation() == self.id.incarnation).map_or(0, Pid::serial);
         let node = || link.peer.name.to_string();
-        self.push(link, |outgoing| outgoing.message(from, To::Name(name.as_str()), body)).map_err(|error| {
-            match error {
+        self.push(link, |outgoing| outgoing.message(from, To::Name(name), body)).map_err(
+            |error| match error {
                 SendError::TooLarge { len, max } => NodeSendError::TooLarge { node: node(), len, max },
                 _ => NodeSendError::NoConnection { node: node() },
-            }
-        })
+            },
+        )
     }
 }

@@ -137,11 +137,16 @@ impl<D: Driven, S: Socket> Driver<D, S> {
     }
 
     /// Arms the timer; whether it is due already.
-    fn arm(&mut self, cx: &mut Context<'_>) -> bool {
+    fn arm(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let Some(timeout) = self.driven.timeout() else { return false };
-        if self.armed.is_none_or(|armed| timeout < armed) {
-            self.sleep.as_mut().reset(timeout.into());
-            self.armed = Some(timeout);
+        match self.armed {
+            // The timer has this task's waker and will not fire before the time that it is set to.
+            Some(armed) if armed <= timeout && now < armed => return false,
+            Some(armed) if armed <= timeout => {}
+            _ => {
+                self.sleep.as_mut().reset(timeout.into());
+                self.armed = Some(timeout);
+            }
         }
         let due = self.sleep.as_mut().poll(cx).is_ready();
         if due {
@@ -176,7 +181,7 @@ impl<D: Driven + Unpin, S: Socket + Unpin> Future for Driver<D, S> {
         if this.unsent.is_none() && this.driven.is_over() {
             return Poll::Ready(());
         }
-        if this.arm(cx) || more_to_receive || more_to_send {
+        if this.arm(cx, now) || more_to_receive || more_to_send {
             cx.waker().wake_by_ref();
         }
         Poll::Pending

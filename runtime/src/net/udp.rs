@@ -20,6 +20,9 @@ use super::socket::{Received, Socket, Transmit};
 
 /// What one receive may bring in one piece: the largest datagram, or a coalesced train of them.
 const RECEIVE_BYTES: usize = 64 * 1024;
+/// Datagrams, or trains of them, that a quiet socket is asked for at once. One more than it needs: a batch that is not
+/// full says that there is nothing more.
+const QUIET_BATCH: usize = 2;
 /// Send and receive buffers that are asked for; without them a burst on loopback is lost.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// More in one call is refused by the kernel, and quinn-udp says nothing of it.
@@ -33,6 +36,10 @@ pub struct UdpSocket {
     io: AsyncFd<std::net::UdpSocket>,
     state: UdpSocketState,
     buffer: Box<[u8]>,
+    /// How many to ask for next time.
+    batch: usize,
+    /// Bound to one address: it need not be said with each datagram.
+    pinned: bool,
     retry: Option<Pin<Box<Sleep>>>,
 }
 
@@ -55,7 +62,8 @@ impl UdpSocket {
         // as long as the socket lives.
         let io = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }
             .map_err(io::Error::from)?;
-        Ok(Self { io, state, buffer: vec![0; RECEIVE_BYTES * BATCH_SIZE].into(), retry: None })
+        let buffer = vec![0; RECEIVE_BYTES * BATCH_SIZE].into();
+        Ok(Self { io, state, buffer, batch: QUIET_BATCH, pinned: !addr.ip().is_unspecified(), retry: None })
     }
 }
 
@@ -71,7 +79,9 @@ impl Socket for UdpSocket {
         let mut pieces = self.buffer.chunks_mut(RECEIVE_BYTES).map(IoSliceMut::new);
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| pieces.next().expect("the buffer has a piece for each of the batch"));
-        let count = match self.state.recv(guard.get_inner().into(), &mut slices, &mut metas) {
+        let batch = self.batch.min(BATCH_SIZE);
+        let count = match self.state.recv(guard.get_inner().into(), &mut slices[..batch], &mut metas[..batch])
+        {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 guard.clear_ready();
@@ -81,16 +91,20 @@ impl Socket for UdpSocket {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Poll::Ready(Ok(())),
             Err(error) => return Poll::Ready(Err(error)),
         };
-        if count < BATCH_SIZE {
+        if count < batch {
             // A short batch has drained the socket: this saves the call that would say so.
             guard.clear_ready();
+            self.batch = QUIET_BATCH;
+        } else {
+            self.batch = BATCH_SIZE;
         }
         for (meta, slice) in metas[..count].iter().zip(&slices) {
             let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
             // A buffer per datagram: a message that is kept for long holds back 1.5 kB of memory, not a whole train.
             for datagram in slice[..meta.len].chunks(meta.stride.max(1)) {
                 let data = BytesMut::from(datagram);
-                received.push(Received { from: meta.addr, to: meta.dst_ip, ecn, data });
+                let to = if self.pinned { None } else { meta.dst_ip };
+                received.push(Received { from: meta.addr, to, ecn, data });
             }
         }
         Poll::Ready(Ok(()))

@@ -5,7 +5,6 @@ use std::time::Duration;
 use regatta_proto::host::{CallError, CallOutcome};
 use regatta_proto::id::Pid;
 use regatta_proto::wire::control::{Answer, Ask, ListProcesses, ProcessPage, ProcessRow, Question, Reply};
-use tokio::sync::oneshot;
 
 use super::core::Core;
 use super::error::AttachError;
@@ -65,8 +64,10 @@ impl Core {
         let no_connection = || AttachError::NoConnection { node: node.to_owned() };
         let peer = self.peers.by_name(node).ok_or_else(no_connection)?;
         let call = self.number();
-        let (done, outcome) = oneshot::channel();
-        self.calls.lock().insert(call, done);
+        let outcome = self.begin_call(call).map_err(|source| match source {
+            CallError::NotSent => no_connection(),
+            source => AttachError::Call { node: node.to_owned(), source },
+        })?;
         self.with_engine(|now, engine, host| {
             engine.ask(now, peer.link, call, &question, PAGE_DEADLINE, host);
         });

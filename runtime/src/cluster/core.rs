@@ -4,6 +4,7 @@
 //! process's end or send: those only queue and wake the loop. And nothing of the user runs while it is held: what needs
 //! that is noted as [`Work`] and done when it has been let go.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ pub(crate) struct Core {
     closing: AtomicBool,
     /// Changes whenever a link or a global name comes or goes.
     pub(crate) changes: watch::Sender<u64>,
+    /// Calls that may wait for their outcome at the same time.
+    pub(crate) calls_max: usize,
     engine: Mutex<Engine>,
     /// Links that have something for the engine.
     scheduled: Mutex<Vec<Arc<PeerLink>>>,
@@ -92,6 +95,7 @@ impl Core {
             life: watch::Sender::new(Life::Running),
             closing: AtomicBool::new(false),
             changes: watch::Sender::new(0),
+            calls_max: engine.limits().calls_max,
             engine: Mutex::new(engine),
             scheduled: Mutex::default(),
             ended: Mutex::default(),
@@ -190,8 +194,16 @@ impl Core {
         }
     }
 
-    /// The loop is over: nobody is to wait any more.
+    /// Whether the loop is over: nothing is sent or received any more.
+    pub(crate) fn is_over(&self) -> bool {
+        *self.life.borrow() == Life::Over
+    }
+
+    /// The loop is over, by a shutdown or because the tokio runtime around it was: nobody is to wait any more.
     fn over(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.life.send_replace(Life::Over);
+        self.peers.clear();
         self.dials.lock().drain().for_each(|(_, dial)| {
             // Whoever dialled may have stopped waiting.
             let _ = dial.send(Err(ConnectError::Shutdown));
@@ -199,7 +211,6 @@ impl Core {
         self.calls.lock().drain().for_each(|(_, call)| {
             let _ = call.send(Err(CallError::LinkLost));
         });
-        self.life.send_replace(Life::Over);
     }
 }
 
@@ -217,12 +228,16 @@ impl Driven for Loop {
         self.0.waker.register(cx.waker());
     }
 
-    fn receive(&self, now: Instant, datagrams: &mut Vec<Received>) -> usize {
+    fn receive(&self, now: Instant, datagrams: &mut VecDeque<Received>, max_signals: usize) -> usize {
         let mut engine = self.0.engine.lock();
         let before = engine.stats().signals_received;
         let ((), work) = self.0.drive(now, &mut engine, |now, engine, host| {
-            for Received { from, to, ecn, data } in datagrams.drain(..) {
+            while let Some(Received { from, to, ecn, data }) = datagrams.pop_front() {
                 engine.handle_datagram(now, from, to, ecn, data, host);
+                engine.process(now, host);
+                if engine.stats().signals_received - before >= max_signals as u64 {
+                    break;
+                }
             }
         });
         let signals = engine.stats().signals_received - before;

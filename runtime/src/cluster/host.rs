@@ -1,6 +1,6 @@
 //! The node as its engine sees it: deliveries go to the runtime, events to whoever waits for them.
 
-use regatta_proto::host::{CallOutcome, Event, Host, LinkId};
+use regatta_proto::host::{Event, Host, LinkId};
 use regatta_proto::id::Pid;
 use regatta_proto::link::outgoing::Outgoing;
 use regatta_proto::signal::Signal;
@@ -91,15 +91,7 @@ impl Host for NodeHost<'_> {
             Event::Asked { link, stream, question } => {
                 self.work.push(Work::Answer { link, stream, question });
             }
-            Event::Called { call, result } => {
-                if let Ok(CallOutcome::Spawned(Ok(child))) = &result {
-                    // Before anything else of the child is delivered: its end may be the next frame.
-                    core.child_started(call, *child);
-                }
-                if let Some(caller) = core.calls.lock().remove(&call) {
-                    let _ = caller.send(result);
-                }
-            }
+            Event::Called { call, result } => core.call_ended(call, result),
             Event::WatcherLost { target, watcher, reference } => {
                 core.runtime.forget_remote_watcher(target, watcher, reference);
             }

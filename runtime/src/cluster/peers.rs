@@ -60,6 +60,14 @@ impl Peers {
         Some(peer)
     }
 
+    /// All links are over: senders fail from now on.
+    pub(crate) fn clear(&self) {
+        let before = self.view.swap(Arc::default());
+        for link in before.by_name.values() {
+            link.close();
+        }
+    }
+
     pub(crate) fn by_name(&self, name: &str) -> Option<Arc<PeerLink>> {
         self.view.load().by_name.get(name).cloned()
     }

@@ -15,7 +15,7 @@ use regatta_proto::wire::frame::{SpawnRefusal, SpawnRequest};
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
-use super::core::Core;
+use super::core::{CallResult, Core};
 use super::error::SpawnError;
 use crate::actor::{Runtime, SendError, current};
 
@@ -71,19 +71,6 @@ impl Factories {
     }
 }
 
-/// Forgets a call whose caller stopped waiting, however it stopped.
-struct Waiting<'a> {
-    core: &'a Core,
-    call: u64,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.core.calls.lock().remove(&self.call);
-        self.core.factories.wanted.lock().remove(&self.call);
-    }
-}
-
 impl Core {
     /// Asks `node` to run `factory`.
     pub(crate) async fn spawn_remote(
@@ -107,18 +94,22 @@ impl Core {
             args: args.into(),
         };
         let call = request.call;
-        let (done, outcome) = oneshot::channel();
-        self.calls.lock().insert(call, done);
-        let waiting = Waiting { core: self, call };
+        // From here on the call is the engine's: it ends in `call_ended`, also when the caller stops waiting or dies.
+        let outcome = self.begin_call(call).map_err(|source| match source {
+            CallError::NotSent => no_connection(),
+            source => SpawnError::Call { node: node.to_owned(), factory: factory.to_owned(), source },
+        })?;
         if request.link || monitor.is_some() {
             self.factories.wanted.lock().insert(call, Wanted { caller, link: request.link, monitor });
         }
-        self.push(&link, |outgoing| outgoing.spawn(caller, &request)).map_err(|error| match error {
-            SendError::TooLarge { len, max } => SpawnError::TooLarge { len, max },
-            _ => no_connection(),
-        })?;
+        if let Err(error) = self.push(&link, |outgoing| outgoing.spawn(caller, &request)) {
+            self.call_ended(call, Err(CallError::NotSent));
+            return Err(match error {
+                SendError::TooLarge { len, max } => SpawnError::TooLarge { len, max },
+                _ => no_connection(),
+            });
+        }
         let outcome = outcome.await.unwrap_or(Err(CallError::LinkLost));
-        drop(waiting);
         let (node, factory) = (node.to_owned(), factory.to_owned());
         match outcome {
             Ok(CallOutcome::Spawned(Ok(pid))) => Ok(RemoteChild { pid, monitor }),
@@ -135,10 +126,39 @@ impl Core {
         }
     }
 
-    /// A child that one of our processes asked for runs: set up what the caller wanted to have with it.
-    pub(crate) fn child_started(&self, call: u64, child: Pid) {
-        if let Some(Wanted { caller, link, monitor }) = self.factories.wanted.lock().remove(&call) {
-            self.runtime.adopt_remote(caller, child, link, monitor);
+    /// Notes a call and gives what will tell its outcome.
+    ///
+    /// # Errors
+    /// [`CallError::TooMany`], [`CallError::NotSent`]: the call was not made.
+    pub(crate) fn begin_call(&self, call: u64) -> Result<oneshot::Receiver<CallResult>, CallError> {
+        let (done, outcome) = oneshot::channel();
+        {
+            let mut calls = self.calls.lock();
+            if calls.len() >= self.calls_max {
+                return Err(CallError::TooMany);
+            }
+            calls.insert(call, done);
+        }
+        // Asked after it was noted: the loop's end fails what it finds, and sets this first.
+        if self.is_over() {
+            self.calls.lock().remove(&call);
+            return Err(CallError::NotSent);
+        }
+        Ok(outcome)
+    }
+
+    /// A call is over, however it ended. Sets up what its caller wanted to have with a child, before anything else of the
+    /// child is delivered: its end may be the next frame. If the caller is gone, the child is told.
+    pub(crate) fn call_ended(&self, call: u64, result: CallResult) {
+        let wanted = self.factories.wanted.lock().remove(&call);
+        if let (Some(Wanted { caller, link, monitor }), Ok(CallOutcome::Spawned(Ok(child)))) =
+            (wanted, &result)
+        {
+            self.runtime.adopt_remote(caller, *child, link, monitor);
+        }
+        if let Some(caller) = self.calls.lock().remove(&call) {
+            // Whoever called may have stopped waiting.
+            let _ = caller.send(result);
         }
     }
 

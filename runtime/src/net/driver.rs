@@ -5,6 +5,7 @@
 //! these have woken run first, once, so that their answers leave in the same datagrams; with one message it answers at
 //! once.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -19,6 +20,9 @@ use super::socket::{Received, Socket, Transmit};
 const RECEIVE_BATCHES: usize = 4;
 /// Messages about from which it pays to wait for the processes' answers.
 const YIELD_MESSAGES: usize = 2;
+/// Signals that one turn delivers, about, before their answers leave. With all of a long train delivered first, the peer
+/// would wait while we work and we while it works; with too few the datagrams are not full.
+const TURN_SIGNALS: usize = 128;
 /// Transmits that one poll makes before it receives again.
 const TRANSMITS: usize = 64;
 
@@ -27,8 +31,8 @@ pub trait Driven: Send + 'static {
     /// Keeps the waker that is woken when something was queued.
     fn register(&self, cx: &Context<'_>);
 
-    /// Hands over datagrams that arrived and lets the engine deliver them; how many signals were delivered.
-    fn receive(&self, now: Instant, datagrams: &mut Vec<Received>) -> usize;
+    /// Hands over datagrams that arrived, from the front, until about `max_signals` were delivered; how many were.
+    fn receive(&self, now: Instant, datagrams: &mut VecDeque<Received>, max_signals: usize) -> usize;
 
     /// How many frames are queued, about.
     fn queued(&self) -> usize;
@@ -58,7 +62,8 @@ pub trait Driven: Send + 'static {
 pub struct Driver<D, S> {
     driven: D,
     socket: S,
-    datagrams: Vec<Received>,
+    /// Arrived and not handed over yet.
+    datagrams: VecDeque<Received>,
     buffer: Vec<u8>,
     /// A transmit that the socket did not take.
     unsent: Option<quinn_proto::Transmit>,
@@ -77,7 +82,7 @@ impl<D: Driven, S: Socket> Driver<D, S> {
         Self {
             driven,
             socket,
-            datagrams: Vec::new(),
+            datagrams: VecDeque::new(),
             buffer,
             unsent: None,
             sleep,
@@ -88,17 +93,25 @@ impl<D: Driven, S: Socket> Driver<D, S> {
 
     /// Receives; how many signals were delivered, and whether there is more.
     fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<(usize, bool)> {
+        // What waits is handed over before the socket is asked for more: its own buffer is the larger one.
+        if !self.datagrams.is_empty() {
+            return Ok((self.deliver(now), true));
+        }
         for _ in 0..RECEIVE_BATCHES {
             let poll = self.socket.poll_receive(cx, &mut self.datagrams)?;
             if poll.is_pending() {
-                return Ok((self.deliver(now), false));
+                let delivered = self.deliver(now);
+                return Ok((delivered, !self.datagrams.is_empty()));
             }
         }
         Ok((self.deliver(now), true))
     }
 
     fn deliver(&mut self, now: Instant) -> usize {
-        if self.datagrams.is_empty() { 0 } else { self.driven.receive(now, &mut self.datagrams) }
+        if self.datagrams.is_empty() {
+            return 0;
+        }
+        self.driven.receive(now, &mut self.datagrams, TURN_SIGNALS)
     }
 
     /// Sends what there is; whether there is more.

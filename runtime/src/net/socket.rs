@@ -3,6 +3,7 @@
 //! In production it is a UDP socket. A test harness puts its own in between to lose, delay or change datagrams; without
 //! one there is no such code in the path.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
@@ -51,7 +52,11 @@ pub trait Socket: Send + 'static {
     ///
     /// # Errors
     /// What the operating system says of the socket as a whole; errors about single peers are swallowed.
-    fn poll_receive(&mut self, cx: &mut Context<'_>, received: &mut Vec<Received>) -> Poll<io::Result<()>>;
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut VecDeque<Received>,
+    ) -> Poll<io::Result<()>>;
 
     /// Sends datagrams, or says `WouldBlock`; then [`poll_writable`](Self::poll_writable) tells when to try again.
     ///

@@ -3,6 +3,7 @@
 //! The socket is registered for readability only: with writability in the mask the kernel would wake the loop each time
 //! the peer takes a datagram off our hands.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -72,7 +73,11 @@ impl Socket for UdpSocket {
         self.io.get_ref().local_addr()
     }
 
-    fn poll_receive(&mut self, cx: &mut Context<'_>, received: &mut Vec<Received>) -> Poll<io::Result<()>> {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut VecDeque<Received>,
+    ) -> Poll<io::Result<()>> {
         let Poll::Ready(guard) = self.io.poll_read_ready(cx) else { return Poll::Pending };
         let mut guard = guard?;
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
@@ -104,7 +109,7 @@ impl Socket for UdpSocket {
             for datagram in slice[..meta.len].chunks(meta.stride.max(1)) {
                 let data = BytesMut::from(datagram);
                 let to = if self.pinned { None } else { meta.dst_ip };
-                received.push(Received { from: meta.addr, to, ecn, data });
+                received.push_back(Received { from: meta.addr, to, ecn, data });
             }
         }
         Poll::Ready(Ok(()))

@@ -3,7 +3,8 @@
 //! Between local processes both ends change under both locks, so a link is there for both or for none. Across nodes
 //! the protocol is OTP's (ERTS, "Distribution Protocol", link protocol): each end has its own entry; an unlink carries
 //! a number, the end that sent it ignores exits until the same number comes back, and linking again meanwhile makes the
-//! entry active, so that the late acknowledgement finds nothing to remove.
+//! entry active, so that the late acknowledgement finds nothing to remove. The loss of the link between the nodes
+//! acknowledges each unlink that is under way across it, so that no entry stays in between for ever.
 
 use regatta_proto::id::Pid;
 use regatta_proto::reason::ExitReason;

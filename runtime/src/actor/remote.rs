@@ -98,13 +98,6 @@ impl Runtime {
         }
     }
 
-    /// The remote end of a link of the local process `local` is gone: removes this end, and nothing fires.
-    pub fn forget_remote_link(&self, local: u64, remote: Pid) {
-        if let Some(cell) = self.table().find(local) {
-            links::forget(&cell, remote);
-        }
-    }
-
     fn take(&self, from: Pid, to: u64, cell: Option<Arc<Cell>>, signal: Signal) -> Result<(), SendError> {
         let alive = match (signal, cell) {
             (Signal::Message(payload), Some(cell)) => {

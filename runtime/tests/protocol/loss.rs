@@ -15,8 +15,8 @@ use super::world::{SOON, ends, linked_pair, pid, reference, signals};
 /// Longer than a peer's silence is borne.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What a world has under way across its one link: links in both directions, monitors in both directions, one that was
-/// taken back, one that has fired, and two calls without an answer.
+/// What a world has under way across its one link: links in both directions, monitors in both directions, one link that
+/// was taken back without an acknowledgement so far, one monitor that was taken back, one that has fired, and two calls without an answer.
 fn entangle(mesh: &mut Mesh) {
     let (a1, b5) = (pid(mesh, 0, 1), pid(mesh, 1, 5));
     mesh.send(0, "b", |out| {
@@ -78,7 +78,8 @@ fn assert_all_fired_once(mesh: &Mesh) {
     let (a1, b5) = (pid(mesh, 0, 1), pid(mesh, 1, 5));
     let gone = Signal::LinkExit(ExitReason::NoConnection);
     let down = |raw| Signal::Down { reference: reference(raw), reason: ExitReason::NoConnection };
-    assert_eq!(signals(a), [(b5, 1, gone.clone()), (b5, 1, down(10))]);
+    let acknowledged = Signal::UnlinkAck { id: 1 };
+    assert_eq!(signals(a), [(b5, 1, gone.clone()), (b5, 2, acknowledged), (b5, 1, down(10))]);
     assert_eq!(signals(b), [(a1, 5, gone), (a1, 6, down(20))]);
     assert_eq!(calls(a), [(100, CallError::LinkLost), (101, CallError::LinkLost)]);
     let forgotten = |node: &Node| {
@@ -128,6 +129,7 @@ fn what_is_queued_for_a_link_that_is_gone_fails_as_with_the_link() {
         let mut out = regatta_proto::link::outgoing::Outgoing::new(1 << 20);
         assert!(out.signal(1, b5, Signal::Link).is_ok());
         assert!(out.signal(1, b5, Signal::Monitor { reference: reference(1) }).is_ok());
+        assert!(out.signal(2, b5, Signal::Unlink { id: 3 }).is_ok());
         assert!(out.signal(1, b5, Signal::Message(Bytes::from_static(b"lost"))).is_ok());
         engine.take(now, link, &mut out, host);
         assert!(out.is_empty());
@@ -139,11 +141,12 @@ fn what_is_queued_for_a_link_that_is_gone_fails_as_with_the_link() {
         signals(&mesh.nodes[0]),
         [
             (b5, 1, Signal::LinkExit(gone.clone())),
-            (b5, 1, Signal::Down { reference: reference(1), reason: gone })
+            (b5, 1, Signal::Down { reference: reference(1), reason: gone }),
+            (b5, 2, Signal::UnlinkAck { id: 3 })
         ]
     );
     assert_eq!(calls(&mesh.nodes[0]), [(7, CallError::NotSent)]);
-    assert_eq!(mesh.nodes[0].engine.stats().frames_dropped, 3);
+    assert_eq!(mesh.nodes[0].engine.stats().frames_dropped, 4);
 }
 
 #[test]

@@ -16,6 +16,8 @@ use crate::signal::Signal;
 pub(crate) struct Watches {
     /// Local process and remote process that are linked.
     links: BTreeSet<(u64, u64)>,
+    /// Local process that took its link back, remote process: the number of the act, until it is acknowledged.
+    unlinking: BTreeMap<(u64, u64), u64>,
     /// Our monitors on the peer's processes: watcher and target by reference.
     monitoring: BTreeMap<Reference, (u64, Pid)>,
     /// The peer's monitors on our processes: local target, remote watcher, reference.
@@ -27,6 +29,8 @@ pub(crate) struct Watches {
 pub(crate) enum Loss {
     /// A local process was linked to a process of the peer.
     Link { local: u64, remote: u64 },
+    /// A local process had taken its link back, and the acknowledgement can come no more.
+    Unlink { local: u64, remote: u64, id: u64 },
     /// A local process monitored a process of the peer.
     Monitor { watcher: u64, target: Pid, reference: Reference },
     /// A process of the peer monitored a local one.
@@ -35,14 +39,19 @@ pub(crate) enum Loss {
 
 impl Watches {
     pub(crate) fn len(&self) -> usize {
-        self.links.len() + self.monitoring.len() + self.watched.len()
+        self.links.len() + self.unlinking.len() + self.monitoring.len() + self.watched.len()
     }
 
     /// A frame of ours is on its way.
     pub(crate) fn sent(&mut self, track: &Track) {
         match track {
             Track::Linked { local, remote } => {
+                self.unlinking.remove(&(*local, remote.serial()));
                 self.links.insert((*local, remote.serial()));
+            }
+            Track::Unlinking { local, remote, id } => {
+                self.links.remove(&(*local, remote.serial()));
+                self.unlinking.insert((*local, remote.serial()), *id);
             }
             Track::Unlinked { local, remote } => {
                 self.links.remove(&(*local, remote.serial()));
@@ -66,11 +75,22 @@ impl Watches {
     /// A signal of the peer's process `from` arrived for the local process `to`; whether it may be delivered.
     pub(crate) fn received(&mut self, from: u64, to: u64, signal: &Signal) -> bool {
         match signal {
+            // Sent before the peer knew that the link was taken back: it makes none.
+            Signal::Link if self.unlinking.contains_key(&(to, from)) => {}
             Signal::Link => {
                 self.links.insert((to, from));
             }
-            Signal::Unlink { .. } | Signal::LinkExit(_) => {
+            Signal::Unlink { .. } => {
                 self.links.remove(&(to, from));
+            }
+            Signal::LinkExit(_) => {
+                self.links.remove(&(to, from));
+                self.unlinking.remove(&(to, from));
+            }
+            Signal::UnlinkAck { id } => {
+                if self.unlinking.get(&(to, from)) == Some(id) {
+                    self.unlinking.remove(&(to, from));
+                }
             }
             Signal::Monitor { reference } => {
                 self.watched.insert((to, from, *reference));
@@ -86,7 +106,7 @@ impl Watches {
                 }
                 self.monitoring.remove(reference);
             }
-            Signal::Message(_) | Signal::UnlinkAck { .. } | Signal::Exit(_) => {}
+            Signal::Message(_) | Signal::Exit(_) => {}
         }
         true
     }
@@ -104,6 +124,8 @@ impl Watches {
     /// The link is lost: everything fires, once.
     pub(crate) fn lost(self) -> impl Iterator<Item = Loss> {
         let links = self.links.into_iter().map(|(local, remote)| Loss::Link { local, remote });
+        let unlinking =
+            self.unlinking.into_iter().map(|((local, remote), id)| Loss::Unlink { local, remote, id });
         let monitoring = self.monitoring.into_iter().map(|(reference, (watcher, target))| Loss::Monitor {
             watcher,
             target,
@@ -114,7 +136,7 @@ impl Watches {
             watcher,
             reference,
         });
-        links.chain(monitoring).chain(watched)
+        links.chain(unlinking).chain(monitoring).chain(watched)
     }
 }
 
@@ -160,11 +182,15 @@ mod tests {
         watches.sent(&Track::Monitoring { watcher: 1, reference: r2, target: remote(6) });
         watches.sent(&Track::Demonitored { watcher: 1, reference: r2 });
         watches.received(6, 2, &Signal::Monitor { reference: r3 });
+        watches.sent(&Track::Linked { local: 2, remote: remote(7) });
+        watches.sent(&Track::Unlinking { local: 2, remote: remote(7), id: 4 });
+        assert!(watches.received(7, 2, &Signal::Link), "it crosses the unlink: no link");
         let lost: Vec<Loss> = watches.lost().collect();
         assert_eq!(
             lost,
             [
                 Loss::Link { local: 1, remote: 5 },
+                Loss::Unlink { local: 2, remote: 7, id: 4 },
                 Loss::Monitor { watcher: 1, target: remote(5), reference: r1 },
                 Loss::Watcher { target: 2, watcher: 6, reference: r3 },
             ]
@@ -184,5 +210,22 @@ mod tests {
         watches.received(7, 3, &Signal::Link);
         watches.received(7, 3, &Signal::LinkExit(ExitReason::Normal));
         assert_eq!(watches.lost().count(), 0);
+    }
+
+    #[test]
+    fn an_unlink_is_remembered_until_it_is_acknowledged_crossed_by_an_exit_or_linked_over() {
+        let ack = |id| Signal::UnlinkAck { id };
+        let mut watches = Watches::default();
+        for (serial, id) in [(5, 1), (5, 2), (6, 3), (7, 4)] {
+            watches.sent(&Track::Linked { local: 1, remote: remote(serial) });
+            watches.sent(&Track::Unlinking { local: 1, remote: remote(serial), id });
+        }
+        assert!(watches.received(5, 1, &ack(1)), "of the first of two: the second is still under way");
+        assert_eq!(watches.len(), 3);
+        watches.received(5, 1, &ack(2));
+        watches.received(6, 1, &Signal::LinkExit(ExitReason::Normal));
+        watches.sent(&Track::Linked { local: 1, remote: remote(7) });
+        assert!(watches.received(7, 1, &ack(4)), "late: the new link stays");
+        assert_eq!(watches.lost().collect::<Vec<_>>(), [Loss::Link { local: 1, remote: 7 }]);
     }
 }

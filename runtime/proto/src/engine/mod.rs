@@ -651,6 +651,10 @@ impl Engine {
                 Loss::Link { local, remote } => {
                     host.deliver(pid(remote), To::Serial(local), Signal::LinkExit(ExitReason::NoConnection));
                 }
+                // With the link the peer forgot its end: as good as its acknowledgement, and just as exact.
+                Loss::Unlink { local, remote, id } => {
+                    host.deliver(pid(remote), To::Serial(local), Signal::UnlinkAck { id });
+                }
                 Loss::Monitor { watcher, target, reference } => {
                     let reason = ExitReason::NoConnection;
                     host.deliver(target, To::Serial(watcher), Signal::Down { reference, reason });
@@ -682,6 +686,9 @@ impl Engine {
             match track {
                 Track::Linked { local, remote } => {
                     host.deliver(remote, To::Serial(local), Signal::LinkExit(ExitReason::NoConnection));
+                }
+                Track::Unlinking { local, remote, id } => {
+                    host.deliver(remote, To::Serial(local), Signal::UnlinkAck { id });
                 }
                 Track::Monitoring { watcher, reference, target } => {
                     let reason = ExitReason::NoConnection;

@@ -31,7 +31,9 @@ pub struct TooLarge {
 pub(crate) enum Track {
     /// A local process linked itself to a remote one, or let a remote one link to it.
     Linked { local: u64, remote: Pid },
-    /// That link ended from our side.
+    /// A local process took that link back; the peer is to acknowledge it.
+    Unlinking { local: u64, remote: Pid, id: u64 },
+    /// That link ended with the local process.
     Unlinked { local: u64, remote: Pid },
     /// A local process monitors a remote one.
     Monitoring { watcher: u64, reference: Reference, target: Pid },
@@ -118,7 +120,8 @@ impl Outgoing {
                 return self.message_owned(from, To::Serial(to.serial()), body);
             }
             Signal::Link => Some(Track::Linked { local: from, remote: to }),
-            Signal::Unlink { .. } | Signal::LinkExit(_) => Some(Track::Unlinked { local: from, remote: to }),
+            Signal::Unlink { id } => Some(Track::Unlinking { local: from, remote: to, id: *id }),
+            Signal::LinkExit(_) => Some(Track::Unlinked { local: from, remote: to }),
             Signal::Monitor { reference } => {
                 Some(Track::Monitoring { watcher: from, reference: *reference, target: to })
             }

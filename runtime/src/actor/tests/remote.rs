@@ -177,6 +177,22 @@ async fn a_link_that_is_made_again_survives_the_late_acknowledgement_of_its_unli
 }
 
 #[tokio::test]
+async fn a_link_that_the_peer_makes_after_an_acknowledged_unlink_fires() {
+    let rt = Runtime::new();
+    let net = Recorder::attach(&rt);
+    let mut probe = Probe::start(&rt);
+    let serial = probe.pid().serial();
+    rt.link(probe.pid(), far());
+    rt.unlink(probe.pid(), far());
+    let Some((_, _, Signal::Unlink { id })) = net.sent().pop() else { panic!("an unlink went out") };
+    // The peer's acknowledgement, or the engine's in its place when the link between the nodes was lost.
+    rt.deliver(far(), serial, Signal::UnlinkAck { id }).unwrap();
+    rt.deliver(far(), serial, Signal::Link).unwrap();
+    rt.deliver(far(), serial, Signal::LinkExit(ExitReason::Killed)).unwrap();
+    assert_eq!(probe.all().await, [Received::Exit { from: far(), reason: ExitReason::Killed }]);
+}
+
+#[tokio::test]
 async fn what_comes_for_a_dead_process_is_answered() {
     let rt = Runtime::new();
     let net = Recorder::attach(&rt);

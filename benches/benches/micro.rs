@@ -62,9 +62,16 @@ fn local_send(criterion: &mut Criterion) {
     });
     let body = Bytes::from_static(&BODY);
     group.bench_function("send to a mailbox and receive, 64 B", |bencher| {
-        bencher.iter(|| {
-            runtime.try_send(sink.pid(), body.clone()).expect("it is alive");
-            tokio.block_on(tokio::task::yield_now());
+        bencher.iter_custom(|rounds| {
+            tokio.block_on(async {
+                let begun = std::time::Instant::now();
+                for _ in 0..rounds {
+                    runtime.try_send(sink.pid(), body.clone()).expect("it is alive");
+                    // The receiver has its turn.
+                    tokio::task::yield_now().await;
+                }
+                begun.elapsed()
+            })
         });
     });
     let echo = runtime.spawn(|mut context| async move {

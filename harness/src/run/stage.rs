@@ -371,7 +371,7 @@ impl Stage {
                     outcome: Outcome::Fail,
                     line: Some(expectation.line),
                     what: format!("expectation `{}`", expectation.id),
-                    message: format!("{} {failed}: {}", expectation.rule.kind(), condition.trim()),
+                    message: format!("`{}` {failed}: {}", expectation.rule.kind(), condition.trim()),
                     values: verdict.values().map(str::to_owned),
                 });
             }

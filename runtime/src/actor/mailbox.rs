@@ -2,7 +2,7 @@
 //!
 //! The other half is the receiver's own: [`Context`](super::Context) swaps the whole inbox for its empty queue and works
 //! that off without a lock, so a flood costs the receiver one lock per batch. What it took still counts against the
-//! bounds, because the receiver publishes what it handled in [`Handled`], which it alone writes.
+//! bounds, because the receiver publishes what it handled in `Handled`, which it alone writes.
 //!
 //! - `pushed - handled` is the depth, always.
 //! - Messages obey the bounds; exits and downs use reserved room and are never refused.

@@ -1,10 +1,10 @@
 //! One process: the cell that others touch, and the task that polls the body to its end.
 //!
 //! # Who may touch what
-//! - [`Cell::flags`] are read by the task before each poll. `STOP` is set under the lock, together with the reason, and
+//! - `Cell::flags` are read by the task before each poll. `STOP` is set under the lock, together with the reason, and
 //!   never cleared: the body is not polled again and is dropped at the await point where it stands.
-//! - [`State`] is under the cell's lock. Its phase is `Live` until [`exit::finish`] makes it `Ended`, once.
-//! - [`Cell::handled`] is written by the process's own [`Context`](super::Context) alone.
+//! - `State` is under the cell's lock. Its phase is `Live` until `exit::finish` makes it `Ended`, once.
+//! - `Cell::handled` is written by the process's own [`Context`](super::Context) alone.
 //!
 //! Whoever changes the state in a way that the process must see takes a waker out of it and wakes after unlocking.
 

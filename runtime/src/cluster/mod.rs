@@ -2,15 +2,15 @@
 //!
 //! | File | Its one job |
 //! |---|---|
-//! | [`node`] | [`ClusterNode`]: the methods that users call |
-//! | [`builder`] | choices before a node starts, and its start |
-//! | [`core`] | what the parts share: the engine behind its lock, and the loop's side of it |
-//! | [`host`] | what the engine's deliveries and events do to the node |
-//! | [`remote`] | signals of this runtime's processes on their way out |
-//! | [`outbox`], [`peers`] | the queue towards one peer; all live links |
-//! | [`send`], [`names`], [`spawn`], [`attach`] | one capability each |
-//! | [`identity`], [`certificate`], [`tls`], [`quic`] | who a node is, and how QUIC learns of it |
-//! | [`error`] | why an act failed |
+//! | `node` | [`ClusterNode`]: the methods that users call |
+//! | `builder` | choices before a node starts, and its start |
+//! | `core` | what the parts share: the engine behind its lock, and the loop's side of it |
+//! | `host` | what the engine's deliveries and events do to the node |
+//! | `remote` | signals of this runtime's processes on their way out |
+//! | `outbox`, `peers` | the queue towards one peer; all live links |
+//! | `send`, `names`, `spawn`, `attach` | one capability each |
+//! | `identity`, `certificate`, `tls`, `quic` | who a node is, and how QUIC learns of it |
+//! | `error` | why an act failed |
 
 pub mod attach;
 pub mod builder;

@@ -227,6 +227,18 @@ pub enum Event {
         /// What came of it.
         result: Result<CallOutcome, CallError>,
     },
+    /// A remote spawn was answered with a child after its call had ended without one. The child is linked to its caller, or
+    /// monitored by it, as was asked; the caller does not know it.
+    SpawnedLate {
+        /// Serial of the process that asked.
+        caller: u64,
+        /// The process that runs.
+        child: Pid,
+        /// Whether the child is linked to the caller.
+        link: bool,
+        /// The monitor that the caller has on the child.
+        monitor: Option<Reference>,
+    },
     /// The link to a remote watcher of a local process was lost: the monitor is gone.
     WatcherLost {
         /// Serial of the local process.

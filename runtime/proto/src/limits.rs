@@ -58,7 +58,8 @@ pub struct Limits {
     pub half_open_retry_per_address: usize,
     /// Half-open links from one proven address above which it is refused. Default 128.
     pub half_open_max_per_address: usize,
-    /// Links and monitors across one link. Default 1,048,576.
+    /// Links and monitors across one link, with unlinks and spawns past their deadline that the peer has yet to answer.
+    /// Default 1,048,576.
     pub watches_per_link_max: usize,
     /// Global names that one peer may claim. Default 262,144.
     pub names_per_peer_max: usize,

@@ -119,6 +119,11 @@ pub(crate) fn take_unlink_ack(cell: &Cell, from: Pid, id: u64) {
     }
 }
 
+/// Whether `cell` is linked to `other` and has not taken that back.
+pub(crate) fn has(cell: &Cell, other: Pid) -> bool {
+    cell.lock().cold_if_any().is_some_and(|my| my.links.get(&other) == Some(&Link::Active))
+}
+
 /// Removes `cell`'s end of the link, and nothing fires.
 pub(crate) fn forget(cell: &Cell, other: Pid) {
     if let Some(my) = cell.lock().cold_if_any() {

@@ -91,6 +91,19 @@ impl Runtime {
         }
     }
 
+    /// A remote spawn that the local process `caller` asked for has made `child` after the caller was told that there was no
+    /// answer: takes back the child's half of link and monitor. To a linked child the caller is out of reach.
+    pub(crate) fn disown_remote(&self, caller: u64, child: Pid, link: bool, monitor: Option<Reference>) {
+        // The caller may have found the child by its name and linked itself to it: that link stands.
+        let known = || self.table().find(caller).is_some_and(|cell| links::has(&cell, child));
+        if link && !known() {
+            self.signal(caller, child, Signal::LinkExit(ExitReason::NoConnection));
+        }
+        if let Some(reference) = monitor {
+            self.signal(caller, child, Signal::Demonitor { reference });
+        }
+    }
+
     /// A remote watcher of the local process `target` is gone: removes its monitor, and nothing fires.
     pub fn forget_remote_watcher(&self, target: u64, watcher: Pid, reference: Reference) {
         if let Some(cell) = self.table().find(target) {

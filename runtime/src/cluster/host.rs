@@ -92,6 +92,9 @@ impl Host for NodeHost<'_> {
                 self.work.push(Work::Answer { link, stream, question });
             }
             Event::Called { call, result } => core.call_ended(call, result),
+            Event::SpawnedLate { caller, child, link, monitor } => {
+                core.runtime.disown_remote(caller, child, link, monitor);
+            }
             Event::WatcherLost { target, watcher, reference } => {
                 core.runtime.forget_remote_watcher(target, watcher, reference);
             }

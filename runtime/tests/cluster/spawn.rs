@@ -170,6 +170,30 @@ fn the_end_of_the_caller_ends_a_linked_child() {
 }
 
 #[test]
+fn a_linked_child_that_starts_after_its_callers_deadline_is_told_that_the_caller_is_out_of_reach() {
+    run(async {
+        let (a, b) = pair().await;
+        let (started, mut children) = mpsc::unbounded_channel();
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let wait = std::sync::Mutex::new(wait);
+        // Holds up its whole node until the test says so: the caller's deadline passes meanwhile.
+        b.register_spawnable("slow", move |rt, _| {
+            wait.lock().expect("one call at a time").recv().expect("the test goes on");
+            let child = rt.spawn(|_| park());
+            started.send(child.clone()).expect("the test listens");
+            child.pid()
+        });
+        let options = SpawnRemote { deadline: Duration::from_millis(1), ..watched(None) };
+        let mut inbox = spawn_watched(&a, "slow", options);
+        let error = inbox.recv().await.expect("a result").expect_err("nobody answers");
+        assert!(error.may_have_happened(), "{error}");
+        go_on.send(()).expect("the factory waits");
+        let child = children.recv().await.expect("a child");
+        assert_eq!(child.join().await, ExitReason::NoConnection);
+    });
+}
+
+#[test]
 fn a_factory_that_panics_is_the_callers_error_and_leaves_nothing_behind() {
     run(async {
         let (a, b) = pair().await;

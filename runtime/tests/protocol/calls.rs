@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use regatta::ExitReason;
+use regatta::{ExitReason, Limits};
 use regatta_proto::host::{CallOutcome, Event, LinkId};
 use regatta_proto::link::outgoing::Outgoing;
 use regatta_proto::signal::Signal;
@@ -11,7 +11,7 @@ use regatta_proto::testing::{Mesh, Node};
 use regatta_proto::wire::control::{Answer, Ask, ListProcesses, Question, Reply};
 use regatta_proto::wire::frame::{SpawnRefusal, SpawnRequest};
 
-use super::world::{EVENTUALLY, SOON, linked_pair, pid, reference, signals};
+use super::world::{EVENTUALLY, SOON, certified, link, linked_pair, pid, reference, signals};
 
 fn request(call: u64) -> SpawnRequest {
     SpawnRequest {
@@ -116,6 +116,91 @@ fn a_refused_spawn_watches_nothing() {
     mesh.act(1, |now, engine, host| engine.shutdown(now, host));
     assert!(mesh.run_until(SOON, |mesh| mesh.nodes[0].downs() == 1));
     assert_eq!(signals(&mesh.nodes[0]), []);
+}
+
+/// What a node was told of children that came too late.
+fn late(mesh: &Mesh) -> Vec<(u64, regatta::Pid, bool, Option<regatta::Reference>)> {
+    let late = mesh.nodes[0].host.events.iter().filter_map(|event| match event {
+        Event::SpawnedLate { caller, child, link, monitor } => Some((*caller, *child, *link, *monitor)),
+        _ => None,
+    });
+    late.collect()
+}
+
+#[test]
+fn a_child_that_starts_after_the_deadline_is_reported_once_and_watched_by_nobody() {
+    let mut mesh = linked_pair(1);
+    let (_, caller, request) = ask(&mut mesh, 7);
+    mesh.run_for(2 * request.deadline);
+    for _ in 0..2 {
+        mesh.send(1, "a", |out| {
+            out.spawned(5, caller, &request, &Ok(()));
+        });
+        mesh.run_for(SOON);
+    }
+    assert_eq!(late(&mesh), [(1, pid(&mesh, 1, 5), true, Some(reference(7)))]);
+    // What the node then sends leaves nothing at the other end that the loss of the link would fire.
+    let child = pid(&mesh, 1, 5);
+    mesh.send(0, "b", |out| {
+        assert!(out.signal(1, child, Signal::LinkExit(ExitReason::NoConnection)).is_ok());
+        assert!(out.signal(1, child, Signal::Demonitor { reference: reference(7) }).is_ok());
+    });
+    mesh.run_for(SOON);
+    let told = signals(&mesh.nodes[1]).len();
+    mesh.act(1, |now, engine, host| engine.shutdown(now, host));
+    assert!(mesh.run_until(SOON, |mesh| mesh.nodes[0].downs() == 1));
+    assert_eq!(signals(&mesh.nodes[0]), []);
+    assert_eq!((told, signals(&mesh.nodes[1]).len()), (2, 2));
+    let lost = |event: &&Event| matches!(event, Event::WatcherLost { .. });
+    assert_eq!(mesh.nodes[1].host.events.iter().filter(lost).count(), 0);
+}
+
+#[test]
+fn a_late_refusal_and_a_late_child_that_nobody_wanted_to_watch_are_not_reported() {
+    let mut mesh = linked_pair(1);
+    let (_, caller, refused) = ask(&mut mesh, 7);
+    let unwatched = SpawnRequest { link: false, monitor: None, ..request(8) };
+    mesh.send(0, "b", |out| assert!(out.spawn(1, &unwatched).is_ok()));
+    mesh.run_for(2 * refused.deadline);
+    mesh.send(1, "a", |out| {
+        out.spawned(0, caller, &refused, &Err(SpawnRefusal::NoFactory));
+        out.spawned(5, caller, &unwatched, &Ok(()));
+        // A second answer, to what was refused already.
+        out.spawned(6, caller, &refused, &Ok(()));
+    });
+    mesh.run_for(SOON);
+    assert_eq!(late(&mesh), []);
+}
+
+#[test]
+fn what_a_caller_wants_of_its_child_stays_when_another_peer_answers_its_call() {
+    let mut mesh = certified(1, &["a", "b", "c"], &Limits::default());
+    link(&mut mesh, 0, 1);
+    link(&mut mesh, 0, 2);
+    let (_, caller, request) = ask(&mut mesh, 7);
+    for (node, child) in [(2, 6), (1, 5)] {
+        mesh.send(node, "a", |out| {
+            out.spawned(child, caller, &request, &Ok(()));
+        });
+        mesh.run_for(SOON);
+    }
+    assert_eq!(outcomes(&mesh, 7), [Ok(CallOutcome::Spawned(Ok(pid(&mesh, 1, 5))))]);
+    mesh.act(1, |now, engine, host| engine.shutdown(now, host));
+    assert!(mesh.run_until(SOON, |mesh| mesh.nodes[0].downs() == 1));
+    assert_eq!(signals(&mesh.nodes[0]).len(), 2, "its link and its monitor fire");
+}
+
+#[test]
+fn spawns_that_a_peer_never_answers_count_among_the_links_and_monitors() {
+    let limits = Limits { watches_per_link_max: 2, ..Limits::default() };
+    let mut mesh = certified(1, &["a", "b"], &limits);
+    link(&mut mesh, 0, 1);
+    for call in 7..10 {
+        assert_eq!(mesh.nodes[0].downs(), 0);
+        ask(&mut mesh, call);
+        mesh.run_for(2 * request(call).deadline);
+    }
+    assert_eq!(mesh.nodes[0].downs(), 1);
 }
 
 #[test]

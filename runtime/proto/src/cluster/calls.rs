@@ -51,15 +51,15 @@ impl Calls {
         lost
     }
 
-    /// The calls whose deadline has passed.
-    pub(crate) fn expired(&mut self, now: Instant) -> Vec<u64> {
+    /// The calls whose deadline has passed, each with the link that its answer was to come by.
+    pub(crate) fn expired(&mut self, now: Instant) -> Vec<(u64, LinkIndex)> {
         let mut expired = Vec::new();
         while let Some((deadline, call)) =
             self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now)
         {
             self.deadlines.remove(&(deadline, call));
-            self.waiting.remove(&call);
-            expired.push(call);
+            let waiting = self.waiting.remove(&call).expect("a deadline goes with its call");
+            expired.push((call, waiting.link));
         }
         expired
     }
@@ -88,7 +88,7 @@ mod tests {
         assert!(calls.answered(1, 0));
         assert!(!calls.answered(1, 0));
         assert_eq!(calls.next_deadline(), Some(at(20)));
-        assert_eq!(calls.expired(at(25)), [2]);
+        assert_eq!(calls.expired(at(25)), [(2, 1)]);
         assert_eq!(calls.link_lost(1), [3, 4]);
         assert_eq!((calls.len(), calls.next_deadline()), (0, None));
     }

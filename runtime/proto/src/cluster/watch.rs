@@ -22,6 +22,8 @@ pub(crate) struct Watches {
     monitoring: BTreeMap<Reference, (u64, Pid)>,
     /// The peer's monitors on our processes: local target, remote watcher, reference.
     watched: BTreeSet<(u64, u64, Reference)>,
+    /// Remote spawns that were given up before their answer: a child that starts all the same must be told.
+    given_up: FxHashMap<u64, Wanted>,
 }
 
 /// What the loss of a link does, in this order.
@@ -39,7 +41,8 @@ pub(crate) enum Loss {
 
 impl Watches {
     pub(crate) fn len(&self) -> usize {
-        self.links.len() + self.unlinking.len() + self.monitoring.len() + self.watched.len()
+        let given_up = self.given_up.len();
+        self.links.len() + self.unlinking.len() + self.monitoring.len() + self.watched.len() + given_up
     }
 
     /// A frame of ours is on its way.
@@ -119,6 +122,18 @@ impl Watches {
         if let Some(reference) = wanted.monitor {
             self.monitoring.insert(reference, (wanted.caller, child));
         }
+    }
+
+    /// The caller of a remote spawn no longer waits for its answer.
+    pub(crate) fn gave_up(&mut self, call: u64, wanted: Wanted) {
+        if wanted.link || wanted.monitor.is_some() {
+            self.given_up.insert(call, wanted);
+        }
+    }
+
+    /// A remote spawn was answered too late: what the child has towards a caller that does not know it.
+    pub(crate) fn answered_late(&mut self, call: u64) -> Option<Wanted> {
+        self.given_up.remove(&call)
     }
 
     /// The link is lost: everything fires, once.

@@ -7,7 +7,7 @@ use super::link::Link;
 use super::open::protocol;
 use super::{Engine, Stop};
 use crate::cluster::calls::Calls;
-use crate::cluster::watch::{SpawnWatches, Watches};
+use crate::cluster::watch::{SpawnWatches, Wanted, Watches};
 use crate::host::{CallOutcome, Event, Host, LinkId};
 use crate::id::{NodeId, Pid};
 use crate::link::close::CloseCode;
@@ -114,12 +114,16 @@ impl<H: Host> Inbox<'_, H> {
     }
 
     fn spawned(&mut self, call: u64, result: Result<Pid, frame::SpawnRefusal>) {
-        let wanted = self.spawn_watches.take(call);
-        // An answer after the deadline, or to a call that was never made, is nobody's.
         if !self.calls.answered(call, self.link.index) {
+            // After the deadline, or to a call that was never made to this peer: nobody's.
+            if let (Some(Wanted { caller, link, monitor }), Ok(child)) =
+                (self.watches.answered_late(call), result)
+            {
+                self.host.event(Event::SpawnedLate { caller, child, link, monitor });
+            }
             return;
         }
-        if let (Some(wanted), Ok(child)) = (wanted, &result) {
+        if let (Some(wanted), Ok(child)) = (self.spawn_watches.take(call), &result) {
             self.watches.spawned(wanted, *child);
         }
         self.host.event(Event::Called { call, result: Ok(CallOutcome::Spawned(result)) });

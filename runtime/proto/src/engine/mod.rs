@@ -249,15 +249,19 @@ impl Engine {
         entry.sender.take(outgoing);
         outgoing.frames = 0;
         let mut refused = Vec::new();
+        let calls_max = self.limits.calls_max;
         for track in outgoing.tracks.drain(..) {
             if let Track::Call { call, from, deadline_ms, link: wants_link, monitor } = track {
-                if self.calls.len() >= self.limits.calls_max {
+                let wanted = Wanted { caller: from, link: wants_link, monitor };
+                if self.calls.len() >= calls_max {
+                    // Its frame is among the others: it is given up before it is sent, and may be answered.
+                    entry.watches.gave_up(call, wanted);
                     refused.push(call);
                     continue;
                 }
                 let deadline = now + Duration::from_millis(deadline_ms);
                 self.calls.insert(call, link.index, deadline);
-                self.spawn_watches.asked(call, Wanted { caller: from, link: wants_link, monitor });
+                self.spawn_watches.asked(call, wanted);
             } else {
                 entry.watches.sent(&track);
             }
@@ -266,10 +270,7 @@ impl Engine {
         for call in refused {
             host.event(Event::Called { call, result: Err(CallError::TooMany) });
         }
-        if self.watches_exceeded(link.index) {
-            let refusal = Refusal::new(CloseCode::Limit, "too many links and monitors across one link");
-            self.end(now, link.index, closed(&refusal), Some(&refusal), host);
-        }
+        self.bound_watches(now, link.index, host);
     }
 
     /// Claims a global name for a local process and tells the peers.
@@ -368,9 +369,14 @@ impl Engine {
                 self.opening_too_late(now, index as LinkIndex, host);
             }
         }
-        for call in self.calls.expired(now) {
-            self.spawn_watches.take(call);
+        for (call, index) in self.calls.expired(now) {
+            if let Some(wanted) = self.spawn_watches.take(call)
+                && let Some(Some(link)) = self.links.get_mut(index as usize)
+            {
+                link.watches.gave_up(call, wanted);
+            }
             host.event(Event::Called { call, result: Err(CallError::Timeout) });
+            self.bound_watches(now, index, host);
         }
         let over: Vec<u64> =
             self.joined.iter().filter(|(_, joined)| joined.by <= now).map(|(token, _)| *token).collect();
@@ -737,9 +743,13 @@ impl Engine {
         }
     }
 
-    fn watches_exceeded(&self, index: LinkIndex) -> bool {
+    /// Ends a link that carries more than its bound of links and monitors.
+    fn bound_watches(&mut self, now: Instant, index: LinkIndex, host: &mut impl Host) {
         let link = self.links[index as usize].as_deref();
-        link.is_some_and(|link| link.watches.len() > self.limits.watches_per_link_max)
+        if link.is_some_and(|link| link.watches.len() > self.limits.watches_per_link_max) {
+            let refusal = Refusal::new(CloseCode::Limit, "too many links and monitors across one link");
+            self.end(now, index, closed(&refusal), Some(&refusal), host);
+        }
     }
 }
 

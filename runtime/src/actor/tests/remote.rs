@@ -193,6 +193,26 @@ async fn a_link_that_the_peer_makes_after_an_acknowledged_unlink_fires() {
 }
 
 #[tokio::test]
+async fn a_child_that_came_too_late_is_told_unless_its_caller_has_linked_itself_to_it_meanwhile() {
+    let rt = Runtime::new();
+    let net = Recorder::attach(&rt);
+    let caller = parked(&rt);
+    let serial = caller.pid().serial();
+    let reference = Reference::from_raw(5);
+    let exit = (serial, far(), Signal::LinkExit(ExitReason::NoConnection));
+    let demonitor = (serial, far(), Signal::Demonitor { reference });
+    rt.disown_remote(serial, far(), true, Some(reference));
+    assert_eq!(net.sent(), [exit, demonitor.clone()]);
+    rt.disown_remote(serial, far(), false, None);
+    assert_eq!(net.sent(), []);
+    assert!(rt.link(caller.pid(), far()));
+    net.sent();
+    rt.disown_remote(serial, far(), true, Some(reference));
+    assert_eq!(net.sent(), [demonitor]);
+    assert_eq!(rt.info(caller.pid()).unwrap().links, [far()]);
+}
+
+#[tokio::test]
 async fn what_comes_for_a_dead_process_is_answered() {
     let rt = Runtime::new();
     let net = Recorder::attach(&rt);

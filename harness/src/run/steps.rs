@@ -208,7 +208,7 @@ impl Stage {
             link: spawn.link,
             monitor: spawn.monitor,
             register: spawn.global.clone(),
-            deadline: within,
+            deadline: Some(within),
         };
         let on = self.scene.node(&spawn.on).map_or_else(|| spawn.on.clone(), |on| on.name().to_owned());
         let (asker, factory) = (node.clone(), spawn.factory.clone());

@@ -28,7 +28,7 @@ pub const FRAME_OVERHEAD_BYTES_MAX: usize = 8 * 1024;
 /// The bounds that a node's owner may set.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Largest body of one message; at most [`MESSAGE_BYTES_CEILING`]. Default 1 MiB.
+    /// Largest body of one message. Default 1 MiB; a node with more than [`MESSAGE_BYTES_CEILING`] does not start.
     pub message_bytes_max: usize,
     /// Bytes of unfinished large bodies and of frames held behind them, for one peer. Default 32 MiB.
     pub reassembly_bytes_max: usize,

@@ -1,7 +1,5 @@
 //! Live attach: looking at what runs on another node, page by page, so that its size does not matter.
 
-use std::time::Duration;
-
 use regatta_proto::host::{CallError, CallOutcome};
 use regatta_proto::id::Pid;
 use regatta_proto::wire::control::{Answer, Ask, ListProcesses, ProcessPage, ProcessRow, Question, Reply};
@@ -14,8 +12,6 @@ use crate::actor::ProcessInfo;
 const PAGE_ROWS: u32 = 1_000;
 /// Bytes of rows after which an answer ends; the rest comes with the next question.
 const PAGE_BYTES: usize = 32 * 1024;
-/// How long one page may take.
-const PAGE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// One process of another node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +65,7 @@ impl Core {
             source => AttachError::Call { node: node.to_owned(), source },
         })?;
         self.with_engine(|now, engine, host| {
-            engine.ask(now, peer.link, call, &question, PAGE_DEADLINE, host);
+            engine.ask(now, peer.link, call, &question, self.call_timeout, host);
         });
         let outcome = outcome.await.unwrap_or(Err(CallError::LinkLost));
         match outcome {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use regatta_proto::engine::{Engine, EngineConfig};
 use regatta_proto::id::{NodeId, NodeName};
-use regatta_proto::limits::Limits;
+use regatta_proto::limits::{Limits, MESSAGE_BYTES_CEILING};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use tokio::runtime::Handle;
@@ -71,6 +71,10 @@ impl ClusterNodeBuilder {
     /// [`BindError`]; nothing is left behind then.
     pub fn start(self, socket: impl Socket + Unpin) -> Result<ClusterNode, BindError> {
         let Self { name, runtime, identity, limits, announced } = self;
+        let (asked, max) = (limits.message_bytes_max, MESSAGE_BYTES_CEILING);
+        if asked > max {
+            return Err(BindError::MessageBytes { asked, max });
+        }
         let tokio = Handle::try_current().map_err(|_| BindError::NoTokio)?;
         let name = NodeName::new(&name)?;
         if let Some(issued) = identity.node_name()

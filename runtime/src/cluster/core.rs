@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Context;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use atomic_waker::AtomicWaker;
 use parking_lot::{Mutex, RwLock};
@@ -71,6 +71,8 @@ pub(crate) struct Core {
     pub(crate) changes: watch::Sender<u64>,
     /// Calls that may wait for their outcome at the same time.
     pub(crate) calls_max: usize,
+    /// When a call without a deadline of its own ends; a page of an attach is one.
+    pub(crate) call_timeout: Duration,
     engine: Mutex<Engine>,
     /// Links that have something for the engine.
     scheduled: Mutex<Vec<Arc<PeerLink>>>,
@@ -96,6 +98,7 @@ impl Core {
             closing: AtomicBool::new(false),
             changes: watch::Sender::new(0),
             calls_max: engine.limits().calls_max,
+            call_timeout: engine.limits().call_timeout,
             engine: Mutex::new(engine),
             scheduled: Mutex::default(),
             ended: Mutex::default(),

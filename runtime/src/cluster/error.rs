@@ -41,6 +41,15 @@ pub enum BindError {
         /// What the system says.
         source: io::Error,
     },
+    /// [`Limits::message_bytes_max`](crate::Limits::message_bytes_max) is above what any node may take. Lower it, and send
+    /// larger things in pieces.
+    #[error("messages of {asked} bytes are above the {max} bytes that a node may take at most")]
+    MessageBytes {
+        /// The bound that was asked for.
+        asked: usize,
+        /// The largest that there may be.
+        max: usize,
+    },
     /// There is no tokio runtime around the call, or it has no I/O.
     #[error("a node must be bound inside a tokio runtime with I/O and time enabled")]
     NoTokio,

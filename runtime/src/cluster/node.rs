@@ -264,7 +264,7 @@ impl ClusterNode {
     /// Starts a process on another node with a factory that the node was taught. The pid works like a local one.
     ///
     /// # Errors
-    /// [`SpawnError`], at the latest after 5 s;
+    /// [`SpawnError`], at the latest after [`Limits::call_timeout`](crate::Limits::call_timeout);
     /// [`may_have_happened`](SpawnError::may_have_happened) tells whether a process may run all the same.
     pub async fn spawn_remote(&self, to_node: &str, factory: &str, args: Vec<u8>) -> Result<Pid, SpawnError> {
         let child = self.spawn_remote_with(to_node, factory, args, SpawnRemote::default()).await?;

@@ -23,7 +23,7 @@ use crate::actor::{Runtime, SendError, current};
 pub type Spawnable = Arc<dyn Fn(&Runtime, Vec<u8>) -> Pid + Send + Sync>;
 
 /// What goes with a remote spawn.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SpawnRemote {
     /// Link the child to the calling process. Ignored outside of a process. Default `false`.
     pub link: bool,
@@ -31,14 +31,9 @@ pub struct SpawnRemote {
     pub monitor: bool,
     /// A global name that the child takes before it starts. Default none.
     pub register: Option<String>,
-    /// When the call ends at the latest, counted from now. Default 5 s.
-    pub deadline: Duration,
-}
-
-impl Default for SpawnRemote {
-    fn default() -> Self {
-        Self { link: false, monitor: false, register: None, deadline: Duration::from_secs(5) }
-    }
+    /// When the call ends at the latest, counted from now. Default: the node's
+    /// [`Limits::call_timeout`](crate::Limits::call_timeout), 5 s unless it was set.
+    pub deadline: Option<Duration>,
 }
 
 /// A child on another node.
@@ -90,7 +85,7 @@ impl Core {
             register: options.register.map(Name::new).transpose()?,
             link: options.link && caller != 0,
             monitor,
-            deadline: options.deadline,
+            deadline: options.deadline.unwrap_or(self.call_timeout),
             args: args.into(),
         };
         let call = request.call;

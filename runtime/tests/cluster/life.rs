@@ -3,7 +3,7 @@
 use std::io;
 
 use regatta::cluster::{BindError, ConnectError};
-use regatta::{ClusterCa, ClusterNode, Runtime};
+use regatta::{ClusterCa, ClusterNode, Limits, Runtime};
 
 use super::world::{Probe, anywhere, bind, link, pair, run, shared};
 
@@ -25,6 +25,21 @@ fn two_nodes_that_dial_each_other_at_once_end_with_one_link() {
         a.runtime().send(probe.pid(), "over it").await.expect("accepted");
         assert_eq!(probe.message().await, "over it");
         assert_eq!((a.stats().links_down, b.stats().links_down), (0, 0), "none gave way after it was up");
+    });
+}
+
+#[test]
+fn a_node_that_would_take_larger_messages_than_any_may_does_not_start() {
+    run(async {
+        let identity = shared();
+        let start = |message_bytes_max| {
+            let limits = Limits { message_bytes_max, ..Limits::default() };
+            ClusterNode::builder("a", Runtime::new(), &identity).limits(limits).bind(anywhere())
+        };
+        let max = 16 << 20;
+        assert!(start(max).is_ok());
+        let error = start(max + 1).expect_err("above the ceiling");
+        assert!(matches!(error, BindError::MessageBytes { asked, max: of } if asked == max + 1 && of == max));
     });
 }
 

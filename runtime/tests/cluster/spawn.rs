@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use regatta::cluster::SpawnError;
-use regatta::{ClusterNode, Context, ExitReason, Received, SpawnRemote};
+use regatta::cluster::{AttachError, SpawnError};
+use regatta::{ClusterNode, Context, ExitReason, Limits, Received, Runtime, SpawnRemote};
+use regatta_proto::host::CallError;
 use regatta_proto::wire::frame::SpawnRefusal;
 use tokio::sync::mpsc;
 
-use super::world::{Probe, pair, park, run};
+use super::world::{Probe, anywhere, bind, link, pair, park, run, shared};
 
 /// Teaches a node a child that passes on its arguments and then whatever it is told.
 fn teach_parrot(node: &ClusterNode) -> mpsc::UnboundedReceiver<Vec<u8>> {
@@ -93,7 +94,7 @@ fn watched(register: Option<&str>) -> SpawnRemote {
         link: true,
         monitor: true,
         register: register.map(str::to_owned),
-        deadline: Duration::from_secs(20),
+        deadline: Some(Duration::from_secs(20)),
     }
 }
 
@@ -183,13 +184,46 @@ fn a_linked_child_that_starts_after_its_callers_deadline_is_told_that_the_caller
             started.send(child.clone()).expect("the test listens");
             child.pid()
         });
-        let options = SpawnRemote { deadline: Duration::from_millis(1), ..watched(None) };
+        let options = SpawnRemote { deadline: Some(Duration::from_millis(1)), ..watched(None) };
         let mut inbox = spawn_watched(&a, "slow", options);
         let error = inbox.recv().await.expect("a result").expect_err("nobody answers");
         assert!(error.may_have_happened(), "{error}");
         go_on.send(()).expect("the factory waits");
         let child = children.recv().await.expect("a child");
         assert_eq!(child.join().await, ExitReason::NoConnection);
+    });
+}
+
+#[test]
+fn calls_without_a_deadline_of_their_own_end_by_the_nodes_call_timeout() {
+    run(async {
+        let identity = shared();
+        let limits = Limits { call_timeout: Duration::from_millis(1), ..Limits::default() };
+        let a = ClusterNode::builder("a", Runtime::new(), &identity).limits(limits).bind(anywhere());
+        let (a, b) = (a.expect("the node starts"), bind("b", &identity));
+        link(&a, &b).await;
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let wait = std::sync::Mutex::new(wait);
+        // Holds up its whole node until the test is over.
+        b.register_spawnable("slow", move |rt, _| {
+            let _over = wait.lock().expect("one call at a time").recv();
+            rt.spawn(|_| park()).pid()
+        });
+        // Below the default: a call that took the default instead would end after this one.
+        let longer = SpawnRemote { deadline: Some(Duration::from_secs(4)), ..SpawnRemote::default() };
+        let short = async {
+            let spawned = a.spawn_remote("b", "slow", vec![]).await;
+            (spawned, a.remote_pids("b").await)
+        };
+        let (spawned, listed) = tokio::select! {
+            biased;
+            short = short => short,
+            long = a.spawn_remote_with("b", "slow", vec![], longer) => panic!("it waits longer: {long:?}"),
+        };
+        let timeout = CallError::Timeout;
+        assert!(matches!(spawned, Err(SpawnError::Call { source, .. }) if source == timeout));
+        assert!(matches!(listed, Err(AttachError::Call { source, .. }) if source == timeout));
+        drop(go_on);
     });
 }
 

@@ -24,6 +24,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{oneshot, watch};
 
 use super::host::NodeHost;
+use super::log_limit::LogLimit;
 use super::outbox::PeerLink;
 use super::peers::Peers;
 use super::spawn::Factories;
@@ -73,6 +74,8 @@ pub(crate) struct Core {
     pub(crate) calls_max: usize,
     /// When a call without a deadline of its own ends; a page of an attach is one.
     pub(crate) call_timeout: Duration,
+    /// Peers that were turned away, as the log has them.
+    pub(crate) rejections: Mutex<LogLimit>,
     engine: Mutex<Engine>,
     /// Links that have something for the engine.
     scheduled: Mutex<Vec<Arc<PeerLink>>>,
@@ -99,6 +102,7 @@ impl Core {
             changes: watch::Sender::new(0),
             calls_max: engine.limits().calls_max,
             call_timeout: engine.limits().call_timeout,
+            rejections: Mutex::default(),
             engine: Mutex::new(engine),
             scheduled: Mutex::default(),
             ended: Mutex::default(),
@@ -135,7 +139,7 @@ impl Core {
         engine: &mut Engine,
         act: impl FnOnce(Instant, &mut Engine, &mut NodeHost<'_>) -> T,
     ) -> (T, Vec<Work>) {
-        let mut host = NodeHost::new(self);
+        let mut host = NodeHost::new(self, now);
         let result = act(now, engine, &mut host);
         engine.process(now, &mut host);
         // The end of a link gives back what was queued for it. Failing that can end no other link.

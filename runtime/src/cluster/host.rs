@@ -1,5 +1,7 @@
 //! The node as its engine sees it: deliveries go to the runtime, events to whoever waits for them.
 
+use std::time::Instant;
+
 use regatta_proto::host::{Event, Host, LinkId};
 use regatta_proto::id::Pid;
 use regatta_proto::link::outgoing::Outgoing;
@@ -12,13 +14,14 @@ use super::outbox::PeerLink;
 /// The host of one call into the engine.
 pub(crate) struct NodeHost<'a> {
     core: &'a Core,
+    now: Instant,
     work: Vec<Work>,
     abandoned: Vec<(LinkId, Outgoing)>,
 }
 
 impl<'a> NodeHost<'a> {
-    pub(crate) fn new(core: &'a Core) -> Self {
-        Self { core, work: Vec::new(), abandoned: Vec::new() }
+    pub(crate) fn new(core: &'a Core, now: Instant) -> Self {
+        Self { core, now, work: Vec::new(), abandoned: Vec::new() }
     }
 
     /// What was queued for links that ended.
@@ -65,7 +68,9 @@ impl Host for NodeHost<'_> {
                 self.changed();
             }
             Event::Rejected { addr, detail } => {
-                tracing::warn!(node = %core.id.name, %addr, %detail, "a peer was turned away");
+                if let Some(left_out) = core.rejections.lock().admit(self.now) {
+                    tracing::warn!(node = %core.id.name, %addr, %detail, left_out, "a peer was turned away");
+                }
                 self.changed();
             }
             Event::Writable { link } => {

@@ -11,6 +11,7 @@
 //! | `send`, `names`, `spawn`, `attach` | one capability each |
 //! | `identity`, `certificate`, `tls`, `quic` | who a node is, and how QUIC learns of it |
 //! | `error` | why an act failed |
+//! | `log_limit` | how often a stranger can make the node write to its log |
 
 pub mod attach;
 pub mod builder;
@@ -19,6 +20,7 @@ pub(crate) mod core;
 pub mod error;
 pub(crate) mod host;
 pub mod identity;
+pub(crate) mod log_limit;
 pub(crate) mod names;
 pub mod node;
 pub(crate) mod outbox;

@@ -14,8 +14,9 @@ pub const BIDI_STREAMS: u32 = 32;
 pub const BULK_BYTES_MIN: usize = 64 * 1024;
 /// Frames a lane may carry behind a large body that has not arrived yet. The receiver must hold them.
 pub const BEHIND_BULK_BYTES_MAX: usize = 1024 * 1024;
-/// Large bodies that a link sends at the same time, in bytes; a single larger one is let through alone.
-pub const BULK_IN_FLIGHT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Large bodies that a link sends at the same time, in bytes; a single larger one is let through alone. Half of the
+/// windows of a link by default, so that lanes and the control stream have the other half.
+pub const BULK_IN_FLIGHT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Largest frame on a control stream or in a question.
 pub const CONTROL_FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that may wait on a control stream; a peer that reads more slowly is cut off.

@@ -10,7 +10,7 @@ use regatta_proto::signal::Signal;
 use regatta_proto::testing::{Mesh, Path};
 use regatta_proto::wire::frame::To;
 
-use super::world::{EVENTUALLY, linked_pair};
+use super::world::{EVENTUALLY, SOON, linked_pair};
 
 const SENDERS: u64 = 8;
 const MESSAGES: u64 = 10_000;
@@ -159,6 +159,37 @@ fn senders_that_begin_while_large_bodies_use_up_the_link_are_heard() {
     let small = bodies(&mesh, 1).filter(|(_, body)| **body == "small").map(|(sender, _)| sender);
     assert_eq!(small.collect::<std::collections::BTreeSet<_>>(), (2..=16).collect());
     assert_eq!(mesh.nodes[0].downs(), 0);
+}
+
+#[test]
+fn large_bodies_alone_do_not_use_up_the_windows_of_a_link() {
+    let mut mesh = linked_pair(3);
+    mesh.path.latency = Duration::from_millis(50);
+    let small = |mesh: &mut Mesh| {
+        mesh.send(0, "b", |out| {
+            out.message(2, To::Serial(9), b"small").expect("it fits");
+        })
+    };
+    let large = |mesh: &mut Mesh| {
+        mesh.send(0, "b", |out| {
+            for _ in 0..60 {
+                out.message_owned(1, To::Serial(9), vec![1; 1 << 20].into()).expect("it fits");
+            }
+        })
+    };
+    // The congestion window grows to what large bodies need.
+    small(&mut mesh);
+    large(&mut mesh);
+    assert!(mesh.run_until(EVENTUALLY, |mesh| mesh.nodes[1].host.delivered.len() == 61));
+    mesh.run_for(SOON);
+    // No acknowledgement comes back: what the sender may have under way is all that it can send.
+    mesh.cut(1, 0);
+    large(&mut mesh);
+    mesh.run_for(Duration::from_secs(1));
+    assert!(mesh.nodes[1].host.delivered.len() < 121, "the large bodies wait for acknowledgements");
+    small(&mut mesh);
+    let heard = |mesh: &Mesh| bodies(mesh, 1).filter(|(sender, _)| *sender == 2).count() == 2;
+    assert!(mesh.run_until(Duration::from_secs(2), heard), "without one acknowledgement");
 }
 
 #[test]

@@ -168,14 +168,14 @@ fn large_bodies_alone_do_not_use_up_the_windows_of_a_link() {
     let small = |mesh: &mut Mesh| {
         mesh.send(0, "b", |out| {
             out.message(2, To::Serial(9), b"small").expect("it fits");
-        })
+        });
     };
     let large = |mesh: &mut Mesh| {
         mesh.send(0, "b", |out| {
             for _ in 0..60 {
                 out.message_owned(1, To::Serial(9), vec![1; 1 << 20].into()).expect("it fits");
             }
-        })
+        });
     };
     // The congestion window grows to what large bodies need.
     small(&mut mesh);

@@ -64,7 +64,7 @@ fn trial(scenario: Scenario, behaviours: Behaviours) -> Trial {
     let name = name(&scenario, world);
     Trial::test(name, move || {
         let seed = scenario.seed.unwrap_or(1);
-        let options = RunOptions { seed, accept: false, behaviours };
+        let options = RunOptions { seed, behaviours, ..RunOptions::default() };
         let report = run::run(Arc::new(scenario), world, &options);
         if report.outcome == Outcome::Pass {
             return Ok(());

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use regatta::{ClusterNode, Pid, Runtime};
+use regatta::{ClusterNode, ExitReason, Pid, Runtime};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -155,13 +155,9 @@ impl Scene {
     }
 
     /// Notes that a process was told of an end.
-    pub fn told(&self, watcher: Pid, of: Pid, kind: &'static str, reason: &regatta::ExitReason) {
+    pub fn told(&self, watcher: Pid, of: Pid, kind: &'static str, reason: &ExitReason) {
         let (watcher, process) = (self.label(watcher), self.label(of));
-        *self
-            .state()
-            .downs
-            .entry(Down { watcher, process, kind, reason: reason.to_string() })
-            .or_default() += 1;
+        *self.state().downs.entry(Down { watcher, process, kind, reason: word(reason) }).or_default() += 1;
         self.changed();
     }
 
@@ -230,5 +226,18 @@ impl Scene {
         let state = self.state();
         let broken = state.tallies.iter().filter_map(|(label, tally)| Some((label.clone(), tally.broken()?)));
         broken.collect()
+    }
+}
+
+/// A reason as conditions write it: one word for each that the runtime gives, or else its text.
+fn word(reason: &ExitReason) -> String {
+    match reason {
+        ExitReason::Normal => "normal".to_owned(),
+        ExitReason::Killed => "killed".to_owned(),
+        ExitReason::Shutdown => "shutdown".to_owned(),
+        ExitReason::NoProc => "noproc".to_owned(),
+        ExitReason::NoConnection => "noconnection".to_owned(),
+        ExitReason::Custom(text) => text.escape_ascii().to_string(),
+        other => other.to_string(),
     }
 }

@@ -55,7 +55,7 @@ impl<'a> Reporter<'a> {
         let style = match report.outcome {
             Outcome::Pass => Style::new().green(),
             Outcome::Fail | Outcome::Internal => Style::new().red().bold(),
-            Outcome::Invalid | Outcome::Unsupported => Style::new().yellow(),
+            Outcome::Invalid | Outcome::Unsupported | Outcome::Interrupted => Style::new().yellow(),
         };
         let word = self.paint(&format!("{:>11}", report.outcome.name()), style);
         let title = format!("{}{}", area_and_name(report), report.scenario.cell);
@@ -118,7 +118,8 @@ impl<'a> Reporter<'a> {
             self.tables(&figures)?;
         }
         let count = |outcome| reports.iter().filter(|report| report.outcome == outcome).count();
-        let total: f64 = reports.iter().map(|report| report.duration.as_secs_f64()).sum();
+        let total: f64 =
+            reports.iter().map(|report| report.duration.as_secs_f64()).fold(0.0, |sum, one| sum + one);
         let mut parts = Vec::new();
         for (outcome, word, style) in [
             (Outcome::Pass, "passed", Style::new().green().bold()),
@@ -126,6 +127,7 @@ impl<'a> Reporter<'a> {
             (Outcome::Invalid, "invalid", Style::new().yellow().bold()),
             (Outcome::Unsupported, "unsupported", Style::new().yellow().bold()),
             (Outcome::Internal, "internal errors", Style::new().red().bold()),
+            (Outcome::Interrupted, "interrupted", Style::new().yellow().bold()),
         ] {
             let count = count(outcome);
             if count > 0 || outcome == Outcome::Pass {

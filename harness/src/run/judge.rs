@@ -46,15 +46,22 @@ impl Verdict {
         if self.closed || self.failed.is_some() {
             return false;
         }
+        if let Rule::Finally { condition, after } = &expectation.rule {
+            // Without a point of its own it is for the end.
+            if after.is_none() {
+                return false;
+            }
+            self.since = Some(since);
+            self.closed = true;
+            self.finally(condition, observation, "did not hold after its point");
+            return self.failed.is_none();
+        }
         if window.closed {
             self.closed = true;
             return false;
         }
         let since = *self.since.get_or_insert(since);
         let Some(condition) = expectation.rule.condition() else { return false };
-        if matches!(expectation.rule, Rule::Finally { .. }) {
-            return false;
-        }
         self.seen += 1;
         let holds = condition.evaluate(observation).unwrap_or(false);
         if !holds {
@@ -101,12 +108,8 @@ impl Verdict {
             return;
         }
         match &expectation.rule {
-            Rule::Finally { condition, .. } => {
-                self.seen += 1;
-                if !condition.evaluate(last).unwrap_or(false) {
-                    self.last_unmet = Some(explain(condition, last));
-                    fail(self, "does not hold at the end");
-                }
+            Rule::Finally { condition, .. } if !self.closed => {
+                self.finally(condition, last, "does not hold at the end");
             }
             Rule::Sometimes(_) if !self.met => fail(self, "held in no observation"),
             Rule::Eventually { .. } if self.holds_since.is_none() => fail(self, "does not hold at the end"),
@@ -114,6 +117,15 @@ impl Verdict {
                 fail(self, "was never judged: no observation fell into its window");
             }
             _ => {}
+        }
+    }
+
+    /// Looks once and for all.
+    fn finally(&mut self, condition: &Condition, observation: &Observation, otherwise: &str) {
+        self.seen += 1;
+        if !condition.evaluate(observation).unwrap_or(false) {
+            self.last_unmet = Some(explain(condition, observation));
+            self.failed = Some(otherwise.to_owned());
         }
     }
 
@@ -189,6 +201,24 @@ mod tests {
             judged(rule(Some(Duration::from_secs(1))), &[2, 1, 2, 2]).failed.is_some(),
             "it came back too late"
         );
+    }
+
+    #[test]
+    fn finally_after_a_point_is_judged_there_and_not_at_the_end() {
+        let judged_at = |count: usize| {
+            let rule =
+                Rule::Finally { condition: condition("nodes.size() == 2"), after: Some("p".to_owned()) };
+            let expectation = expectation(rule);
+            let mut verdict = Verdict::default();
+            let before = Window { since: None, closed: false };
+            assert!(!verdict.look(&expectation, before, Duration::ZERO, &nodes(5)));
+            let met = verdict.look(&expectation, OPEN, Duration::ZERO, &nodes(count));
+            verdict.look(&expectation, OPEN, Duration::ZERO, &nodes(3 - count));
+            verdict.end(&expectation, Some(Duration::ZERO), &nodes(3 - count));
+            (met, verdict.failed.is_none())
+        };
+        assert_eq!(judged_at(2), (true, true), "it held at its point");
+        assert_eq!(judged_at(1), (false, false), "it holds at the end only");
     }
 
     #[test]

@@ -3,13 +3,17 @@
 mod judge;
 mod points;
 mod random;
+mod spawn;
 mod stage;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::sync::watch;
 
 pub use stage::StepState;
 
@@ -33,6 +37,8 @@ pub enum Outcome {
     Unsupported,
     /// The harness itself failed.
     Internal,
+    /// It was stopped from outside.
+    Interrupted,
 }
 
 impl Outcome {
@@ -45,6 +51,7 @@ impl Outcome {
             Self::Invalid => "invalid",
             Self::Unsupported => "unsupported",
             Self::Internal => "internal",
+            Self::Interrupted => "interrupted",
         }
     }
 
@@ -57,6 +64,7 @@ impl Outcome {
             Self::Invalid => crate::exit::INVALID,
             Self::Unsupported => crate::exit::UNSUPPORTED,
             Self::Internal => crate::exit::INTERNAL,
+            Self::Interrupted => crate::exit::INTERRUPTED,
         }
     }
 }
@@ -106,6 +114,8 @@ pub struct RunOptions {
     pub accept: bool,
     /// What processes can do.
     pub behaviours: Behaviours,
+    /// Turns true when the run must stop; without one, nobody can ask for that.
+    pub stop: Option<watch::Receiver<bool>>,
 }
 
 /// Runs a scenario in a world, on a tokio runtime of its own.
@@ -149,7 +159,8 @@ pub fn run(scenario: Arc<Scenario>, world: World, options: &RunOptions) -> RunRe
     }
     // The worst finding speaks for the run, in the order of the exit codes.
     let code = crate::exit::combine(report.findings.iter().map(|finding| finding.outcome.code()));
-    let all = [Outcome::Internal, Outcome::Fail, Outcome::Invalid, Outcome::Unsupported];
+    let all =
+        [Outcome::Interrupted, Outcome::Internal, Outcome::Fail, Outcome::Invalid, Outcome::Unsupported];
     report.outcome = all.into_iter().find(|outcome| outcome.code() == code).unwrap_or(Outcome::Pass);
     report.duration = begun.elapsed();
     report

@@ -1,6 +1,6 @@
 //! What a run plays on: the world, the observer, and what has come out so far.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::load::{self, Figures};
 use crate::scenario::Scenario;
 use crate::scenario::action::Address;
 use crate::scenario::load::Load;
-use crate::scenario::model::{Point, StartMode, View};
+use crate::scenario::model::{Expectation, Point, Rule, StartMode, View};
 use crate::snapshot::{self, Comparison};
 use crate::world::inproc::Inproc;
 
@@ -26,6 +26,9 @@ use crate::world::inproc::Inproc;
 const LOOK: Duration = Duration::from_millis(5);
 /// The same while a load runs: looking costs time that the load should have.
 const LOOK_UNDER_LOAD: Duration = Duration::from_millis(100);
+
+/// How long the nodes may take to end after a run.
+const END_WITHIN: Duration = Duration::from_secs(30);
 
 /// How far a step has come.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +48,8 @@ pub(super) struct Stage {
     pub(super) scene: Arc<Scene>,
     pub(super) points: Points,
     pub(super) random: Mutex<Random>,
-    pub(super) sequences: Mutex<BTreeMap<(String, String), u64>>,
+    /// The next number of each row of messages. By pid: one that starts again begins a new row.
+    pub(super) sequences: Mutex<HashMap<(regatta::Pid, regatta::Pid), u64>>,
     state: Mutex<State>,
     latest: watch::Sender<Arc<Observation>>,
     loads_running: AtomicU32,
@@ -94,15 +98,22 @@ impl Stage {
             Inproc::new(self.scenario.clone(), self.options.behaviours.clone(), self.scene.clone());
         let stage = self.clone();
         let observer = tokio::spawn(async move { stage.watch().await });
-        let played = tokio::time::timeout(timeout, self.acts(&mut world)).await;
+        let played = tokio::select! {
+            played = tokio::time::timeout(timeout, self.acts(&mut world)) => played,
+            () = stopped(self.options.stop.clone()) => {
+                observer.abort();
+                self.find(Outcome::Interrupted, None, "interrupted", self.meanwhile().1, None);
+                report.findings = std::mem::take(&mut self.state().findings);
+                return;
+            }
+        };
         if played.is_err() {
-            let done = self.state().steps.iter().filter(|step| step.outcome == "ok").count();
+            let (line, meanwhile) = self.meanwhile();
             let message = format!(
-                "the run was given up after {} s, with {done} of {} steps done",
+                "the run was given up after {} s, {meanwhile}; `timeout` sets how long it may take",
                 timeout.as_secs_f64(),
-                self.scenario.steps.len()
             );
-            self.find(Outcome::Fail, None, "timeout", message, None);
+            self.find(Outcome::Fail, line, "timeout", message, None);
         }
         observer.abort();
         if !self.has_findings() {
@@ -114,7 +125,14 @@ impl Stage {
         }
         // A failed run may have left anything behind; its own finding is the one to read.
         let clean = !self.has_findings();
-        let left = world.end().await;
+        let left = match tokio::time::timeout(END_WITHIN, world.end()).await {
+            Ok(left) => left,
+            Err(_) => {
+                let message = format!("the nodes had not ended after {} s", END_WITHIN.as_secs());
+                self.find(Outcome::Fail, None, "always on: nothing is left", message, None);
+                Vec::new()
+            }
+        };
         for error in left.into_iter().filter(|_| clean) {
             self.find(Outcome::Fail, None, "always on: nothing is left", error.to_string(), None);
         }
@@ -124,6 +142,33 @@ impl Stage {
         let order = |id: &String| self.scenario.loads.iter().position(|load| load.id == *id);
         report.figures = std::mem::take(&mut state.loads).into_iter().collect();
         report.figures.sort_by_key(|(id, _)| order(id));
+    }
+
+    /// What the run is at: the line that it waits for, and a text.
+    fn meanwhile(&self) -> (Option<usize>, String) {
+        let state = self.state();
+        if let Some(index) = state.steps.iter().position(|step| step.outcome == "running") {
+            let step = &self.scenario.steps[index];
+            let of = self.scenario.steps.len();
+            return (Some(step.line), format!("in step {} of {of}, `{}`", index + 1, step.action.verb()));
+        }
+        let idle = |load: &&Load| {
+            !state.loads.contains_key(&load.id) && self.points.when(&self.scenario, &load.id).is_none()
+        };
+        let waits = |load: &&Load| {
+            load.after.as_ref().is_some_and(|after| self.points.when(&self.scenario, after).is_none())
+        };
+        if let Some(load) = self.scenario.loads.iter().filter(idle).find(waits) {
+            let after = load.after.as_deref().unwrap_or_default();
+            return (
+                Some(load.line),
+                format!("while load `{}` waited for `{after}`, which did not come", load.id),
+            );
+        }
+        match self.scenario.loads.iter().find(idle) {
+            Some(load) => (Some(load.line), format!("while load `{}` ran", load.id)),
+            None => (None, "while the nodes started".to_owned()),
+        }
     }
 
     async fn acts(self: &Arc<Self>, world: &mut Inproc) {
@@ -273,10 +318,7 @@ impl Stage {
         let now = self.points.now();
         for (index, expectation) in self.scenario.expectations.iter().enumerate() {
             let window = Window {
-                since: match &expectation.since {
-                    Some(id) => self.points.when(&self.scenario, id),
-                    None => self.points.begun(),
-                },
+                since: self.since(expectation),
                 closed: expectation
                     .until
                     .as_ref()
@@ -355,15 +397,24 @@ impl Stage {
         waited.map_err(|_| explain(condition, &self.latest.borrow()))
     }
 
+    /// When an expectation began to count, if it did.
+    fn since(&self, expectation: &Expectation) -> Option<Duration> {
+        let after = match &expectation.rule {
+            Rule::Finally { after, .. } => after.as_ref(),
+            _ => None,
+        };
+        match after.or(expectation.since.as_ref()) {
+            Some(id) => self.points.when(&self.scenario, id),
+            None => self.points.begun(),
+        }
+    }
+
     fn judge_at_the_end(&self) {
         let last = self.observe();
         let mut state = self.state();
         let State { verdicts, findings, taken, .. } = &mut *state;
         for (expectation, verdict) in self.scenario.expectations.iter().zip(verdicts) {
-            let since = match &expectation.since {
-                Some(id) => self.points.when(&self.scenario, id),
-                None => self.points.begun(),
-            };
+            let since = self.since(expectation);
             verdict.end(expectation, since, &last);
             if let Some(failed) = &verdict.failed {
                 let condition = expectation.rule.condition().map(Condition::source).unwrap_or_default();
@@ -405,6 +456,16 @@ impl Stage {
     ) {
         self.state().findings.push(Finding { outcome, line, what: what.to_owned(), message, values });
     }
+}
+
+/// Waits until the run is asked to stop; for ever when nobody can ask.
+async fn stopped(stop: Option<watch::Receiver<bool>>) {
+    if let Some(mut stop) = stop
+        && stop.wait_for(|stop| *stop).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// An address as messages show it.

@@ -5,34 +5,34 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use regatta::cluster::ConnectError;
-use regatta::{ClusterNode, ExitReason, Pid, Received, SendError, SpawnRemote};
+use regatta::{ClusterNode, ExitReason, Pid, Received, SendError};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::stage::{Stage, name_of};
+use crate::behaviour::OWN_LABEL;
 use crate::behaviour::message::{self, HEADER_BYTES, Kind, Message};
-use crate::behaviour::{OWN_LABEL, Order};
 use crate::scenario::action::{
-    Action, Actor, Address, AttachList, AttachQuery, CallResult, Dial, DialResult, ScopedName, Spawn, Step,
+    Action, Actor, Address, AttachList, AttachQuery, CallResult, Dial, DialResult, ScopedName, Step,
 };
 use crate::scenario::fault::Target;
 use crate::world::inproc::Inproc;
 
 /// A step that is done: its outcome and what came back.
-type Done = (&'static str, Value);
+pub(super) type Done = (&'static str, Value);
 /// What went wrong, and the values behind it.
-type Failed = (String, Option<String>);
+pub(super) type Failed = (String, Option<String>);
 
 /// What `within` does not bound.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Looks in a row that must find nothing under way for a barrier.
 const STILL_LOOKS: u32 = 3;
 
-fn failed<T>(message: impl Into<String>) -> Result<T, Failed> {
+pub(super) fn failed<T>(message: impl Into<String>) -> Result<T, Failed> {
     Err((message.into(), None))
 }
 
-const OK: Done = ("ok", Value::Null);
+pub(super) const OK: Done = ("ok", Value::Null);
 
 impl Stage {
     pub(super) async fn step(
@@ -91,19 +91,19 @@ impl Stage {
                 Ok(OK)
             }
             Action::Stop { nodes } => {
-                for node in self.targets(world, nodes) {
+                for node in self.targets(world, nodes)? {
                     world.stop(&node).await.map_err(told)?;
                 }
                 Ok(OK)
             }
             Action::Kill { nodes } => {
-                for node in self.targets(world, nodes) {
+                for node in self.targets(world, nodes)? {
                     world.kill(&node).await.map_err(told)?;
                 }
                 Ok(OK)
             }
             Action::Restart { nodes } => {
-                for node in self.targets(world, nodes) {
+                for node in self.targets(world, nodes)? {
                     if world.is_running(&node) {
                         world.kill(&node).await.map_err(told)?;
                     }
@@ -145,7 +145,8 @@ impl Stage {
         }
     }
 
-    fn targets(&self, world: &Inproc, target: &Target) -> Vec<String> {
+    /// The nodes that are meant. Nobody at all is an error: a step that does nothing would prove nothing.
+    fn targets(&self, world: &Inproc, target: &Target) -> Result<Vec<String>, Failed> {
         let running: Vec<String> = self
             .scenario
             .nodes
@@ -154,16 +155,28 @@ impl Stage {
             .filter(|name| world.is_running(name))
             .collect();
         let count = match target {
-            Target::Nodes(nodes) => return nodes.clone(),
-            Target::All => return running,
+            Target::Nodes(nodes) => return Ok(nodes.clone()),
+            Target::All => running.len(),
             Target::One => 1,
             Target::Minority => running.len().saturating_sub(1) / 2,
             Target::Majority => running.len() / 2 + 1,
         };
-        self.random.lock().unwrap_or_else(PoisonError::into_inner).choose(&running, count)
+        if count == 0 {
+            return failed(format!("no node is meant: {} of the scenario's nodes run", running.len()));
+        }
+        if count == running.len() {
+            return Ok(running);
+        }
+        Ok(self.random.lock().unwrap_or_else(PoisonError::into_inner).choose(&running, count))
     }
 
     async fn dial(&self, world: &Inproc, dials: &[Dial]) -> Result<Done, Failed> {
+        // A node that does not run is nobody to be refused by.
+        for name in dials.iter().flat_map(|dial| [&dial.from, &dial.to]) {
+            if !world.is_running(name) {
+                return Err(gone(name));
+            }
+        }
         let mut attempts: Vec<_> =
             dials.iter().map(|dial| Some(Box::pin(world.connect(&dial.from, &dial.to)))).collect();
         let mut answers: Vec<Option<Result<(), ConnectError>>> = dials.iter().map(|_| None).collect();
@@ -200,40 +213,6 @@ impl Stage {
         Ok((if refused { "refused" } else { "ok" }, Value::Null))
     }
 
-    async fn spawn(&self, spawn: &Spawn, within: Duration) -> Result<Done, Failed> {
-        let (node, caller) = self.actor(&spawn.from)?;
-        let order = Order { label: spawn.label.clone(), args: spawn.args.clone().unwrap_or(Value::Null) };
-        let order = serde_json::to_vec(&order).map_err(|error| (error.to_string(), None))?;
-        let options = SpawnRemote {
-            link: spawn.link,
-            monitor: spawn.monitor,
-            register: spawn.global.clone(),
-            deadline: Some(within),
-        };
-        let on = self.scene.node(&spawn.on).map_or_else(|| spawn.on.clone(), |on| on.name().to_owned());
-        let (asker, factory) = (node.clone(), spawn.factory.clone());
-        let spawned =
-            self.in_name_of(&node, caller, async move {
-                asker.spawn_remote_with(&on, &factory, order, options).await
-            })
-            .await?;
-        match (spawned, spawn.refused) {
-            (Ok(child), false) => {
-                if let Some(name) = &spawn.name {
-                    let there = self.scene.node(&spawn.on).ok_or_else(|| gone(&spawn.on))?;
-                    there.runtime().register(name, child.pid).map_err(told)?;
-                }
-                Ok(OK)
-            }
-            (Err(error), false) => failed(error.to_string()),
-            (Ok(_), true) => failed("the spawn was not refused"),
-            (Err(error), true) if error.may_have_happened() => {
-                failed(format!("the spawn was not refused, it got no answer: {error}"))
-            }
-            (Err(error), true) => Ok(("refused", Value::from(error.to_string()))),
-        }
-    }
-
     async fn send(
         &self,
         from: &Actor,
@@ -245,7 +224,7 @@ impl Stage {
         let (node, actor) = self.actor(from)?;
         let target = self.look_up(node.name(), to)?;
         let size = usize::try_from(payload).unwrap_or(HEADER_BYTES).max(HEADER_BYTES);
-        let Actor::Process(label) = from else {
+        let Actor::Process(_) = from else {
             let mut ends = Vec::new();
             for _ in 0..senders.max(1) {
                 let (node, to) = (node.clone(), to.clone());
@@ -266,7 +245,7 @@ impl Stage {
         };
         let first = {
             let mut sequences = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
-            let next = sequences.entry((label.clone(), self.scene.label(target))).or_default();
+            let next = sequences.entry((actor, target)).or_default();
             let first = *next;
             *next += count;
             first
@@ -290,8 +269,13 @@ impl Stage {
     ) -> Result<Done, Failed> {
         let (node, _) = self.actor(from)?;
         let deadline = if expect == CallResult::Timeout { within / 2 } else { within };
+        let away = matches!(to, Address::Local { node, .. } if self.scene.node(node).is_none());
         let target = match self.look_up(node.name(), to) {
             Ok(target) => target,
+            Err(_) if away && expect == CallResult::NoConnection => {
+                return Ok(("no-connection", Value::Null));
+            }
+            Err(error) if away => return Err(error),
             Err(_) if expect == CallResult::NoProc => return Ok(("no-proc", Value::Null)),
             Err(error) => return Err(error),
         };
@@ -378,9 +362,13 @@ impl Stage {
         let (node, actor) = if let Some(from) = from {
             self.actor(from)?
         } else {
-            let some = self.scene.nodes().into_iter().next().ok_or_else(|| gone("any node"))?.0;
+            let some =
+                self.scene.nodes().into_iter().next().ok_or_else(|| ("no node runs".to_owned(), None))?.0;
             let target = self.look_up(&some, to)?;
-            let node = self.node_of(target).ok_or_else(|| gone("the process's node"))?;
+            let node = self.node_of(target).ok_or_else(|| {
+                let whose = name_of(to);
+                (format!("{whose} is gone: its node does not run"), None)
+            })?;
             self.actor(&Actor::Node(node))?
         };
         let target = self.look_up(node.name(), to)?;
@@ -406,7 +394,10 @@ impl Stage {
                 .into_iter()
                 .find(|(name, _)| name != to && trust(name) == trust(to))
                 .map(|(_, node)| node)
-                .ok_or_else(|| gone("a node to attach from"))?,
+                .ok_or_else(|| {
+                    let help = "no other node with the same trust runs that could attach";
+                    (format!("{help} to `{to}`; name one with `from`"), None)
+                })?,
         };
         loop {
             let texts: Vec<String> = match list {
@@ -447,7 +438,7 @@ impl Stage {
     }
 
     /// The node and process that act.
-    fn actor(&self, actor: &Actor) -> Result<(ClusterNode, Pid), Failed> {
+    pub(super) fn actor(&self, actor: &Actor) -> Result<(ClusterNode, Pid), Failed> {
         match actor {
             Actor::Node(name) => {
                 let node = self.scene.node(name).ok_or_else(|| gone(name))?;
@@ -457,8 +448,9 @@ impl Stage {
             Actor::Process(label) => {
                 let nobody = || (format!("there is no process `{label}`"), None);
                 let pid = self.scene.pid(label).ok_or_else(nobody)?;
-                let node = self.node_of(pid).and_then(|name| self.scene.node(&name)).ok_or_else(nobody)?;
-                Ok((node, pid))
+                let node = self.node_of(pid).and_then(|name| self.scene.node(&name));
+                let ended = || (format!("process `{label}` is gone: its node does not run"), None);
+                Ok((node.ok_or_else(ended)?, pid))
             }
         }
     }
@@ -475,7 +467,7 @@ impl Stage {
     }
 
     /// Does something as the process `pid`, so that it has that process's place in order, links and monitors.
-    async fn in_name_of<T: Send + 'static>(
+    pub(super) async fn in_name_of<T: Send + 'static>(
         &self,
         node: &ClusterNode,
         pid: Pid,
@@ -521,11 +513,11 @@ async fn send_row(
     Ok(())
 }
 
-fn told(error: impl std::fmt::Display) -> Failed {
+pub(super) fn told(error: impl std::fmt::Display) -> Failed {
     (error.to_string(), None)
 }
 
-fn gone(name: &str) -> Failed {
+pub(super) fn gone(name: &str) -> Failed {
     (format!("node `{name}` does not run"), None)
 }
 

@@ -1,0 +1,142 @@
+//! Whole runs of small scenarios: what must pass passes, and what must not does not.
+
+use super::*;
+use crate::scenario::{Vocabulary, load_str};
+
+const TWO: &str = "about = \"x\"\n[[node]]\nname = \"n\"\ncount = 2\n";
+const COUNTER: &str = "[[process]]\non = \"n2\"\nbehaviour = \"counter\"\nlabel = \"k\"\nname = \"k\"\n";
+const UP: &str = "await = \"nodes.all(n, n.members.size() == 2)\"";
+
+/// Runs two nodes with a counter on the second: the steps, one a line, and whatever else the file holds.
+fn run_steps(steps: &[&str], rest: &str) -> RunReport {
+    run_with(steps, rest, &RunOptions::default())
+}
+
+fn run_with(steps: &[&str], rest: &str, options: &RunOptions) -> RunReport {
+    let steps: String = steps.iter().map(|step| format!("[[step]]\n{step}\n")).collect();
+    let text = format!("{TWO}{COUNTER}{steps}{rest}");
+    let mut cells =
+        load_str("x.toml", &text, &Vocabulary::default()).unwrap_or_else(|problems| panic!("{problems}"));
+    run(Arc::new(cells.swap_remove(0)), World::Inproc, options)
+}
+
+#[track_caller]
+fn passes(steps: &[&str], rest: &str) {
+    let report = run_steps(steps, rest);
+    assert_eq!(report.outcome, Outcome::Pass, "{:#?}", report.findings);
+}
+
+/// Fails, and for this reason.
+#[track_caller]
+fn fails(steps: &[&str], rest: &str, why: &str) {
+    let report = run_steps(steps, rest);
+    assert_eq!(report.outcome, Outcome::Fail, "{:#?}", report.findings);
+    assert!(report.findings[0].message.contains(why), "{:#?}", report.findings);
+}
+
+#[test]
+fn a_process_spawned_on_its_askers_node_is_named_linked_and_watched() {
+    let told = "await = \"downs.filter(d, d.watcher == 'n1' && d.process == 'c' && d.reason == 'killed').size() == 2\"";
+    let spawn = "spawn = { from = \"n1\", on = \"n1\", factory = \"counter\", label = \"c\", name = \"c\", \
+                 global = \"g\", link = true, monitor = true }";
+    let again = "spawn = { from = \"n1\", on = \"n1\", factory = \"echo\", label = \"d\", global = \"g\", \
+                 expect = \"refused\" }";
+    let call = "call = { from = \"n1\", to = \"c@n1\" }";
+    passes(
+        &[UP, spawn, call, "await = \"'g' in nodes[1].names\"", again, "kill = { process = \"c\" }", told],
+        "",
+    );
+}
+
+#[test]
+fn finally_with_a_point_is_judged_at_that_point() {
+    let steps = [UP, "id = \"p\"\nbarrier = true", "kill = { node = \"n2\" }"];
+    passes(&steps, "[[expect]]\nid = \"e\"\nfinally = \"nodes[1].running\"\nafter = \"p\"\n");
+    fails(
+        &steps,
+        "[[expect]]\nid = \"e\"\nfinally = \"!nodes[1].running\"\nafter = \"p\"\n",
+        "after its point",
+    );
+}
+
+#[test]
+fn a_node_that_does_not_run_refuses_nothing() {
+    let kill = "kill = { node = \"n2\" }";
+    let dial = "connect = { from = \"n1\", to = \"n2\", expect = \"refused\" }";
+    fails(&[UP, kill, dial], "", "does not run");
+    let spawn =
+        "spawn = { from = \"n1\", on = \"n2\", factory = \"echo\", label = \"c\", expect = \"refused\" }";
+    fails(&[UP, kill, spawn], "", "does not run");
+}
+
+#[test]
+fn a_name_on_a_node_that_does_not_run_is_no_missing_process() {
+    let kill = "kill = { node = \"n2\" }";
+    passes(&[UP, kill, "call = { from = \"n1\", to = \"k@n2\", expect = \"no-connection\" }"], "");
+    fails(&[UP, kill, "call = { from = \"n1\", to = \"k@n2\", expect = \"no-proc\" }"], "", "is nowhere");
+}
+
+#[test]
+fn a_step_that_means_nobody_fails() {
+    fails(&[UP, "kill = { node = \"minority\" }"], "", "no node is meant: 2");
+    fails(&[UP, "stop = { node = \"all\" }", "stop = { node = \"all\" }"], "", "no node is meant: 0");
+}
+
+#[test]
+fn a_row_of_messages_begins_again_with_a_process_that_starts_again() {
+    let relay = "[[process]]\non = \"n1\"\nbehaviour = \"relay\"\nlabel = \"r\"\nargs = { to = \"k\" }\n";
+    let send = "send = { from = \"r\", to = \"k\", count = 3 }";
+    let through = "send = { from = \"n1\", to = \"r\", count = 3 }";
+    let restart = "restart = { node = \"n2\" }";
+    passes(
+        &[
+            UP,
+            through,
+            "await = \"received.k.messages == 3\"",
+            restart,
+            UP,
+            through,
+            "await = \"received.k.messages == 6\"",
+        ],
+        relay,
+    );
+    let sink = "[[process]]\non = \"n1\"\nbehaviour = \"sink\"\nlabel = \"r\"\n";
+    passes(
+        &[
+            UP,
+            send,
+            "await = \"received.k.messages == 3\"",
+            restart,
+            UP,
+            send,
+            "await = \"received.k.messages == 6\"",
+        ],
+        sink,
+    );
+}
+
+#[test]
+fn reasons_are_the_words_that_the_reference_gives() {
+    let gone = "await = \"nodes[1].processes.size() == 0\"";
+    passes(
+        &[
+            UP,
+            "exit = { process = \"k\", from = \"n1\", reason = \"boom\" }",
+            gone,
+            "monitor = { from = \"n1\", to = \"k\" }",
+            "await = \"downs.exists(d, d.process == 'k' && d.reason == 'noproc')\"",
+        ],
+        "",
+    );
+    let monitor = "monitor = { from = \"n1\", to = \"k\" }";
+    let exit = "exit = { process = \"k\", from = \"n1\", reason = \"boom\" }";
+    passes(&[UP, monitor, exit, "await = \"downs.exists(d, d.process == 'k' && d.reason == 'boom')\""], "");
+}
+
+#[test]
+fn a_run_that_is_stopped_from_outside_says_so() {
+    let (_stop, stopped) = watch::channel(true);
+    let options = RunOptions { stop: Some(stopped), ..RunOptions::default() };
+    let report = run_with(&["sleep = \"1h\""], "", &options);
+    assert_eq!((report.outcome, report.outcome.code()), (Outcome::Interrupted, crate::exit::INTERRUPTED));
+}

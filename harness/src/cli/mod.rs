@@ -4,8 +4,10 @@
 //! goes to the standard output; mistakes and messages for a human go to the standard error.
 
 mod check;
+mod outside;
 mod run;
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 
@@ -35,6 +37,8 @@ pub(crate) struct Terminal<'a> {
     pub(crate) out: &'a mut dyn Write,
     /// The standard error.
     pub(crate) err: &'a mut dyn Write,
+    /// Whether nobody reads the standard output any more.
+    pub(crate) out_gone: &'a Cell<bool>,
     /// Whether the standard output shows colour.
     pub(crate) out_colour: bool,
     /// Whether the standard error shows colour.
@@ -64,9 +68,11 @@ where
     let (out, err) = (io::stdout(), io::stderr());
     let (out_terminal, err_terminal) = (out.is_terminal(), err.is_terminal());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let (out_gone, err_gone) = (Cell::new(false), Cell::new(false));
     let mut terminal = Terminal {
-        out: &mut out.lock(),
-        err: &mut err.lock(),
+        out: &mut outside::Pipe { out: &mut out.lock(), gone: &out_gone },
+        err: &mut outside::Pipe { out: &mut err.lock(), gone: &err_gone },
+        out_gone: &out_gone,
         out_colour: out_terminal && !plain,
         err_colour: err_terminal && !plain,
         out_live: out_terminal && !dumb,
@@ -76,12 +82,8 @@ where
         Verb::Run(run) => run.run(&mut terminal),
         Verb::Check(check) => check.run(&mut terminal),
     };
-    match answer {
-        Ok(code) => code,
-        // Whoever read the output has gone; nothing is wrong with what was asked.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::PASS,
-        Err(_) => exit::INTERNAL,
-    }
+    // An output that cannot be written to cannot be told of it either.
+    answer.unwrap_or(exit::INTERNAL)
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 pass, 1 expectation failed, 2 invalid or inconclusive, 3 regression, 64 usage, \

@@ -54,13 +54,22 @@ impl Run {
                 return Ok(exit::USAGE);
             }
         };
+        if let Some(path) = self.json.as_deref().filter(|path| *path != Path::new("-")) {
+            // Told now, and not after all scenarios have run.
+            if let Err(error) = fs::OpenOptions::new().append(true).create(true).open(path) {
+                writeln!(terminal.err, "error: cannot write `{}`: {error}", path.display())?;
+                return Ok(exit::USAGE);
+            }
+        }
         let vocabulary = Vocabulary::default();
+        let mut bad = 0;
         let (mut all, mut codes) = (Vec::new(), Vec::new());
         for file in &files {
             match scenario::load(file, &vocabulary) {
                 Ok(scenarios) => all.extend(scenarios),
                 Err(diagnostics) => {
                     codes.push(exit::BAD_SCENARIO);
+                    bad += 1;
                     writeln!(terminal.err, "{}\n", diagnostics.render(terminal.err_colour))?;
                 }
             }
@@ -75,10 +84,17 @@ impl Run {
             }
         }
         if selected.is_empty() && codes.is_empty() {
-            writeln!(terminal.err, "error: no scenario is left to run{}", self.why_none())?;
+            writeln!(terminal.err, "error: no scenario is left to run{}", self.why_none(&deselected))?;
             return Ok(exit::USAGE);
         }
-        let reports = self.play(&selected, &deselected, terminal)?;
+        let reports = self.play(&selected, &mut deselected, terminal)?;
+        if bad > 0 {
+            let (are, they) = if bad == 1 { ("file is", "it was") } else { ("files are", "they were") };
+            writeln!(terminal.err, "error: {bad} scenario {are} wrong, as told above; {they} not run")?;
+        }
+        if reports.len() < selected.len() {
+            codes.push(exit::INTERRUPTED);
+        }
         codes.extend(reports.iter().map(|report| report.outcome.code()));
         let document = Document::new(&reports, deselected);
         let json = serde_json::to_string_pretty(&document).map_err(io::Error::other)?;
@@ -89,16 +105,21 @@ impl Run {
         Ok(exit::combine(codes))
     }
 
-    fn why_none(&self) -> String {
-        let filter = self.filter.as_ref().map(|filter| format!("; nothing holds `{filter}`"));
-        filter.unwrap_or_else(|| "; --long adds those that are tagged `long`".to_owned())
+    fn why_none(&self, deselected: &[Deselected]) -> String {
+        let mut reasons: Vec<_> = deselected.iter().map(|left| left.reason.as_str()).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        match &self.filter {
+            Some(filter) if reasons.is_empty() => format!("; no name, cell or tag holds `{filter}`"),
+            _ => format!(": {}", reasons.join("; ")),
+        }
     }
 
     /// The world to run in, or why not.
     fn select(&self, scenario: &Scenario) -> Result<World, Option<String>> {
         if let Some(filter) = &self.filter
             && !title(scenario).contains(filter.as_str())
-            && !scenario.tags.iter().any(|tag| tag == filter)
+            && !scenario.tags.iter().any(|tag| tag.contains(filter.as_str()))
         {
             return Err(None);
         }
@@ -109,14 +130,14 @@ impl Run {
         if scenario.worlds.contains(&world) {
             Ok(world)
         } else {
-            Err(Some(format!("not for the `{world}` world")))
+            Err(Some(format!("its file does not list the `{world}` world in `worlds`")))
         }
     }
 
     fn play(
         &self,
         selected: &[(Arc<Scenario>, World)],
-        deselected: &[Deselected],
+        deselected: &mut Vec<Deselected>,
         terminal: &mut Terminal<'_>,
     ) -> io::Result<Vec<RunReport>> {
         let names = selected.iter().map(|(scenario, _)| title(scenario).chars().count());
@@ -130,10 +151,18 @@ impl Run {
         };
         let mut reporter = Reporter::new(out, colour, live, width);
         let mut reports = Vec::new();
+        let stop = super::outside::interruption();
         for (index, (scenario, world)) in selected.iter().enumerate() {
+            let gone = !to_err && terminal.out_gone.get();
+            if gone || *stop.borrow() {
+                let reason = if gone { "not run: nobody reads the output" } else { "not run: interrupted" };
+                deselected.push(Deselected { name: title(scenario), reason: reason.to_owned() });
+                continue;
+            }
             reporter.begin(&title(scenario), world.name(), index + 1, selected.len())?;
             let seed = self.seed.or(scenario.seed).unwrap_or(1);
-            let options = RunOptions { seed, accept: self.accept, ..RunOptions::default() };
+            let stop = Some(stop.clone());
+            let options = RunOptions { seed, accept: self.accept, stop, ..RunOptions::default() };
             let report = run::run(scenario.clone(), *world, &options);
             reporter.end(&report)?;
             reports.push(report);
@@ -146,7 +175,8 @@ impl Run {
     fn keep(&self, json: &str, terminal: &mut Terminal<'_>) -> io::Result<()> {
         match self.json.as_deref() {
             Some(path) if path == Path::new("-") => writeln!(terminal.out, "{json}")?,
-            Some(path) => fs::write(path, format!("{json}\n"))?,
+            Some(path) => fs::write(path, format!("{json}\n"))
+                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?,
             None => {}
         }
         if Path::new("results").is_dir() {

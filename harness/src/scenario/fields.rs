@@ -139,6 +139,16 @@ impl<'a> Fields<'a> {
         self.quantity(key, "duration", "\"250ms\"", units::duration)
     }
 
+    /// A duration that something is waited for: none at all would be a mistake.
+    pub(super) fn time(&self, key: &'static str) -> Option<Duration> {
+        let time = self.duration(key)?;
+        if time.is_zero() {
+            let span = self.entry(key).map_or_else(|| self.span(), |entry| entry.node.span.clone());
+            self.report(Problem::new(span, format!("`{key}` must be above 0")));
+        }
+        Some(time)
+    }
+
     pub(super) fn size(&self, key: &'static str) -> Option<u64> {
         self.quantity(key, "size", "\"64B\"", units::size)
     }

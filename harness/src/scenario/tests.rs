@@ -166,6 +166,25 @@ fn each_of_these_is_one_mistake() {
             "unknown behaviour `eco`",
         ),
         ("[[gate]]\nmetric = \"x.rate\"\nexact = true\n[[step]]\nbarrier = true\n", "unknown load `x`"),
+        ("[[step]]\nwithin = \"0s\"\nbarrier = true\n", "`within` must be above 0"),
+        (
+            "[[step]]\nattach = { to = \"n1\", from = \"n1\", list = \"processes\" }\n",
+            "`n1` cannot attach to itself",
+        ),
+        (
+            "[[process]]\non = \"n1\"\nbehaviour = \"echo\"\nname = \"x\"\nlabel = \"a\"\n\
+             [[process]]\non = \"n1\"\nbehaviour = \"echo\"\nname = \"x\"\nlabel = \"b\"\n[[step]]\nbarrier = true\n",
+            "two processes on `n1` have the name `x`",
+        ),
+        (
+            "[[expect]]\nid = \"a\"\nalways = \"true\"\n[[expect]]\nid = \"b\"\nalways = \"true\"\nsince = \"a\"\n",
+            "`a` is never reached as a point: `always` is judged when the run has ended",
+        ),
+        (
+            "[[process]]\non = \"n1\"\nbehaviour = \"sink\"\n[[load]]\nid = \"l\"\nafter = \"s\"\nfrom = \"n1\"\nto = \"sink\"\n\
+             model = \"flood\"\n[[step]]\nid = \"s\"\nbarrier = true\n[[step]]\nload = [\"l\"]\n",
+            "the load `l` is started more than once",
+        ),
         ("step = 3\n", "`step` must be a list of tables, not an integer"),
         ("", "the scenario does nothing: it has no step, expectation or load"),
     ] {

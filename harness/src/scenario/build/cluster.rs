@@ -185,11 +185,20 @@ impl Build<'_> {
                     let own_name = |name: &Option<String>| {
                         name.as_ref().map(|name| numbered(name, count).swap_remove(index))
                     };
+                    let name = own_name(&name);
+                    if let Some(name) = &name
+                        && processes.iter().any(|it| it.on == *node && it.name.as_ref() == Some(name))
+                    {
+                        let message = format!("two processes on `{node}` have the name `{name}`");
+                        let help = "a name is one process's on its node";
+                        self.problems.report(Problem::new(span.clone(), message).help(help));
+                        break;
+                    }
                     processes.push(Process {
                         label,
                         on: node.clone(),
                         behaviour: behaviour.clone(),
-                        name: own_name(&name),
+                        name,
                         global: own_name(&global),
                         args: args.clone(),
                     });

@@ -28,7 +28,7 @@ impl Build<'_> {
         let payload = payload(&fields).unwrap_or(PAYLOAD_BYTES_DEFAULT);
         let senders = fields.integer("senders", 1..=SENDERS_MAX, "8").map_or(1, |senders| senders.value);
         let warmup = fields.duration("warmup").unwrap_or_default();
-        let duration = fields.duration("duration");
+        let duration = fields.time("duration");
         let messages = fields.integer("messages", 1..=u64::MAX, "10000");
         let amount = match (duration, messages) {
             (Some(_), Some(messages)) => {

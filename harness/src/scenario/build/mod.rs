@@ -13,7 +13,7 @@ mod step;
 use super::action::Action;
 use super::fields::{At, Fields};
 use super::matrix::Cell;
-use super::model::{Scenario, TIMEOUT_DEFAULT, World};
+use super::model::{Rule, Scenario, TIMEOUT_DEFAULT, World};
 use super::problem::{Problem, Problems};
 use super::raw::{Span, Table, Text};
 use super::vocabulary::Vocabulary;
@@ -41,7 +41,7 @@ pub(super) fn scenario(
     let about = about(&fields);
     let tags = strings(fields.strings("tags", "[\"registry\"]"));
     let seed = fields.integer("seed", 0..=u64::MAX, "7").map(|seed| seed.value);
-    let timeout = fields.duration("timeout").unwrap_or(TIMEOUT_DEFAULT);
+    let timeout = fields.time("timeout").unwrap_or(TIMEOUT_DEFAULT);
     let worlds = worlds(&fields);
     fields.entry("matrix");
 
@@ -61,12 +61,43 @@ pub(super) fn scenario(
     let gates = build.gates(&fields);
     fields.finish();
 
-    for load in loads.iter().filter(|load| load.after.is_none()) {
+    for load in &loads {
         let started = |action: &Action| matches!(action, Action::Load { loads } if loads.contains(&load.id));
-        if !steps.iter().any(|step| started(&step.action)) {
+        let starts = steps.iter().filter(|step| started(&step.action)).count();
+        if starts + usize::from(load.after.is_some()) > 1 {
+            let message = format!("the load `{}` is started more than once", load.id);
+            let help = "either `after` or one `load` step starts it; write a [[load]] for each time";
+            problems.report(Problem::new(line_span(text, load.line), message).help(help));
+        }
+        if starts == 0 && load.after.is_none() {
             let message = format!("nothing starts the load `{}`", load.id);
             let help = format!("give it `after = …`, or add a step `load = \"{}\"`", load.id);
             problems.report(Problem::new(line_span(text, load.line), message).help(help));
+        }
+    }
+    let unmet = |id: &Option<String>| {
+        let expectation = expectations.iter().find(|expectation| Some(&expectation.id) == id.as_ref())?;
+        let met = match &expectation.rule {
+            Rule::Eventually { .. } | Rule::Sometimes(_) | Rule::Finally { after: Some(_), .. } => true,
+            Rule::Always(_) | Rule::Never(_) | Rule::Finally { .. } | Rule::History { .. } => false,
+        };
+        (!met).then(|| (expectation.id.clone(), expectation.rule.kind()))
+    };
+    let points = loads.iter().map(|load| (load.line, &load.after)).chain(expectations.iter().flat_map(
+        |expectation| {
+            let after = match &expectation.rule {
+                Rule::Finally { after, .. } => after,
+                _ => &None,
+            };
+            [&expectation.since, &expectation.until, after].map(|point| (expectation.line, point))
+        },
+    ));
+    for (line, point) in points {
+        if let Some((id, rule)) = unmet(point) {
+            let message =
+                format!("`{id}` is never reached as a point: `{rule}` is judged when the run has ended");
+            let help = "use a step, a load, or an expectation with `eventually` or `sometimes`";
+            problems.report(Problem::new(line_span(text, line), message).help(help));
         }
     }
     if problems.is_empty() && steps.is_empty() && expectations.is_empty() && loads.is_empty() {

@@ -26,7 +26,7 @@ impl Build<'_> {
     fn step(&self, table: &Table, span: Span) -> Option<Step> {
         let fields = Fields::new(table, span.clone(), "[[step]]", self.problems);
         let id = fields.string("id", "\"heal\"").map(|id| id.value);
-        let within = fields.duration("within");
+        let within = fields.time("within");
         let verbs: Vec<(&'static str, &Entry)> =
             Action::VERBS.into_iter().filter_map(|verb| Some((verb, fields.entry(verb)?))).collect();
         let action = match verbs.as_slice() {
@@ -206,6 +206,12 @@ impl Build<'_> {
     fn attach(&self, fields: &Fields<'_>) -> Option<Action> {
         let from = self.node(fields, "from");
         let to = fields.require("to", self.node(fields, "to"), "\"n2\"");
+        if let (Some(from), Some(to)) = (&from, &to)
+            && from == to
+        {
+            let help = "leave `from` out: another node with the same trust is taken";
+            fields.report(Problem::new(fields.span(), format!("`{to}` cannot attach to itself")).help(help));
+        }
         let list = fields.word("list", &AttachList::ALL);
         let run = fields.string("run", "\"ps\"").map(|run| run.value);
         let expect = super::strings(fields.strings("expect", "\"svc/counter\""));

@@ -77,8 +77,9 @@ impl<'a> Reporter<'a> {
         }
         if matches!(report.outcome, Outcome::Fail | Outcome::Invalid) {
             let again = format!(
-                "regatta run {} --world {} --seed {}{}",
+                "regatta run {}{} --world {} --seed {}{}",
                 report.scenario.file,
+                if report.scenario.has_tag(crate::cli::LONG) { " --long" } else { "" },
                 report.world,
                 report.seed,
                 if report.scenario.cell.to_string().is_empty() {

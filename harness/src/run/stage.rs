@@ -116,9 +116,7 @@ impl Stage {
             self.find(Outcome::Fail, line, "timeout", message, None);
         }
         observer.abort();
-        if !self.has_findings() {
-            self.judge_at_the_end();
-        }
+        self.judge();
         for (label, what) in self.scene.broken() {
             let message = format!("`{label}` received messages {what}");
             self.find(Outcome::Fail, None, "always on: whole, once, in order", message, None);
@@ -409,13 +407,18 @@ impl Stage {
         }
     }
 
-    fn judge_at_the_end(&self) {
+    /// Judges for good. In a run that went wrong, only what has been broken already is told: the rest did not get the
+    /// time to come true.
+    fn judge(&self) {
         let last = self.observe();
+        let whole = !self.has_findings();
         let mut state = self.state();
         let State { verdicts, findings, taken, .. } = &mut *state;
         for (expectation, verdict) in self.scenario.expectations.iter().zip(verdicts) {
             let since = self.since(expectation);
-            verdict.end(expectation, since, &last);
+            if whole {
+                verdict.end(expectation, since, &last);
+            }
             if let Some(failed) = &verdict.failed {
                 let condition = expectation.rule.condition().map(Condition::source).unwrap_or_default();
                 findings.push(Finding {
@@ -427,7 +430,8 @@ impl Stage {
                 });
             }
         }
-        for (snapshot, _) in self.scenario.snapshots.iter().zip(taken).filter(|(_, taken)| !**taken) {
+        let missing = self.scenario.snapshots.iter().zip(taken).filter(|(_, taken)| whole && !**taken);
+        for (snapshot, _) in missing {
             findings.push(Finding {
                 outcome: Outcome::Fail,
                 line: None,
@@ -465,7 +469,7 @@ async fn stopped(stop: Option<watch::Receiver<bool>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// An address as messages show it.

@@ -140,3 +140,15 @@ fn a_run_that_is_stopped_from_outside_says_so() {
     let report = run_with(&["sleep = \"1h\""], "", &options);
     assert_eq!((report.outcome, report.outcome.code()), (Outcome::Interrupted, crate::exit::INTERRUPTED));
 }
+
+#[test]
+fn what_was_broken_before_a_step_failed_is_told_too() {
+    let steps = [UP, "kill = { node = \"n2\" }", "stop = { node = \"n2\" }"];
+    let report = run_steps(
+        &steps,
+        "[[expect]]\nid = \"up\"\nalways = \"nodes[1].running\"\n\
+         [[expect]]\nid = \"late\"\nfinally = \"nodes[1].running\"\n",
+    );
+    let about: Vec<_> = report.findings.iter().map(|finding| finding.what.as_str()).collect();
+    assert_eq!(about, ["step `stop`", "expectation `up`"], "{:#?}", report.findings);
+}

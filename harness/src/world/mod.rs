@@ -34,7 +34,8 @@ const INPROC_STEPS: [&str; 19] = [
 #[must_use]
 pub fn unsupported(scenario: &Scenario, world: World) -> Vec<String> {
     if world != World::Inproc {
-        return vec![format!("the `{world}` world is not there yet; use --world inproc")];
+        let other = if scenario.worlds.contains(&World::Inproc) { "; use --world inproc" } else { "" };
+        return vec![format!("the `{world}` world is not there yet{other}")];
     }
     let missing: BTreeSet<String> =
         scenario.needs().into_iter().filter(|need| !inproc_can(*need)).map(|need| need.to_string()).collect();

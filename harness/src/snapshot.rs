@@ -26,7 +26,9 @@ pub(crate) enum Comparison {
 fn path(scenario: &Scenario, id: &str) -> PathBuf {
     let folder = Path::new(&scenario.file).parent().unwrap_or_else(|| Path::new("."));
     // The cell is part of the name: each has its own text. Brackets and commas are no trouble in file names.
-    folder.join("snapshots").join(format!("{}@{id}.snap", scenario.title().replace('/', "_")))
+    // A slash is: the text stays in its folder, whatever the id.
+    let name = format!("{}@{id}.snap", scenario.title()).replace(['/', '\\'], "_");
+    folder.join("snapshots").join(name)
 }
 
 /// Compares `text`, and keeps it when `accept` says so.
@@ -35,8 +37,19 @@ fn path(scenario: &Scenario, id: &str) -> PathBuf {
 /// What the file system says.
 pub(crate) fn compare(scenario: &Scenario, id: &str, text: &str, accept: bool) -> io::Result<Comparison> {
     let path = path(scenario, id);
+    let told = |error: io::Error| io::Error::new(error.kind(), format!("`{}`: {error}", path.display()));
+    compare_with(&path, scenario, id, text, accept).map_err(told)
+}
+
+fn compare_with(
+    path: &Path,
+    scenario: &Scenario,
+    id: &str,
+    text: &str,
+    accept: bool,
+) -> io::Result<Comparison> {
     let waiting = path.with_extension("snap.new");
-    let accepted = match fs::read_to_string(&path) {
+    let accepted = match fs::read_to_string(path) {
         Ok(file) => Some(content(&file).to_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
@@ -56,8 +69,8 @@ pub(crate) fn compare(scenario: &Scenario, id: &str, text: &str, accept: bool) -
         fs::create_dir_all(folder)?;
     }
     if accept {
-        fs::write(&path, file)?;
-        return Ok(Comparison::Accepted(path));
+        fs::write(path, file)?;
+        return Ok(Comparison::Accepted(path.to_owned()));
     }
     fs::write(&waiting, file)?;
     Ok(Comparison::Different { accepted, waiting })

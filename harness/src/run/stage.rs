@@ -63,6 +63,8 @@ struct State {
     findings: Vec<Finding>,
     taken: Vec<bool>,
     accepted: Vec<String>,
+    /// The step that fails does so because the harness could not do its part.
+    unable: bool,
 }
 
 impl Stage {
@@ -204,8 +206,10 @@ impl Stage {
                             Some(id) => format!("step `{}` (`{id}`)", step.action.verb()),
                             None => format!("step `{}`", step.action.verb()),
                         };
+                        let outcome =
+                            if std::mem::take(&mut state.unable) { Outcome::Internal } else { Outcome::Fail };
                         state.findings.push(Finding {
-                            outcome: Outcome::Fail,
+                            outcome,
                             line: Some(step.line),
                             what,
                             message,
@@ -369,7 +373,10 @@ impl Stage {
                 let values = snapshot::difference(accepted.as_deref().unwrap_or_default(), &text);
                 Some(finding(Outcome::Fail, message, Some(values)))
             }
-            Err(error) => Some(finding(Outcome::Internal, error.to_string(), None)),
+            Err(error) => {
+                let message = format!("its text could not be read or written: {error}");
+                Some(finding(Outcome::Internal, message, None))
+            }
         }
     }
 
@@ -440,6 +447,11 @@ impl Stage {
                 values: None,
             });
         }
+    }
+
+    /// What failed is the harness, not the scenario.
+    pub(super) fn note_unable(&self) {
+        self.state().unable = true;
     }
 
     pub(super) fn note_accepted(&self, accepted: Vec<String>) {

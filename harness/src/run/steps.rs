@@ -9,6 +9,7 @@ use regatta::{ClusterNode, ExitReason, Pid, Received, SendError};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use super::Outcome;
 use super::stage::{Stage, name_of};
 use crate::behaviour::OWN_LABEL;
 use crate::behaviour::message::{self, HEADER_BYTES, Kind, Message};
@@ -73,7 +74,11 @@ impl Stage {
                 let id = step.id.clone().unwrap_or_else(|| format!("step-{}", index + 1));
                 let found = self.compare(&id, *view, &observation, &mut accepted);
                 self.note_accepted(accepted);
-                found.map_or(Ok(OK), |found| Err((found.message, found.values)))
+                let Some(found) = found else { return Ok(OK) };
+                if found.outcome == Outcome::Internal {
+                    self.note_unable();
+                }
+                Err((found.message, found.values))
             }
             action => {
                 let done = tokio::time::timeout(step.within, self.act(world, action, step.within)).await;

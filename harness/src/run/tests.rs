@@ -152,3 +152,22 @@ fn what_was_broken_before_a_step_failed_is_told_too() {
     let about: Vec<_> = report.findings.iter().map(|finding| finding.what.as_str()).collect();
     assert_eq!(about, ["step `stop`", "expectation `up`"], "{:#?}", report.findings);
 }
+
+#[test]
+fn a_snapshot_stays_in_its_folder_and_one_that_cannot_be_written_is_the_harnesss_own_trouble() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("x.toml").display().to_string();
+    let text = format!("{TWO}[[step]]\nid = \"../../up\"\nsnapshot = \"members\"\n");
+    let options = RunOptions { accept: true, ..RunOptions::default() };
+    let outcome = || {
+        let mut cells = load_str(&file, &text, &Vocabulary::default()).expect("a right file");
+        run(Arc::new(cells.swap_remove(0)), World::Inproc, &options).outcome
+    };
+    assert_eq!(outcome(), Outcome::Pass);
+    let snapshots = folder.path().join("snapshots");
+    let there: Vec<_> = std::fs::read_dir(&snapshots).expect("it was made").collect();
+    assert_eq!(there.len(), 1, "{there:?}");
+    std::fs::remove_dir_all(&snapshots).expect("removed");
+    std::fs::write(&snapshots, "in the way").expect("written");
+    assert_eq!(outcome(), Outcome::Internal);
+}

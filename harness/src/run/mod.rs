@@ -8,6 +8,7 @@ mod stage;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -10,6 +10,7 @@ use crate::behaviour::Behaviours;
 use crate::report::json::qualified;
 use crate::report::terminal::Reporter;
 use crate::run::{self, Outcome, RunOptions};
+use crate::scenario::model::LONG_TAG;
 use crate::scenario::{self, Scenario, Vocabulary, World};
 
 /// Nodes from which a scenario takes two of the machine's test slots.
@@ -78,6 +79,6 @@ fn trial(scenario: Scenario, behaviours: Behaviours) -> Trial {
 
 fn name(scenario: &Scenario, world: World) -> String {
     let weight = if scenario.nodes.len() >= HEAVY_NODES || !scenario.loads.is_empty() { 2 } else { 1 };
-    let long = if scenario.has_tag(crate::cli::LONG) { " long" } else { "" };
+    let long = if scenario.has_tag(LONG_TAG) { " long" } else { "" };
     format!("{}{}@{world} w={weight}{long}", qualified(&scenario.file, &scenario.name), scenario.cell)
 }

@@ -15,8 +15,6 @@ use clap::{Parser, Subcommand};
 
 use crate::exit;
 
-pub(crate) use run::LONG;
-
 /// Runs cluster scenarios: brings up nodes, breaks them, and says what held.
 #[derive(Debug, Parser)]
 #[command(name = "regatta", version, after_help = EXIT_CODES)]

@@ -12,10 +12,9 @@ use crate::exit;
 use crate::report::json::{Deselected, Document, qualified};
 use crate::report::terminal::Reporter;
 use crate::run::{self, RunOptions, RunReport};
+use crate::scenario::model::LONG_TAG;
 use crate::scenario::{self, Scenario, Vocabulary, World};
 
-/// The tag that keeps a scenario out of ordinary runs.
-pub(crate) const LONG: &str = "long";
 /// Where results are kept, in a folder that has it.
 const RUNS: &str = "results/runs";
 
@@ -123,7 +122,7 @@ impl Run {
         {
             return Err(None);
         }
-        if scenario.has_tag(LONG) && !self.long {
+        if scenario.has_tag(LONG_TAG) && !self.long {
             return Err(Some("tagged `long`; run it with --long".to_owned()));
         }
         let world = self.world.unwrap_or(scenario.worlds[0]);

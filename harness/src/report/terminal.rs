@@ -7,6 +7,7 @@ use owo_colors::{OwoColorize, Style};
 use super::json::{Deselected, Machine, area_and_name};
 use crate::load::Figures;
 use crate::run::{Outcome, RunReport};
+use crate::scenario::model::LONG_TAG;
 
 /// Writes the report.
 pub struct Reporter<'a> {
@@ -79,7 +80,7 @@ impl<'a> Reporter<'a> {
             let again = format!(
                 "regatta run {}{} --world {} --seed {}{}",
                 report.scenario.file,
-                if report.scenario.has_tag(crate::cli::LONG) { " --long" } else { "" },
+                if report.scenario.has_tag(LONG_TAG) { " --long" } else { "" },
                 report.world,
                 report.seed,
                 if report.scenario.cell.to_string().is_empty() {

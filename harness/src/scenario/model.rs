@@ -14,6 +14,9 @@ use super::load::{Gate, Load};
 use super::matrix::Cell;
 use crate::condition::Condition;
 
+/// The tag that keeps a scenario out of ordinary runs.
+pub const LONG_TAG: &str = "long";
+
 /// How long a scenario may take when its file does not say.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 

@@ -200,7 +200,14 @@ fn calls_without_a_deadline_of_their_own_end_by_the_nodes_call_timeout() {
         let identity = shared();
         let limits = Limits { call_timeout: Duration::from_millis(1), ..Limits::default() };
         let a = ClusterNode::builder("a", Runtime::new(), &identity).limits(limits).bind(anywhere());
-        let (a, b) = (a.expect("the node starts"), bind("b", &identity));
+        let a = a.expect("the node starts");
+        // A worker that is held up may hold up whatever task it was to run next: the other node has workers of its own.
+        let elsewhere = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let elsewhere = elsewhere.expect("a runtime");
+        let b = {
+            let _inside = elsewhere.enter();
+            bind("b", &identity)
+        };
         link(&a, &b).await;
         let (go_on, wait) = std::sync::mpsc::channel::<()>();
         let wait = std::sync::Mutex::new(wait);
@@ -224,6 +231,7 @@ fn calls_without_a_deadline_of_their_own_end_by_the_nodes_call_timeout() {
         assert!(matches!(spawned, Err(SpawnError::Call { source, .. }) if source == timeout));
         assert!(matches!(listed, Err(AttachError::Call { source, .. }) if source == timeout));
         drop(go_on);
+        elsewhere.shutdown_background();
     });
 }
 

@@ -28,7 +28,7 @@ use super::log_limit::LogLimit;
 use super::outbox::PeerLink;
 use super::peers::Peers;
 use super::spawn::Factories;
-use crate::actor::{Runtime, SendError};
+use crate::actor::{Runtime, SendError, current};
 use crate::net::driver::Driven;
 use crate::net::socket::Received;
 
@@ -54,6 +54,13 @@ pub(crate) enum Life {
 }
 
 pub(crate) type CallResult = Result<CallOutcome, CallError>;
+
+/// One turn's share of what is queued.
+#[derive(Default)]
+struct Turn {
+    links: Vec<Arc<PeerLink>>,
+    ended: Vec<u64>,
+}
 
 /// The shared state of one node.
 pub(crate) struct Core {
@@ -81,6 +88,8 @@ pub(crate) struct Core {
     scheduled: Mutex<Vec<Arc<PeerLink>>>,
     /// Tracked processes that ended.
     ended: Mutex<Vec<u64>>,
+    /// What the loop takes of both in this turn; only it locks this.
+    turn: Mutex<Turn>,
     waker: AtomicWaker,
     numbers: AtomicU64,
     /// The address that the socket is bound to.
@@ -106,6 +115,7 @@ impl Core {
             engine: Mutex::new(engine),
             scheduled: Mutex::default(),
             ended: Mutex::default(),
+            turn: Mutex::default(),
             waker: AtomicWaker::new(),
             numbers: AtomicU64::new(1),
             addr,
@@ -115,6 +125,12 @@ impl Core {
     /// A number for a dial or a call; never used again.
     pub(crate) fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The serial of this node's process that this thread polls: in whose name something is done. 0, the node itself,
+    /// outside of processes and in those of other runtimes.
+    pub(crate) fn caller(&self) -> u64 {
+        current().filter(|pid| pid.incarnation() == self.id.incarnation).map_or(0, Pid::serial)
     }
 
     /// Does something with the engine, then what follows from it, and lets the loop send what came of it.
@@ -266,13 +282,15 @@ impl Driven for Loop {
             if due {
                 engine.handle_timeout(now, host);
             }
-            // One at a time, so that both lists keep their memory. Whoever adds meanwhile is taken too, or wakes the loop.
-            let next_link = || core.scheduled.lock().pop();
-            while let Some(link) = next_link() {
+            // What is there now, and not what is added meanwhile: senders that never rest would keep the loop here. They
+            // wake it again. The lists change places, so that both keep their memory.
+            let mut turn = core.turn.lock();
+            std::mem::swap(&mut turn.links, &mut *core.scheduled.lock());
+            for link in turn.links.drain(..) {
                 link.take(|outgoing| engine.take(now, link.link, outgoing, host));
             }
-            let next_ended = || core.ended.lock().pop();
-            while let Some(serial) = next_ended() {
+            std::mem::swap(&mut turn.ended, &mut *core.ended.lock());
+            for serial in turn.ended.drain(..) {
                 engine.process_ended(now, serial, host);
             }
         });

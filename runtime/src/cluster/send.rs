@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use regatta_proto::id::{Name, Pid};
+use regatta_proto::id::Name;
 use regatta_proto::wire::frame::To;
 
 use super::core::Core;
 use super::error::NodeSendError;
 use super::outbox::PeerLink;
-use crate::actor::{SendError, current};
+use crate::actor::SendError;
 
 impl Core {
     /// Sends to the process that `name` names on `node`, which may be this one. Waits while the link is above its
@@ -45,7 +45,7 @@ impl Core {
     }
 
     fn send_by_name(&self, link: &Arc<PeerLink>, name: &str, body: &[u8]) -> Result<(), NodeSendError> {
-        let from = current().filter(|pid| pid.incarnation() == self.id.incarnation).map_or(0, Pid::serial);
+        let from = self.caller();
         let node = || link.peer.name.to_string();
         self.push(link, |outgoing| outgoing.message(from, To::Name(name), body)).map_err(
             |error| match error {

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::core::{CallResult, Core};
 use super::error::SpawnError;
-use crate::actor::{Runtime, SendError, current};
+use crate::actor::{Runtime, SendError};
 
 /// A factory: given the runtime and the caller's bytes, it spawns one process and returns its pid.
 pub type Spawnable = Arc<dyn Fn(&Runtime, Vec<u8>) -> Pid + Send + Sync>;
@@ -77,7 +77,7 @@ impl Core {
     ) -> Result<RemoteChild, SpawnError> {
         let no_connection = || SpawnError::NoConnection { node: node.to_owned() };
         let link = self.peers.by_name(node).ok_or_else(no_connection)?;
-        let caller = current().map_or(0, Pid::serial);
+        let caller = self.caller();
         let monitor = (options.monitor && caller != 0).then(|| self.runtime.reference());
         let request = SpawnRequest {
             call: self.number(),

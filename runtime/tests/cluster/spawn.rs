@@ -270,3 +270,27 @@ fn what_cannot_be_spawned_is_an_error_that_says_why() {
         assert!(matches!(a.spawn_remote("b", "", vec![]).await, Err(SpawnError::BadName(_))));
     });
 }
+
+#[test]
+fn a_process_of_another_runtime_spawns_like_nobody_and_links_no_stranger() {
+    run(async {
+        let (a, b) = pair().await;
+        b.register_spawnable("idle", |rt, _| rt.spawn(|_| park()).pid());
+        // The first process of each runtime: the serials are the same, the processes are not.
+        let stranger = a.runtime().spawn(|_| park());
+        let elsewhere = Runtime::new();
+        let (done, spawned) = tokio::sync::oneshot::channel();
+        let asks = a.clone();
+        let caller = elsewhere.spawn(move |_| async move {
+            let options = SpawnRemote { link: true, monitor: true, ..SpawnRemote::default() };
+            let child = asks.spawn_remote_with("b", "idle", vec![], options).await;
+            done.send(child.expect("it starts")).expect("the test waits");
+        });
+        assert_eq!(stranger.pid().serial(), caller.pid().serial());
+        let child = spawned.await.expect("it is spawned");
+        assert_eq!(child.monitor, None, "nobody of this node asked");
+        let links = |node: &ClusterNode, pid| node.runtime().info(pid).expect("it lives").links;
+        assert!(links(&a, stranger.pid()).is_empty());
+        assert!(links(&b, child.pid).is_empty());
+    });
+}

@@ -39,7 +39,7 @@ pub(super) async fn run(load: &Load, from: &ClusterNode, to: Pid, in_flight: u64
     }
     let mut all: Option<Rung> = None;
     for sender in senders {
-        let one = sender.await.map_err(|_| LoadError::Ended(load.id.clone()))?;
+        let one = sender.await.map_err(|_| LoadError::Ended)?;
         match &mut all {
             None => all = Some(one),
             Some(all) => {
@@ -52,7 +52,7 @@ pub(super) async fn run(load: &Load, from: &ClusterNode, to: Pid, in_flight: u64
             }
         }
     }
-    all.ok_or_else(|| LoadError::Nothing(load.id.clone()))
+    all.ok_or(LoadError::Nothing)
 }
 
 /// One sender.

@@ -84,7 +84,7 @@ impl Figures {
             // A rung that holds the goal is better than any that does not.
             a.holds(goal).cmp(&b.holds(goal)).then(a.rate().total_cmp(&b.rate()))
         });
-        let best = best.filter(|best| best.replies > 0).ok_or_else(|| LoadError::Nothing(load.id.clone()))?;
+        let best = best.filter(|best| best.replies > 0).ok_or(LoadError::Nothing)?;
         let mut figures = Self::of(load.model.name(), best);
         if rungs.len() > 1 {
             figures.ladder = rungs.iter().map(|rung| Self::of(load.model.name(), rung)).collect();

@@ -68,7 +68,7 @@ pub(super) async fn run(
     };
     let mut failed = 0;
     for sender in senders {
-        failed += sender.await.map_err(|_| LoadError::Ended(load.id.clone()))?;
+        failed += sender.await.map_err(|_| LoadError::Ended)?;
     }
     let all = sent.load(Relaxed);
     let (mut last, mut changed) = (tally.messages(), Instant::now());
@@ -82,7 +82,7 @@ pub(super) async fn run(
     let arrived = tally.messages() - before;
     let (elapsed, counted) = timed.unwrap_or((begun.elapsed(), arrived));
     if counted == 0 {
-        return Err(LoadError::Nothing(load.id.clone()));
+        return Err(LoadError::Nothing);
     }
     Ok(Figures {
         model: "flood",

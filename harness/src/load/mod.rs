@@ -26,19 +26,14 @@ pub(crate) const REPLY_WITHIN: Duration = Duration::from_secs(10);
 #[non_exhaustive]
 pub enum LoadError {
     /// There is nobody to send to or from.
-    #[error("load `{load}`: {what}")]
-    Nobody {
-        /// The load.
-        load: String,
-        /// Who is missing.
-        what: String,
-    },
+    #[error("{0}")]
+    Nobody(&'static str),
     /// A sender's process ended early.
-    #[error("load `{0}`: a sender ended before it had measured")]
-    Ended(String),
+    #[error("a sender ended before it had measured")]
+    Ended,
     /// No message came back, or none arrived.
-    #[error("load `{0}`: nothing was measured")]
-    Nothing(String),
+    #[error("nothing was measured: no message came back, or none arrived")]
+    Nothing,
 }
 
 /// Runs one load to its end.
@@ -68,12 +63,10 @@ pub async fn run(
             Figures::of_rungs(load, rungs, goal.as_ref())
         }
         LoadModel::Flood => {
-            let tally = tally.ok_or_else(|| LoadError::Nobody {
-                load: load.id.clone(),
-                what: "the receiver counts nothing; use a process of the scenario".to_owned(),
-            })?;
+            let tally = tally
+                .ok_or({ LoadError::Nobody("the receiver counts nothing; use a process of the scenario") })?;
             flood::run(load, from, to, &tally).await
         }
-        LoadModel::Open { .. } => Err(LoadError::Nothing(load.id.clone())),
+        LoadModel::Open { .. } => Err(LoadError::Nothing),
     }
 }

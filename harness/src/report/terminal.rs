@@ -39,7 +39,8 @@ impl<'a> Reporter<'a> {
     pub fn begin(&mut self, title: &str, world: &str, index: usize, of: usize) -> io::Result<()> {
         if self.live {
             let line = format!("   run  {title:<width$}  {world}  ({index} of {of})", width = self.width);
-            write!(self.out, "\r\x1b[2K{}", self.dim(&line))?;
+            // Without line wrap: a line that is cut can be written over, one that has wrapped cannot.
+            write!(self.out, "\r\x1b[2K\x1b[?7l{}\x1b[?7h", self.dim(&line))?;
             self.out.flush()?;
         }
         Ok(())

@@ -200,7 +200,8 @@ pub enum Action {
     },
     /// Waits until the condition holds. Fails, with the values of its parts, when `within` is over first.
     Await(Condition),
-    /// Waits until every running node's mailboxes are empty and nothing that a step sent is in flight.
+    /// Waits until, for several looks in a row, every running node's mailboxes are empty, no link has anything queued and
+    /// nothing new was received. What a slow network still carries is not seen: await its arrival in `received`.
     Barrier,
     /// Begins a fault; it stays until it is healed. Done when it is in force.
     Fault(Fault),
@@ -221,8 +222,8 @@ pub enum Action {
         /// Which.
         nodes: Vec<String>,
     },
-    /// Runs these loads at the same time, and waits for the last. Its `within` is the loads' own length and the
-    /// default on top, when the file does not say.
+    /// Runs these loads at the same time, and waits for the last. Its `within` does not count: a load knows its own
+    /// length, and the scenario's `timeout` bounds it.
     Load {
         /// Their ids.
         loads: Vec<String>,

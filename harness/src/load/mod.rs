@@ -64,7 +64,7 @@ pub async fn run(
         }
         LoadModel::Flood => {
             let tally = tally
-                .ok_or({ LoadError::Nobody("the receiver counts nothing; use a process of the scenario") })?;
+                .ok_or(LoadError::Nobody("the receiver counts nothing; use a process of the scenario"))?;
             flood::run(load, from, to, &tally).await
         }
         LoadModel::Open { .. } => Err(LoadError::Nothing),

@@ -8,7 +8,7 @@ use regatta_proto::host::CallError;
 use regatta_proto::wire::frame::SpawnRefusal;
 use tokio::sync::mpsc;
 
-use super::world::{Probe, anywhere, bind, link, pair, park, run, shared};
+use super::world::{Apart, Probe, anywhere, bind, link, pair, park, run, shared};
 
 /// Teaches a node a child that passes on its arguments and then whatever it is told.
 fn teach_parrot(node: &ClusterNode) -> mpsc::UnboundedReceiver<Vec<u8>> {
@@ -173,7 +173,11 @@ fn the_end_of_the_caller_ends_a_linked_child() {
 #[test]
 fn a_linked_child_that_starts_after_its_callers_deadline_is_told_that_the_caller_is_out_of_reach() {
     run(async {
-        let (a, b) = pair().await;
+        let identity = shared();
+        let a = bind("a", &identity);
+        let apart = Apart::bind("b", &identity);
+        let b = &apart.node;
+        link(&a, b).await;
         let (started, mut children) = mpsc::unbounded_channel();
         let (go_on, wait) = std::sync::mpsc::channel::<()>();
         let wait = std::sync::Mutex::new(wait);
@@ -201,14 +205,9 @@ fn calls_without_a_deadline_of_their_own_end_by_the_nodes_call_timeout() {
         let limits = Limits { call_timeout: Duration::from_millis(1), ..Limits::default() };
         let a = ClusterNode::builder("a", Runtime::new(), &identity).limits(limits).bind(anywhere());
         let a = a.expect("the node starts");
-        // A worker that is held up may hold up whatever task it was to run next: the other node has workers of its own.
-        let elsewhere = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let elsewhere = elsewhere.expect("a runtime");
-        let b = {
-            let _inside = elsewhere.enter();
-            bind("b", &identity)
-        };
-        link(&a, &b).await;
+        let apart = Apart::bind("b", &identity);
+        let b = &apart.node;
+        link(&a, b).await;
         let (go_on, wait) = std::sync::mpsc::channel::<()>();
         let wait = std::sync::Mutex::new(wait);
         // Holds up its whole node until the test is over.
@@ -231,7 +230,6 @@ fn calls_without_a_deadline_of_their_own_end_by_the_nodes_call_timeout() {
         assert!(matches!(spawned, Err(SpawnError::Call { source, .. }) if source == timeout));
         assert!(matches!(listed, Err(AttachError::Call { source, .. }) if source == timeout));
         drop(go_on);
-        elsewhere.shutdown_background();
     });
 }
 

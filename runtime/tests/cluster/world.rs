@@ -43,6 +43,34 @@ pub(crate) async fn pair() -> (ClusterNode, ClusterNode) {
     (a, b)
 }
 
+/// A node on a worker of its own, and a thread that a test may hold up with it: a held-up worker keeps whatever task
+/// it was to run next, so nothing that the test waits for may share it.
+pub(crate) struct Apart {
+    pub(crate) node: ClusterNode,
+    tokio: Option<tokio::runtime::Runtime>,
+}
+
+impl Apart {
+    pub(crate) fn bind(name: &str, identity: &Identity) -> Self {
+        let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let tokio = tokio.expect("a tokio runtime");
+        let node = {
+            let _inside = tokio.enter();
+            bind(name, identity)
+        };
+        Self { node, tokio: Some(tokio) }
+    }
+}
+
+impl Drop for Apart {
+    /// Waits for no worker: one that is still held up must not hang the test that failed meanwhile.
+    fn drop(&mut self) {
+        if let Some(tokio) = self.tokio.take() {
+            tokio.shutdown_background();
+        }
+    }
+}
+
 /// What a probe is asked to do.
 type Order = Box<dyn FnOnce(&Context) + Send>;
 

@@ -9,7 +9,7 @@ use regatta_proto::id::{NodeId, NodeName};
 use regatta_proto::limits::{Limits, MESSAGE_BYTES_CEILING};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::runtime::Handle;
 
 use super::core::{Core, Loop};
 use super::error::BindError;
@@ -49,8 +49,8 @@ impl ClusterNodeBuilder {
         self
     }
 
-    /// How long the node's loop may look for more before it sleeps, on a single-threaded tokio runtime: 100 µs by default,
-    /// zero for never.
+    /// How long the node's loop may look for more before it sleeps, on a tokio runtime of one worker: 100 µs by default, zero
+    /// for never.
     ///
     /// Waking a sleeping core costs more than a whole round trip. So while at least two of three pauses between messages
     /// are shorter than this bound, the loop looks again and again instead of sleeping; where pauses are longer it does
@@ -127,10 +127,7 @@ impl ClusterNodeBuilder {
                 "shared identity: peers are not told apart by their certificates, any of them may use any free name"
             );
         }
-        let spin = match tokio.runtime_flavor() {
-            RuntimeFlavor::CurrentThread => spin,
-            _ => Duration::ZERO,
-        };
+        let spin = if tokio.metrics().num_workers() == 1 { spin } else { Duration::ZERO };
         // Ends by itself when the node is shut down, and with the tokio runtime otherwise.
         drop(tokio.spawn(Driver::new(Loop(core.clone()), socket, spin)));
         Ok(ClusterNode::new(core))

@@ -3,7 +3,7 @@
 //! It is one task of the application's runtime, because every task more is a wake-up more. A poll takes what arrived,
 //! lets the engine deliver it, and then sends what is due. If at least two messages are about, it lets the processes that
 //! these have woken run first, once, so that their answers leave in the same datagrams; with one message it answers at
-//! once. With nothing to do it looks again for a while, if [`spin`](super::spin) says that this pays, and then sleeps.
+//! once. With nothing to do it looks again for a while, if `spin.rs` says that this pays, and then sleeps.
 
 use std::collections::VecDeque;
 use std::future::Future;

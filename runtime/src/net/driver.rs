@@ -210,17 +210,21 @@ impl<D: Driven + Unpin, S: Socket + Unpin> Future for Driver<D, S> {
         }
         if this.arm(cx, now) || arrived.more || more_to_send {
             cx.waker().wake_by_ref();
-        } else if this.spin.goes_on(if sent || arrived.any { Instant::now() } else { now }) {
-            look_again(cx);
+        } else {
+            if this.spin.looked() {
+                // Whoever else wants the core has it now.
+                std::thread::yield_now();
+            }
+            if this.spin.goes_on(if sent || arrived.any { Instant::now() } else { now }) {
+                look_again(cx);
+            }
         }
         Poll::Pending
     }
 }
 
-/// Has this task polled again after the others that are ready, and after a look at the sockets. Whoever else wants the
-/// core has it meanwhile.
+/// Has this task polled again after the others that are ready, and after a look at the sockets.
 fn look_again(cx: &mut Context<'_>) {
-    std::thread::yield_now();
     let again = std::pin::pin!(tokio::task::yield_now());
     // It is pending at its first poll, and has noted the waker.
     let _ = again.poll(cx);

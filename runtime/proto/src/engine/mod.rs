@@ -10,8 +10,11 @@
 //! - Nothing of one link is undone by another's end: both carry a generation.
 //! - Iteration that can reach the wire or the host is over ordered maps or by link index.
 
+mod admit;
+mod ending;
 mod inbox;
 mod link;
+mod naming;
 mod open;
 mod questions;
 
@@ -24,25 +27,21 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use quinn_proto::{
     ClientConfig, ConnectionError, ConnectionHandle, DatagramEvent, EcnCodepoint, Endpoint, EndpointConfig,
-    Event as Quic, Incoming, ServerConfig, StreamEvent, Transmit, TransportConfig,
+    Event as Quic, ServerConfig, StreamEvent, Transmit, TransportConfig,
 };
 
 use self::link::{Link, Phase, Side, closed};
 use crate::cluster::calls::Calls;
 use crate::cluster::mesh::{LinkIndex, Mesh};
-use crate::cluster::names::{Change, Names};
-use crate::cluster::watch::{Loss, SpawnWatches, Wanted};
-use crate::host::{CallError, ConnectError, Event, Host, LinkEnd, LinkId, Owner};
-use crate::id::{ClusterName, Name, NodeId, NodeName, Pid};
+use crate::cluster::names::Names;
+use crate::cluster::watch::{SpawnWatches, Wanted};
+use crate::host::{CallError, ConnectError, Event, Host, LinkEnd, LinkId};
+use crate::id::{ClusterName, NodeId, NodeName};
 use crate::limits::Limits;
 use crate::link::close::CloseCode;
 use crate::link::handshake::{PeerName, Refusal};
 use crate::link::outgoing::{Outgoing, Track};
-use crate::reason::ExitReason;
-use crate::signal::Signal;
 use crate::transport;
-use crate::wire::control;
-use crate::wire::frame::To;
 
 /// Datagrams that one link may send before the others have their turn.
 const TURN_DATAGRAMS: usize = 64;
@@ -213,12 +212,6 @@ impl Engine {
         })
     }
 
-    /// Who holds a global name, as this node sees it.
-    #[must_use]
-    pub fn owner(&self, name: &str) -> Option<Owner> {
-        self.names.owner(name)
-    }
-
     // ------------------------------------------------------------------------------------------------ commands
 
     /// Dials a node. The outcome is [`Event::Dialed`] with the same `token`, within the handshake timeout.
@@ -271,39 +264,6 @@ impl Engine {
             host.event(Event::Called { call, result: Err(CallError::TooMany) });
         }
         self.bound_watches(now, link.index, host);
-    }
-
-    /// Claims a global name for a local process and tells the peers.
-    ///
-    /// # Errors
-    /// The owner, if somebody holds the name. Nothing was changed.
-    pub fn register(
-        &mut self,
-        now: Instant,
-        name: Name,
-        serial: u64,
-        host: &mut impl Host,
-    ) -> Result<(), Owner> {
-        let claim = self.names.claim(name.clone(), serial, host.wall_ms())?;
-        let pid = Pid::new(self.me.incarnation, serial);
-        host.event(Event::Name { name, owner: Some(Owner { node: self.me.name.clone(), pid }) });
-        self.broadcast(now, &control::Names { claimed: vec![claim], withdrawn: vec![] }, host);
-        Ok(())
-    }
-
-    /// Withdraws a global name if local process `serial` holds it, and tells the peers; whether it did.
-    pub fn unregister(&mut self, now: Instant, name: &str, serial: u64, host: &mut impl Host) -> bool {
-        let Some(change) = self.names.withdraw(name, serial) else { return false };
-        self.withdrawn(now, vec![change], host);
-        true
-    }
-
-    /// A local process ended: its global names are withdrawn.
-    pub fn process_ended(&mut self, now: Instant, serial: u64, host: &mut impl Host) {
-        let changes = self.names.process_ended(serial);
-        if !changes.is_empty() {
-            self.withdrawn(now, changes, host);
-        }
     }
 
     /// Ends every link with a word of goodbye. The engine takes no more dials, its own or others'.
@@ -456,46 +416,6 @@ impl Engine {
         self.touch(id.index);
     }
 
-    /// Somebody dials: accept, ask for proof of the address, or turn away.
-    fn incoming(&mut self, now: Instant, incoming: Incoming, host: &mut impl Host) {
-        let addr = incoming.remote_address();
-        let (mut all, mut same_address) = (0, 0);
-        for link in self.links.iter().flatten() {
-            if link.side == Side::Acceptor && link.phase < Phase::Live {
-                all += 1;
-                same_address += usize::from(link.addr.ip() == addr.ip());
-            }
-        }
-        let limits = &self.limits;
-        let mut response = Vec::new();
-        if !incoming.remote_address_validated()
-            && (all >= limits.half_open_retry || same_address >= limits.half_open_retry_per_address)
-            && incoming.may_retry()
-        {
-            if let Ok(transmit) = self.endpoint.retry(incoming, &mut response) {
-                self.stray.push_back((transmit, response));
-            }
-            return;
-        }
-        if all >= limits.half_open_max || same_address >= limits.half_open_max_per_address {
-            let transmit = self.endpoint.refuse(incoming, &mut response);
-            self.stray.push_back((transmit, response));
-            return self.rejected(addr, "too many half-open links".to_owned(), host);
-        }
-        match self.endpoint.accept(incoming, now, &mut response, None) {
-            Ok((handle, connection)) => self.add(now, handle, connection, addr, Side::Acceptor),
-            Err(error) => {
-                self.stray.extend(error.response.map(|transmit| (transmit, response)));
-                self.rejected(addr, error.cause.to_string(), host);
-            }
-        }
-    }
-
-    fn rejected(&mut self, addr: SocketAddr, detail: String, host: &mut impl Host) {
-        self.stats.handshakes_refused += 1;
-        host.event(Event::Rejected { addr, detail });
-    }
-
     /// Puts a link on the list of those to be looked at.
     fn touch(&mut self, index: LinkIndex) {
         if let Some(Some(link)) = self.links.get_mut(index as usize)
@@ -585,170 +505,6 @@ impl Engine {
                 Ok(())
             }
             Quic::HandshakeDataReady | Quic::DatagramReceived | Quic::DatagramsUnblocked => Ok(()),
-        }
-    }
-
-    /// QUIC gave a link up, or the peer closed it.
-    fn lost(&mut self, now: Instant, index: LinkIndex, reason: ConnectionError, host: &mut impl Host) {
-        let Some(link) = self.links[index as usize].as_deref_mut() else { return };
-        if link.phase != Phase::Live {
-            // The peer may have dropped this dial for another link, which it has told us of or will.
-            let duplicate = matches!(&reason, ConnectionError::ApplicationClosed(close)
-                if CloseCode::from_number(close.error_code.into_inner()) == Some(CloseCode::DuplicateLink));
-            if duplicate {
-                return self.give_way(now, index, host);
-            }
-            let error = open::connect_error(reason, link.addr);
-            return self.open_failed(index, error, true, host);
-        }
-        let cause = match reason {
-            ConnectionError::TimedOut => LinkEnd::Silence,
-            ConnectionError::Reset => LinkEnd::Reset,
-            ConnectionError::ApplicationClosed(close) => {
-                match CloseCode::from_number(close.error_code.into_inner()) {
-                    Some(CloseCode::Shutdown) => LinkEnd::PeerShutdown,
-                    Some(code) => LinkEnd::ClosedByPeer(format!("{code}: {}", close.reason.escape_ascii())),
-                    None => LinkEnd::ClosedByPeer(close.to_string().escape_debug().to_string()),
-                }
-            }
-            other => LinkEnd::ClosedByPeer(other.to_string().escape_debug().to_string()),
-        };
-        self.end(now, index, cause, None, host);
-    }
-
-    /// Ends a link, with a word of goodbye to the peer if `goodbye` says so, and fires all that depended on it.
-    fn end(
-        &mut self,
-        now: Instant,
-        index: LinkIndex,
-        cause: LinkEnd,
-        goodbye: Option<&Refusal>,
-        host: &mut impl Host,
-    ) {
-        let Some(Some(link)) = self.links.get_mut(index as usize) else { return };
-        let phase = std::mem::replace(&mut link.phase, Phase::Ended);
-        if phase == Phase::Ended {
-            return;
-        }
-        link.open_by = None;
-        if let Some(refusal) = goodbye {
-            link.close(now, refusal.code, &refusal.detail);
-        }
-        if phase != Phase::Live {
-            let error = match (&cause, goodbye) {
-                (LinkEnd::Shutdown, _) => ConnectError::Shutdown,
-                (_, Some(refusal)) => open::refused(refusal, link.addr),
-                (cause, None) => ConnectError::Lost(cause.to_string()),
-            };
-            let peers_fault = goodbye.is_some_and(|refusal| {
-                !matches!(refusal.code, CloseCode::Shutdown | CloseCode::DuplicateLink)
-            });
-            self.open_failed(index, error, peers_fault, host);
-            return self.touch(index);
-        }
-        let (id, peer) = (link.id, link.peer.clone().expect("a live link has a peer").id);
-        let watches = std::mem::take(&mut link.watches);
-        let budget = link.sender.budget.clone();
-        self.stats.links_down += 1;
-        self.mesh.ended(index, &peer.name);
-        let pid = |serial| Pid::new(peer.incarnation, serial);
-        for loss in watches.lost() {
-            match loss {
-                Loss::Link { local, remote } => {
-                    host.deliver(pid(remote), To::Serial(local), Signal::LinkExit(ExitReason::NoConnection));
-                }
-                // With the link the peer forgot its end: as good as its acknowledgement, and just as exact.
-                Loss::Unlink { local, remote, id } => {
-                    host.deliver(pid(remote), To::Serial(local), Signal::UnlinkAck { id });
-                }
-                Loss::Monitor { watcher, target, reference } => {
-                    let reason = ExitReason::NoConnection;
-                    host.deliver(target, To::Serial(watcher), Signal::Down { reference, reason });
-                }
-                Loss::Watcher { target, watcher, reference } => {
-                    host.event(Event::WatcherLost { target, watcher: pid(watcher), reference });
-                }
-            }
-        }
-        for call in self.calls.link_lost(index) {
-            self.spawn_watches.take(call);
-            host.event(Event::Called { call, result: Err(CallError::LinkLost) });
-        }
-        let changes = self.names.peer_gone(&peer.name);
-        self.report(changes, host);
-        // Senders that wait for room have nothing to wait for any more.
-        budget.release(budget.queued_bytes());
-        host.event(Event::Down { peer, link: id, cause });
-        self.touch(index);
-    }
-
-    /// What was queued for a link that is gone fails as it would have with the link.
-    fn abandon(&mut self, outgoing: &mut Outgoing, host: &mut impl Host) {
-        self.stats.frames_dropped += std::mem::take(&mut outgoing.frames);
-        outgoing.lanes.iter_mut().for_each(BytesMut::clear);
-        outgoing.occupied = 0;
-        outgoing.bulk.clear();
-        for track in outgoing.tracks.drain(..) {
-            match track {
-                Track::Linked { local, remote } => {
-                    host.deliver(remote, To::Serial(local), Signal::LinkExit(ExitReason::NoConnection));
-                }
-                Track::Unlinking { local, remote, id } => {
-                    host.deliver(remote, To::Serial(local), Signal::UnlinkAck { id });
-                }
-                Track::Monitoring { watcher, reference, target } => {
-                    let reason = ExitReason::NoConnection;
-                    host.deliver(target, To::Serial(watcher), Signal::Down { reference, reason });
-                }
-                Track::Watched { target, watcher, reference } => {
-                    host.event(Event::WatcherLost { target, watcher, reference });
-                }
-                Track::Call { call, .. } => {
-                    host.event(Event::Called { call, result: Err(CallError::NotSent) });
-                }
-                Track::Unlinked { .. } | Track::Demonitored { .. } | Track::DownSent { .. } => {}
-            }
-        }
-    }
-
-    fn withdrawn(&mut self, now: Instant, changes: Vec<Change>, host: &mut impl Host) {
-        let withdrawn = changes.iter().map(|change| change.name.to_string()).collect();
-        self.report(changes, host);
-        self.broadcast(now, &control::Names { claimed: vec![], withdrawn }, host);
-    }
-
-    /// Tells the host of names that changed hands; returns the claims of ours that were lost.
-    fn report(&mut self, changes: Vec<Change>, host: &mut impl Host) -> Vec<String> {
-        let mut withdrawn = Vec::new();
-        for Change { name, owner, lost } in changes {
-            if let (Some(serial), Some(winner)) = (lost, &owner) {
-                withdrawn.push(name.to_string());
-                host.event(Event::NameLost { name: name.clone(), serial, winner: winner.clone() });
-            }
-            host.event(Event::Name { name, owner });
-        }
-        withdrawn
-    }
-
-    /// Tells every peer of a change to the names of this node.
-    fn broadcast(&mut self, now: Instant, names: &control::Names, host: &mut impl Host) {
-        let live: Vec<LinkIndex> = self.mesh.live_links().collect();
-        for index in live {
-            // A link that is being looked at is not in its place: it has just heard what we have to say.
-            let Some(Some(link)) = self.links.get_mut(index as usize) else { continue };
-            match link.say(control::Body::Names(names.clone())) {
-                Ok(()) => self.touch(index),
-                Err(refusal) => self.end(now, index, closed(&refusal), Some(&refusal), host),
-            }
-        }
-    }
-
-    /// Ends a link that carries more than its bound of links and monitors.
-    fn bound_watches(&mut self, now: Instant, index: LinkIndex, host: &mut impl Host) {
-        let link = self.links[index as usize].as_deref();
-        if link.is_some_and(|link| link.watches.len() > self.limits.watches_per_link_max) {
-            let refusal = Refusal::new(CloseCode::Limit, "too many links and monitors across one link");
-            self.end(now, index, closed(&refusal), Some(&refusal), host);
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::limits::{BIDI_STREAMS, CONTROL_FRAME_BYTES_MAX, LANES, UNI_STREAMS};
 use crate::link::close::CloseCode;
 use crate::link::handshake::{self, Greeted, PROTOCOL_VERSION, Refusal};
 use crate::wire::codec::Deframer;
-use crate::wire::control::{Body, Confirm, Control, Hello, Names, Welcome};
+use crate::wire::control::{Body, Confirm, Control, Hello, Welcome};
 
 impl Engine {
     /// QUIC and TLS are through: the dialer introduces itself.
@@ -219,26 +219,6 @@ impl Engine {
         // Streams that came before the confirmation have waited for it.
         self.opened(now, link, Dir::Uni, host)?;
         self.opened(now, link, Dir::Bi, host)
-    }
-
-    fn heard_names(
-        &mut self,
-        now: Instant,
-        link: &mut Link,
-        names: Names,
-        host: &mut impl Host,
-    ) -> Result<(), Stop> {
-        let peer = link.peer.clone().expect("a live link has a peer").id;
-        let Some(changes) = self.names.heard(&peer, names, host.wall_ms()) else {
-            return Err(Refusal::new(CloseCode::Limit, "the peer claims too many global names").into());
-        };
-        let withdrawn = self.report(changes, host);
-        if !withdrawn.is_empty() {
-            let names = Names { claimed: vec![], withdrawn };
-            self.broadcast(now, &names, host);
-            link.say(Body::Names(names))?;
-        }
-        Ok(())
     }
 
     /// Ends the links that another one replaces.

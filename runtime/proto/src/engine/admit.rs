@@ -37,7 +37,9 @@ impl Engine {
             return self.rejected(addr, "too many half-open links".to_owned(), host);
         }
         match self.endpoint.accept(incoming, now, &mut response, None) {
-            Ok((handle, connection)) => self.add(now, handle, connection, addr, Side::Acceptor),
+            Ok((handle, connection)) => {
+                self.add(now, handle, connection, addr, Side::Acceptor);
+            }
             Err(error) => {
                 self.stray.extend(error.response.map(|transmit| (transmit, response)));
                 self.rejected(addr, error.cause.to_string(), host);

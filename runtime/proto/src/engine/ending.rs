@@ -37,7 +37,7 @@ impl Engine {
                 return self.give_way(now, index, host);
             }
             let error = connect_error(reason, link.addr);
-            return self.open_failed(index, error, true, host);
+            return self.open_failed(now, index, error, true, host);
         }
         let cause = match reason {
             ConnectionError::TimedOut => LinkEnd::Silence,
@@ -81,7 +81,7 @@ impl Engine {
             let peers_fault = goodbye.is_some_and(|refusal| {
                 !matches!(refusal.code, CloseCode::Shutdown | CloseCode::DuplicateLink)
             });
-            self.open_failed(index, error, peers_fault, host);
+            self.open_failed(now, index, error, peers_fault, host);
             return self.touch(index);
         }
         let (id, peer) = (link.id, link.peer.clone().expect("a live link has a peer").id);
@@ -116,7 +116,8 @@ impl Engine {
         self.report(changes, host);
         // Senders that wait for room have nothing to wait for any more.
         budget.release(budget.queued_bytes());
-        host.event(Event::Down { peer, link: id, cause });
+        host.event(Event::Down { peer: peer.clone(), link: id, cause: cause.clone() });
+        self.member_lost(now, peer, id.generation, cause, host);
         self.touch(index);
     }
 

@@ -12,6 +12,7 @@
 
 mod admit;
 mod ending;
+mod formation;
 mod inbox;
 mod link;
 mod naming;
@@ -30,8 +31,10 @@ use quinn_proto::{
     Event as Quic, ServerConfig, StreamEvent, Transmit, TransportConfig,
 };
 
-use self::link::{Link, Phase, Side, closed};
+use self::link::{Dial, Link, Phase, Side, closed};
 use crate::cluster::calls::Calls;
+use crate::cluster::members::Members;
+pub use crate::cluster::members::{MemberInfo, Membership, Standing};
 use crate::cluster::mesh::{LinkIndex, Mesh};
 use crate::cluster::names::Names;
 use crate::cluster::watch::{SpawnWatches, Wanted};
@@ -52,8 +55,8 @@ pub trait Credentials: Send {
     fn server(&self) -> ServerConfig;
     /// TLS for links that this node dials; the engine sets the rest.
     fn client(&self) -> ClientConfig;
-    /// The name that every certificate of the cluster carries.
-    fn server_name(&self) -> &str;
+    /// The name that the certificate of a peer must carry: of this very node, or of any node of the cluster.
+    fn server_name(&self, node: Option<&NodeName>) -> String;
     /// What the peer's verified certificate chain proves, as rustls hands it over.
     ///
     /// # Errors
@@ -67,6 +70,8 @@ pub struct EngineConfig {
     pub id: NodeId,
     /// The cluster it belongs to.
     pub cluster: ClusterName,
+    /// How it takes part in it.
+    pub membership: Membership,
     /// Its bounds.
     pub limits: Limits,
     /// Reset key, connection ids and random seed; the engine sets the rest.
@@ -130,6 +135,7 @@ pub struct Engine {
     /// Datagrams of no link: refusals, retries, version negotiation, resets.
     stray: VecDeque<(Transmit, Vec<u8>)>,
     mesh: Mesh,
+    members: Members,
     names: Names,
     calls: Calls,
     spawn_watches: SpawnWatches,
@@ -150,7 +156,8 @@ impl Engine {
     /// An engine without links.
     #[must_use]
     pub fn new(config: EngineConfig) -> Self {
-        let EngineConfig { id, cluster, limits, mut endpoint, credentials, may_discover_mtu } = config;
+        let EngineConfig { id, cluster, membership, limits, mut endpoint, credentials, may_discover_mtu } =
+            config;
         let transport = transport::config(&limits);
         endpoint.supported_versions(vec![QUIC_V1]);
         let mut server = credentials.server();
@@ -158,6 +165,7 @@ impl Engine {
         let endpoint = Endpoint::new(Arc::new(endpoint), Some(Arc::new(server)), may_discover_mtu, None);
         Self {
             mesh: Mesh::new(id.name.clone()),
+            members: Members::new(id.clone(), membership, limits.members_max, limits.forget_after),
             names: Names::new(id.clone(), limits.names_per_peer_max),
             me: id,
             cluster,
@@ -216,19 +224,13 @@ impl Engine {
 
     /// Dials a node. The outcome is [`Event::Dialed`] with the same `token`, within the handshake timeout.
     pub fn connect(&mut self, now: Instant, addr: SocketAddr, token: u64, host: &mut impl Host) {
-        let result = if self.shut_down {
-            Err(ConnectError::Shutdown)
-        } else {
-            let mut config = self.credentials.client();
-            config.transport_config(self.transport.clone());
-            let name = self.credentials.server_name().to_owned();
-            self.endpoint
-                .connect(now, config, addr, &name)
-                .map_err(|error| ConnectError::Address { addr, detail: error.to_string() })
-        };
-        match result {
-            Ok((handle, connection)) => self.add(now, handle, connection, addr, Side::Dialer { token }),
-            Err(error) => host.event(Event::Dialed { token, result: Err(error) }),
+        if self.shut_down {
+            return host.event(Event::Dialed { token, result: Err(ConnectError::Shutdown) });
+        }
+        let name = self.credentials.server_name(None);
+        if let Err(detail) = self.dial(now, addr, &name, Dial::Host(token)) {
+            let error = ConnectError::Address { addr, detail };
+            host.event(Event::Dialed { token, result: Err(error) });
         }
     }
 
@@ -329,6 +331,7 @@ impl Engine {
                 self.opening_too_late(now, index as LinkIndex, host);
             }
         }
+        self.tend_members(now, host);
         for (call, index) in self.calls.expired(now) {
             if let Some(wanted) = self.spawn_watches.take(call)
                 && let Some(Some(link)) = self.links.get_mut(index as usize)
@@ -394,10 +397,26 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let links = self.links.iter().flatten().flat_map(|link| [link.timeout, link.open_by]).flatten();
         let joined = self.joined.values().map(|joined| joined.by);
-        links.chain(joined).chain(self.calls.next_deadline()).min()
+        let members = self.members.next_due().filter(|_| !self.shut_down);
+        links.chain(joined).chain(members).chain(self.calls.next_deadline()).min()
     }
 
     // ------------------------------------------------------------------------------------------------ internals
+
+    /// Begins a dial; gives the new link.
+    fn dial(
+        &mut self,
+        now: Instant,
+        addr: SocketAddr,
+        server_name: &str,
+        dial: Dial,
+    ) -> Result<LinkIndex, String> {
+        let mut config = self.credentials.client();
+        config.transport_config(self.transport.clone());
+        let (handle, connection) =
+            self.endpoint.connect(now, config, addr, server_name).map_err(|error| error.to_string())?;
+        Ok(self.add(now, handle, connection, addr, Side::Dialer { dial }))
+    }
 
     fn add(
         &mut self,
@@ -406,7 +425,7 @@ impl Engine {
         connection: quinn_proto::Connection,
         addr: SocketAddr,
         side: Side,
-    ) {
+    ) -> LinkIndex {
         let id = LinkId { index: handle.0 as LinkIndex, generation: self.next_generation };
         self.next_generation += 1;
         if self.links.len() <= handle.0 {
@@ -414,6 +433,7 @@ impl Engine {
         }
         self.links[handle.0] = Some(Box::new(Link::new(id, connection, addr, side, &self.limits, now)));
         self.touch(id.index);
+        id.index
     }
 
     /// Puts a link on the list of those to be looked at.
@@ -488,7 +508,7 @@ impl Engine {
         host: &mut impl Host,
     ) -> Result<(), Stop> {
         match event {
-            Quic::Connected => self.connected(link),
+            Quic::Connected => self.connected(now, link),
             Quic::ConnectionLost { reason } => Err(Stop::Lost(reason)),
             Quic::Stream(StreamEvent::Opened { dir }) => self.opened(now, link, dir, host),
             Quic::Stream(StreamEvent::Readable { id }) => self.readable(now, link, id, host),

@@ -8,9 +8,13 @@ mod protocol {
 
     mod calls;
     mod delivery;
+    mod formation;
+    mod healing;
     mod links;
     mod loss;
     mod names;
     mod restart;
+    mod tail;
     mod trust;
+    mod unordered;
 }

@@ -3,18 +3,19 @@
 //! It is one task of the application's runtime, because every task more is a wake-up more. A poll takes what arrived,
 //! lets the engine deliver it, and then sends what is due. If at least two messages are about, it lets the processes that
 //! these have woken run first, once, so that their answers leave in the same datagrams; with one message it answers at
-//! once.
+//! once. With nothing to do it looks again for a while, if `spin.rs` says that this pays, and then sleeps.
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
 use super::socket::{Received, Socket, Transmit};
+use super::spin::Spin;
 
 /// Batches that one poll receives before the rest of the runtime has its turn.
 const RECEIVE_BATCHES: usize = 4;
@@ -72,12 +73,24 @@ pub struct Driver<D, S> {
     /// is set again.
     armed: Option<Instant>,
     yielded: bool,
+    spin: Spin,
+}
+
+/// What one turn received.
+#[derive(Debug, Default, Clone, Copy)]
+struct Arrived {
+    /// Whether there were datagrams at all.
+    any: bool,
+    /// Signals that were delivered.
+    signals: usize,
+    /// Whether there is more.
+    more: bool,
 }
 
 impl<D: Driven, S: Socket> Driver<D, S> {
-    /// A loop that has not begun. Needs a tokio runtime around it.
-    pub fn new(driven: D, socket: S) -> Self {
-        let sleep = Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3_600)));
+    /// A loop that has not begun. Before it sleeps it may look again for up to `spin`. Needs a tokio runtime around it.
+    pub fn new(driven: D, socket: S, spin: Duration) -> Self {
+        let sleep = Box::pin(tokio::time::sleep(Duration::from_secs(3_600)));
         let buffer = Vec::with_capacity(64 * 1024);
         Self {
             driven,
@@ -88,35 +101,32 @@ impl<D: Driven, S: Socket> Driver<D, S> {
             sleep,
             armed: None,
             yielded: false,
+            spin: Spin::new(spin),
         }
     }
 
-    /// Receives; how many signals were delivered, and whether there is more.
-    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<(usize, bool)> {
+    /// Receives, and has delivered what came.
+    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<Arrived> {
         // What waits is handed over before the socket is asked for more: its own buffer is the larger one.
-        if !self.datagrams.is_empty() {
-            return Ok((self.deliver(now), true));
-        }
-        for _ in 0..RECEIVE_BATCHES {
-            let poll = self.socket.poll_receive(cx, &mut self.datagrams)?;
-            if poll.is_pending() {
-                let delivered = self.deliver(now);
-                return Ok((delivered, !self.datagrams.is_empty()));
+        let mut drained = false;
+        if self.datagrams.is_empty() {
+            for _ in 0..RECEIVE_BATCHES {
+                drained = self.socket.poll_receive(cx, &mut self.datagrams)?.is_pending();
+                if drained {
+                    break;
+                }
             }
         }
-        Ok((self.deliver(now), true))
-    }
-
-    fn deliver(&mut self, now: Instant) -> usize {
         if self.datagrams.is_empty() {
-            return 0;
+            return Ok(Arrived { any: false, signals: 0, more: !drained });
         }
-        self.driven.receive(now, &mut self.datagrams, TURN_SIGNALS)
+        let signals = self.driven.receive(now, &mut self.datagrams, TURN_SIGNALS);
+        Ok(Arrived { any: true, signals, more: !drained || !self.datagrams.is_empty() })
     }
 
-    /// Sends what there is; whether there is more.
-    fn send(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        for _ in 0..TRANSMITS {
+    /// Sends what there is; whether there was anything, and whether there is more.
+    fn send(&mut self, cx: &mut Context<'_>, now: Instant) -> (bool, bool) {
+        for sent in 0..TRANSMITS {
             let transmit = match self.unsent.take() {
                 Some(transmit) => transmit,
                 None => {
@@ -124,7 +134,7 @@ impl<D: Driven, S: Socket> Driver<D, S> {
                     let segments = self.socket.max_segments();
                     match self.driven.transmit(now, segments, &mut self.buffer) {
                         Some(transmit) => transmit,
-                        None => return false,
+                        None => return (sent > 0, false),
                     }
                 }
             };
@@ -139,14 +149,14 @@ impl<D: Driven, S: Socket> Driver<D, S> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.unsent = Some(transmit);
                     if self.socket.poll_writable(cx).is_pending() {
-                        return false;
+                        return (sent > 0, false);
                     }
                 }
                 // Other errors are about the path to one peer; to QUIC they are loss.
                 Ok(()) | Err(_) => {}
             }
         }
-        true
+        (true, true)
     }
 
     /// Arms the timer; whether it is due already.
@@ -176,27 +186,46 @@ impl<D: Driven + Unpin, S: Socket + Unpin> Future for Driver<D, S> {
         let this = &mut *self;
         this.driven.register(cx);
         let now = Instant::now();
-        let (delivered, more_to_receive) = match this.receive(cx, now) {
-            Ok(received) => received,
+        let arrived = match this.receive(cx, now) {
+            Ok(arrived) => arrived,
             Err(error) => {
                 this.driven.failed(&error);
                 return Poll::Ready(());
             }
         };
-        if !this.yielded && delivered + this.driven.queued() >= YIELD_MESSAGES {
+        let queued = this.driven.queued();
+        if arrived.any || queued > 0 {
+            this.spin.worked(now);
+        }
+        if !this.yielded && arrived.signals + queued >= YIELD_MESSAGES {
             this.yielded = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         this.yielded = false;
         this.driven.prepare(now);
-        let more_to_send = this.send(cx, now);
+        let (sent, more_to_send) = this.send(cx, now);
         if this.unsent.is_none() && this.driven.is_over() {
             return Poll::Ready(());
         }
-        if this.arm(cx, now) || more_to_receive || more_to_send {
+        if this.arm(cx, now) || arrived.more || more_to_send {
             cx.waker().wake_by_ref();
+        } else {
+            if this.spin.looked() {
+                // Whoever else wants the core has it now.
+                std::thread::yield_now();
+            }
+            if this.spin.goes_on(if sent || arrived.any { Instant::now() } else { now }) {
+                look_again(cx);
+            }
         }
         Poll::Pending
     }
+}
+
+/// Has this task polled again after the others that are ready, and after a look at the sockets.
+fn look_again(cx: &mut Context<'_>) {
+    let again = std::pin::pin!(tokio::task::yield_now());
+    // It is pending at its first poll, and has noted the waker.
+    let _ = again.poll(cx);
 }

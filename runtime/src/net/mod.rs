@@ -2,6 +2,7 @@
 
 pub mod driver;
 pub mod socket;
+mod spin;
 pub mod udp;
 
 pub use socket::{Received, Socket, Transmit};

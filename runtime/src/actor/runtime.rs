@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use regatta_proto::id::{Incarnation, Pid, Reference};
@@ -29,26 +28,22 @@ use super::remote::Remote;
 use super::scheduler::{self, Schedulers};
 use super::table::Table;
 use super::{current, exit, hold, links, poll, watch};
+use crate::clock::{Clock, SystemClock};
 
-/// Where processes run. The default is tokio.
+/// Where a runtime's tasks run: the schedulers of its processes, and the loop of the node that serves it. The default is
+/// tokio.
 ///
-/// A runtime has a few tasks that live as long as it does, and each polls many processes: with one worker, processes run
-/// one after the other, in the order in which they were woken.
+/// A runtime has a few schedulers that live as long as it does, and each polls many processes: with one worker, processes
+/// run one after the other, in the order in which they were woken.
 pub trait Spawner: Send + Sync {
     /// Starts a task. It must be polled until it is ready, or dropped; dropped early, all processes of the runtime end as
-    /// killed.
+    /// killed, and a loop leaves without a word to its peers.
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
 
     /// How many tasks may be polled at the same time, 1 to 63. Asked once.
     fn workers(&self) -> usize {
         1
     }
-}
-
-/// What time it is, for whatever compares it across nodes and starts.
-pub trait Clock: Send + Sync {
-    /// Microseconds since 1970.
-    fn unix_us(&self) -> u64;
 }
 
 /// A world of processes: one node's local half. Cloning gives another handle to the same one.
@@ -144,7 +139,7 @@ impl Runtime {
         self.inner.incarnation
     }
 
-    /// The wall clock that the runtime was built with.
+    /// The clock that the runtime was built with.
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.clock
@@ -329,6 +324,14 @@ impl Runtime {
         cell
     }
 
+    /// Runs a task that is no process's where processes run.
+    ///
+    /// # Panics
+    /// As [`Runtime::spawn`].
+    pub(crate) fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.inner.executor.resolve().run(task);
+    }
+
     /// The serial of the process of this runtime whose body runs on this thread; 0 if there is none.
     fn sender(&self) -> u64 {
         current::current().filter(|pid| self.is_here(*pid)).map_or(0, Pid::serial)
@@ -474,14 +477,14 @@ pub struct RuntimeBuilder {
 }
 
 impl RuntimeBuilder {
-    /// Where tasks run; by default on tokio.
+    /// Where processes and the node's loop run; by default on tokio.
     #[must_use]
     pub fn spawner(mut self, spawner: Arc<dyn Spawner>) -> Self {
         self.spawner = Some(spawner);
         self
     }
 
-    /// The wall clock; by default the system's.
+    /// The node's clock; by default the system's.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
@@ -566,22 +569,23 @@ enum Resolved<'a> {
 }
 
 impl Resolved<'_> {
-    fn start(&self, task: scheduler::Task) {
-        match (self, task) {
-            // The handle is let go: nobody waits for the end of a scheduler.
-            (Self::Tokio(handle), scheduler::Task::Scheduler(task)) => drop(handle.spawn(task)),
-            (Self::Tokio(handle), scheduler::Task::Nudge(task)) => drop(handle.spawn(task)),
-            (Self::Custom(spawner), scheduler::Task::Scheduler(task)) => spawner.spawn(Box::pin(task)),
-            (Self::Custom(_), scheduler::Task::Nudge(_)) => {}
+    fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match self {
+            // The handle is let go: nobody waits for the end of the task.
+            Self::Tokio(handle) => drop(handle.spawn(task)),
+            Self::Custom(spawner) => spawner.spawn(Box::pin(task)),
         }
     }
-}
 
-struct SystemClock;
-
-impl Clock for SystemClock {
-    fn unix_us(&self) -> u64 {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    fn start(&self, task: scheduler::Task) {
+        match task {
+            scheduler::Task::Scheduler(task) => self.run(task),
+            // It is for tokio alone.
+            scheduler::Task::Nudge(task) => {
+                if let Self::Tokio(handle) = self {
+                    drop(handle.spawn(task));
+                }
+            }
+        }
     }
 }

@@ -14,15 +14,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::Waker;
 
 use bytes::Bytes;
+use futures_task::ArcWake;
 use regatta_proto::id::{Name, Pid, Reference};
 use regatta_proto::reason::ExitReason;
 
 use super::error::SendError;
 use super::mailbox::{Handled, Mailbox, MailboxLimits};
-use super::poll::{Body, Task};
+use super::poll::Task;
 use super::received::Received;
 use super::runtime::Runtime;
 use super::scheduler::Schedulers;
@@ -59,8 +60,8 @@ pub(crate) struct State {
 
 /// Where a process's task is.
 enum Place {
-    /// Here. A message makes it run if it `wants` one.
-    Parked { body: Body, wants: bool },
+    /// Here, and so the cell keeps itself alive. A message makes it run if it `wants` one.
+    Parked { task: Task, wants: bool },
     /// In a queue, or with whoever makes or polls it. It must run again if something happened meanwhile.
     Away { again: bool },
 }
@@ -205,30 +206,24 @@ impl Cell {
         self.flags.fetch_and(!flag, Ordering::AcqRel) & flag != 0
     }
 
-    /// A waker of the process. Made in this one place, so that all of them say that they wake the same: two copies of the
-    /// standard library's table of functions would look like two kinds of wakers.
-    #[inline(never)]
-    pub(crate) fn waker(self: &Arc<Self>) -> Waker {
-        Waker::from(Arc::clone(self))
-    }
-
     /// Makes the process run, if it lives.
     pub(crate) fn notify(self: &Arc<Self>) {
-        let after = self.lock().rouse(self);
+        let after = self.lock().rouse();
         after.settle();
     }
 
-    /// Parks the task that the caller has, unless it must run again: then it comes back, to be queued.
-    pub(crate) fn park(&self, body: Body) -> Option<Body> {
+    /// Parks the process's task, which the caller has, unless it must run again: then it comes back, to be queued.
+    pub(crate) fn park(&self, task: Task) -> Option<Task> {
+        debug_assert!(std::ptr::eq(self, &raw const **task.cell()), "a task is parked in its own cell");
         let mut state = self.lock();
         let wants = self.wants.load(Ordering::Relaxed);
         // What the last receive did not see yet counts too.
         let again = matches!(state.place, Place::Away { again: true }) || wants && !state.mailbox.is_empty();
         if again {
             state.place = Place::Away { again: false };
-            Some(body)
+            Some(task)
         } else {
-            state.place = Place::Parked { body, wants };
+            state.place = Place::Parked { task, wants };
             None
         }
     }
@@ -259,7 +254,7 @@ impl Cell {
     pub(crate) fn wake_all(self: &Arc<Self>) {
         let mut state = self.lock();
         let receiver = state.receiver.take();
-        let after = state.rouse(self);
+        let after = state.rouse();
         drop(state);
         receiver.into_iter().for_each(Waker::wake);
         after.settle();
@@ -364,7 +359,7 @@ impl State {
         let Some(cold) = self.cold_mut() else { return After::Nothing };
         cold.exit.get_or_insert(reason);
         cell.set(STOP);
-        self.rouse(cell)
+        self.rouse()
     }
 
     /// A receive inside a sub-executor of the body waits for the next push. Returns what to drop after unlocking.
@@ -380,15 +375,15 @@ impl State {
         cell.arrived.store(self.mailbox.pushed(), Ordering::Relaxed);
         match (&self.place, self.receiver.take()) {
             (_, Some(receiver)) => After::Wake(receiver),
-            (Place::Parked { wants: true, .. }, None) => self.rouse(cell),
+            (Place::Parked { wants: true, .. }, None) => self.rouse(),
             _ => After::Nothing,
         }
     }
 
     /// The process must run.
-    fn rouse(&mut self, cell: &Arc<Cell>) -> After {
+    fn rouse(&mut self) -> After {
         match std::mem::replace(&mut self.place, Place::Away { again: false }) {
-            Place::Parked { body, .. } => After::Run(Task { cell: Arc::clone(cell), body }),
+            Place::Parked { task, .. } => After::Run(task),
             Place::Away { .. } => {
                 self.place = Place::Away { again: true };
                 After::Nothing
@@ -409,13 +404,9 @@ pub(crate) fn lock_both<'a>(a: &'a Cell, b: &'a Cell) -> (MutexGuard<'a, State>,
     }
 }
 
-impl Wake for Cell {
-    fn wake(self: Arc<Self>) {
-        self.notify();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.notify();
+impl ArcWake for Cell {
+    fn wake_by_ref(cell: &Arc<Self>) {
+        cell.notify();
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
-use std::task::{Context as Poller, Poll, Waker};
+use std::task::{Context as Poller, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,15 +49,13 @@ pub struct Context {
     queue: VecDeque<Envelope>,
     /// Receives left until the process lets others run.
     budget: u16,
-    /// The process's own waker, once it has waited: most receives are polled with it.
-    own: Option<Waker>,
     /// A sub-executor's receive may be registered.
     foreign: bool,
 }
 
 impl Context {
     pub(crate) fn new(cell: Arc<Cell>) -> Self {
-        Self { cell, queue: VecDeque::new(), budget: RECEIVES_PER_TURN, own: None, foreign: false }
+        Self { cell, queue: VecDeque::new(), budget: RECEIVES_PER_TURN, foreign: false }
     }
 
     /// This process.
@@ -343,9 +341,9 @@ impl Context {
     }
 
     /// Whether it is the process itself that polls, and not a sub-executor of its body.
-    fn is_polled_by(&mut self, poller: &Poller<'_>) -> bool {
-        let own = self.own.get_or_insert_with(|| self.cell.waker());
-        own.will_wake(poller.waker())
+    fn is_polled_by(&self, poller: &Poller<'_>) -> bool {
+        // A waker of the process points to its cell.
+        std::ptr::addr_eq(poller.waker().data(), Arc::as_ptr(&self.cell))
     }
 
     fn hand_over(&mut self, envelope: Envelope) -> Received {

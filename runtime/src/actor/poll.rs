@@ -5,31 +5,26 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as Poller, Poll, Waker};
+use std::task::{Context as Poller, Poll};
 
+use futures_task::waker_ref;
 use pin_project_lite::pin_project;
 use regatta_proto::reason::ExitReason;
 
 use super::cell::{After, Cell, HELD, STOP};
 use super::process::IntoExit;
+use super::scheduler::local;
 use super::sync::atomic::Ordering;
 use super::{current, exit};
 
-/// A process that is to run, or runs.
-pub(crate) struct Task {
-    pub(crate) cell: Arc<Cell>,
-    pub(crate) body: Body,
-}
-
-/// What a process does, and how it is woken.
-pub(crate) type Body = Pin<Box<Running<dyn Future<Output = ExitReason> + Send>>>;
+/// A process that is to run, or runs: its body, and the cell that it belongs to. Two words, so that it moves in registers.
+pub(crate) struct Task(Pin<Box<Running<dyn Future<Output = ExitReason> + Send>>>);
 
 pin_project! {
-    /// A body and the waker of its process.
-    pub(crate) struct Running<F: ?Sized> {
-        waker: Waker,
+    struct Running<F: ?Sized> {
+        cell: Arc<Cell>,
         #[pin]
-        future: F,
+        body: F,
     }
 }
 
@@ -55,17 +50,25 @@ impl Task {
     where
         F: Future<Output: IntoExit> + Send + 'static,
     {
-        let waker = cell.waker();
-        Self { cell, body: Box::pin(Running { waker, future: Outcome { body } }) }
+        Self(Box::pin(Running { cell, body: Outcome { body } }))
+    }
+
+    pub(crate) fn cell(&self) -> &Arc<Cell> {
+        &self.0.cell
     }
 
     /// Polls the process once. It comes back if it must be queued again.
-    pub(crate) fn run(self) -> Option<Self> {
-        let Self { cell, mut body } = self;
-        match turn(&cell, &mut body) {
-            None => cell.park(body).map(|body| Self { cell, body }),
+    pub(crate) fn run(mut self) -> Option<Self> {
+        match self.turn() {
+            None => {
+                // Once it is parked, others may run and end it: something else must keep the cell until it is unlocked.
+                let kept = local::keep(self.cell());
+                let again = kept.park(self);
+                local::give_back(kept);
+                again
+            }
             Some(outcome) => {
-                Self { cell, body }.end(outcome);
+                self.end(outcome);
                 None
             }
         }
@@ -73,8 +76,44 @@ impl Task {
 
     /// Ends the process: drops its body and tells everybody.
     pub(crate) fn end(self, outcome: ExitReason) {
-        drop_body(&self.cell, self.body);
-        exit::finish(&self.cell, outcome);
+        let cell = Arc::clone(self.cell());
+        let current = current::enter(cell.pid());
+        // A panic in a destructor ends there: the process ends anyway.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(self))) {
+            drop_payload(panic);
+        }
+        drop(current);
+        exit::finish(&cell, outcome);
+    }
+
+    /// One poll; what the process ended with, if it did.
+    fn turn(&mut self) -> Option<ExitReason> {
+        let cell = &self.0.cell;
+        if cell.has(STOP) {
+            return Some(ExitReason::Killed);
+        }
+        if cell.has(HELD) {
+            return None;
+        }
+        cell.wants.store(false, Ordering::Relaxed);
+        let polled = self.poll();
+        match polled {
+            Poll::Pending if !self.cell().has(STOP) => None,
+            Poll::Pending => Some(ExitReason::Killed),
+            Poll::Ready(outcome) => Some(outcome),
+        }
+    }
+
+    fn poll(&mut self) -> Poll<ExitReason> {
+        let running = self.0.as_mut().project();
+        let cell: &Arc<Cell> = running.cell;
+        let _current = current::enter(cell.pid());
+        cell.running.store(true, Ordering::Relaxed);
+        let waker = waker_ref(cell);
+        let mut poller = Poller::from_waker(&waker);
+        let polled = catch_unwind(AssertUnwindSafe(|| running.body.poll(&mut poller)));
+        cell.running.store(false, Ordering::Relaxed);
+        polled.unwrap_or_else(|panic| Poll::Ready(panic_reason(panic)))
     }
 }
 
@@ -84,40 +123,6 @@ pub(crate) fn abandon(cell: &Arc<Cell>) {
     let after = cell.lock().stop(cell, ExitReason::Killed);
     if let After::Run(task) = after {
         task.end(ExitReason::Killed);
-    }
-}
-
-/// One poll; what the process ended with, if it did.
-fn turn(cell: &Cell, body: &mut Body) -> Option<ExitReason> {
-    if cell.has(STOP) {
-        return Some(ExitReason::Killed);
-    }
-    if cell.has(HELD) {
-        return None;
-    }
-    cell.wants.store(false, Ordering::Relaxed);
-    match poll_body(cell, body) {
-        Poll::Pending if !cell.has(STOP) => None,
-        Poll::Pending => Some(ExitReason::Killed),
-        Poll::Ready(outcome) => Some(outcome),
-    }
-}
-
-fn poll_body(cell: &Cell, body: &mut Body) -> Poll<ExitReason> {
-    let _current = current::enter(cell.pid());
-    cell.running.store(true, Ordering::Relaxed);
-    let body = body.as_mut().project();
-    let mut poller = Poller::from_waker(body.waker);
-    let polled = catch_unwind(AssertUnwindSafe(|| body.future.poll(&mut poller)));
-    cell.running.store(false, Ordering::Relaxed);
-    polled.unwrap_or_else(|panic| Poll::Ready(panic_reason(panic)))
-}
-
-/// Drops the body. A panic in a destructor ends there: the process ends anyway.
-fn drop_body(cell: &Cell, body: Body) {
-    let _current = current::enter(cell.pid());
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(body))) {
-        drop_payload(panic);
     }
 }
 

@@ -79,7 +79,7 @@ fn put(local: Box<Local>) {
 #[inline]
 pub(crate) fn push(pool: usize, task: Task) -> Pushed {
     let Some(local) = take(pool) else { return Pushed::NoQueue(task) };
-    let help = local.long.then(|| Arc::clone(&task.cell));
+    let help = local.long.then(|| Arc::clone(task.cell()));
     local.queue.push(task);
     put(local);
     help.map_or(Pushed::Done, Pushed::Help)
@@ -96,8 +96,8 @@ pub(crate) enum Pushed {
     NoQueue(Task),
 }
 
-/// The cells that a thread has lately sent to, by the lower bits of their serials: sending to them again needs no look
-/// into the table and no count of references. Forgotten at the end of each turn, so that nothing ended stays for long.
+/// The cells that a thread has lately sent to or run, by the lower bits of their serials: sending to them again needs no
+/// look into the table and no count of references. Forgotten at the end of each turn, so that nothing ended stays for long.
 struct Known {
     cells: [Place<Option<Arc<Cell>>>; KNOWN],
     /// Which places were filled.
@@ -131,17 +131,34 @@ impl Borrowed {
     #[inline]
     pub(crate) fn give_back(self) -> bool {
         let (true, Some(cell)) = (self.known, self.cell) else { return false };
+        give_back(cell);
         KNOWN_CELLS.with(|known| {
-            let place = cell.serial() as usize % KNOWN;
-            let filled = &known.filled[place / 64];
-            filled.set(filled.get() | 1 << (place % 64));
-            let before = known.cells[place].replace(Some(cell));
-            drop(before);
             let sends = known.sends.get().wrapping_add(1);
             known.sends.set(sends);
             sends.is_multiple_of(SENDS_PER_LOOK)
         })
     }
+}
+
+/// A reference to the cell of a process that this thread runs, for [`give_back`]: the thread's own if it knows the cell, so
+/// that nothing is counted.
+#[inline]
+pub(crate) fn keep(cell: &Arc<Cell>) -> Arc<Cell> {
+    let place = cell.serial() as usize % KNOWN;
+    let known = KNOWN_CELLS.with(|known| known.cells[place].take());
+    known.filter(|known| Arc::ptr_eq(known, cell)).unwrap_or_else(|| Arc::clone(cell))
+}
+
+/// Lets the thread, which has a run queue, know the cell.
+#[inline]
+pub(crate) fn give_back(cell: Arc<Cell>) {
+    let place = cell.serial() as usize % KNOWN;
+    KNOWN_CELLS.with(|known| {
+        let filled = &known.filled[place / 64];
+        filled.set(filled.get() | 1 << (place % 64));
+        let before = known.cells[place].replace(Some(cell));
+        drop(before);
+    });
 }
 
 /// Forgets all known cells.

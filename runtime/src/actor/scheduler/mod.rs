@@ -28,7 +28,7 @@
 //! - **A turn ends** after a number of polls, or some time, or when tokio's budget is used up, so that the executor's
 //!   other tasks, and its I/O, have theirs.
 
-mod local;
+pub(crate) mod local;
 mod pool;
 mod sleepers;
 mod turn;

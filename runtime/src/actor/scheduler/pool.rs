@@ -75,14 +75,14 @@ impl Schedulers {
 
     /// Puts a process into a queue.
     pub(crate) fn schedule(task: Process) {
-        let pool = task.cell.runtime().schedulers().id();
+        let pool = task.cell().runtime().schedulers().id();
         // The pool lives in the runtime, which lives in the cell: where the cell goes, a handle of its own keeps it. Not
         // otherwise: all cores would meet at its count.
         match local::push(pool, task) {
             Pushed::Done => {}
             Pushed::Help(cell) => cell.runtime().schedulers().pool.call_for_help(),
             Pushed::NoQueue(task) => {
-                let runtime = task.cell.runtime().clone();
+                let runtime = task.cell().runtime().clone();
                 runtime.schedulers().pool.schedule_outside(task);
             }
         }

@@ -64,7 +64,10 @@ impl Runtime {
     /// [`SendError::NoProc`] if there is no such process (whoever must be told has been told by then), and
     /// [`SendError::MailboxFull`] for a message that the mailbox rejects.
     pub fn deliver(&self, from: Pid, to: u64, signal: Signal) -> Result<(), SendError> {
-        self.take(from, to, self.table().find(to), signal)
+        match signal {
+            Signal::Message(payload) => self.send_to(to, payload),
+            signal => self.take(from, to, self.table().find(to), signal),
+        }
     }
 
     /// Takes in a signal for whoever holds the local name now.

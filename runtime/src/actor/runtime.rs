@@ -25,7 +25,7 @@ use super::poll::Task;
 use super::process::{IntoExit, ProcessHandle};
 use super::registry::Registry;
 use super::remote::Remote;
-use super::scheduler::{self, Schedulers};
+use super::scheduler::{self, Schedulers, Visit};
 use super::table::Table;
 use super::{current, exit, hold, links, poll, watch};
 use crate::clock::{Clock, SystemClock};
@@ -361,8 +361,12 @@ impl Runtime {
         if !self.is_here(to) {
             return self.try_signal(from, to, Signal::Message(payload));
         }
-        let find = || self.inner.table.find(to.serial());
-        let sent = self.inner.schedulers.send(to.serial(), payload, find);
+        self.send_to(to.serial(), payload)
+    }
+
+    /// Puts a message into the mailbox of the process of this runtime with this serial.
+    pub(crate) fn send_to(&self, serial: u64, payload: Bytes) -> Result<(), SendError> {
+        let sent = self.inner.schedulers.send(serial, payload, || self.inner.table.find(serial));
         if sent.is_ok() { sent } else { self.count(sent) }
     }
 
@@ -395,6 +399,11 @@ impl Runtime {
 
     pub(crate) fn schedulers(&self) -> &Schedulers {
         &self.inner.schedulers
+    }
+
+    /// Lets this thread, in the middle of a task that is no process, run what it wakes: see [`Visit::run`].
+    pub(crate) fn visit(&self) -> Visit<'_> {
+        self.inner.schedulers.visit()
     }
 
     /// The executor has dropped a scheduler: nobody polls the processes any more, so they end.

@@ -241,6 +241,11 @@ impl Core {
     }
 }
 
+/// Polls of woken processes that one turn of the loop makes at most.
+const WOKEN_POLLS: u32 = 256;
+/// How long they may take.
+const WOKEN_TIME: Duration = Duration::from_micros(100);
+
 /// The loop's side of a node. Dropped with the loop, also when the runtime around it is torn down.
 pub(crate) struct Loop(pub(crate) Arc<Core>);
 
@@ -256,6 +261,8 @@ impl Driven for Loop {
     }
 
     fn receive(&self, now: Instant, datagrams: &mut VecDeque<Received>, max_signals: usize) -> usize {
+        // What the signals wake runs here, before the answers leave.
+        let mut visit = self.0.runtime.visit();
         let mut engine = self.0.engine.lock();
         let before = engine.stats().signals_received;
         let ((), work) = self.0.drive(now, &mut engine, |now, engine, host| {
@@ -270,6 +277,7 @@ impl Driven for Loop {
         let signals = engine.stats().signals_received - before;
         drop(engine);
         self.0.perform(work);
+        visit.run(WOKEN_POLLS, WOKEN_TIME);
         signals as usize
     }
 

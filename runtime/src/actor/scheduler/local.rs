@@ -20,11 +20,13 @@ pub(crate) struct Local {
     pub(crate) queue: Worker<Task>,
     /// Whether polls have lately been long, so that help is worth its price at once.
     pub(crate) long: bool,
+    /// The thread has it for a visit: help is called at its end, if it must.
+    pub(crate) visiting: bool,
 }
 
 impl Local {
     pub(crate) fn new(pool: usize, index: usize) -> Box<Self> {
-        Box::new(Self { pool, index, queue: Worker::new_fifo(), long: false })
+        Box::new(Self { pool, index, queue: Worker::new_fifo(), long: false, visiting: false })
     }
 }
 
@@ -56,6 +58,16 @@ impl Entered {
     }
 }
 
+/// Whether this thread only visits `pool`.
+pub(crate) fn is_visiting(pool: usize) -> bool {
+    with(pool, |local| local.visiting).unwrap_or(false)
+}
+
+/// Whether this thread has a run queue of `pool`.
+pub(crate) fn has(pool: usize) -> bool {
+    POOL.get() == pool
+}
+
 /// Does something with the thread's own run queue of `pool`; `None` if it has none of it now.
 pub(crate) fn with<T>(pool: usize, act: impl FnOnce(&mut Local) -> T) -> Option<T> {
     let mut local = take(pool)?;
@@ -79,7 +91,7 @@ fn put(local: Box<Local>) {
 #[inline]
 pub(crate) fn push(pool: usize, task: Task) -> Pushed {
     let Some(local) = take(pool) else { return Pushed::NoQueue(task) };
-    let help = local.long.then(|| Arc::clone(task.cell()));
+    let help = (local.long && !local.visiting).then(|| Arc::clone(task.cell()));
     local.queue.push(task);
     put(local);
     help.map_or(Pushed::Done, Pushed::Help)

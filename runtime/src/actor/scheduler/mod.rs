@@ -11,6 +11,8 @@
 //! | `local` | a scheduler's own run queue and what it remembers, while a thread polls it |
 //! | `pool` | the queues of all, what comes from outside, stealing |
 //! | `turn` | the task: take a process, poll it, until it is the turn of others |
+//! | `visit` | a task that is no scheduler runs what it has woken |
+//! | `lookout` | a thread that sees to it that whoever holds a worker holds up nobody else |
 //!
 //! # How a process comes to run
 //! ```text
@@ -25,12 +27,17 @@
 //!   was last used there. So a scheduler that the executor moves does not carry its processes to another core.
 //! - **Sharing waits a moment**: waking another core costs more than a dozen short turns. As long as turns are short, a
 //!   scheduler calls for help only when its own share has not emptied its queue; when turns are long, at once.
+//! - **Nobody is held up**: a body that blocks its thread, or burns it, keeps its run queue for a few milliseconds at
+//!   most; then the lookout moves what waits there to where the others look.
 //! - **A turn ends** after a number of polls, or some time, or when tokio's budget is used up, so that the executor's
 //!   other tasks, and its I/O, have theirs.
 
 pub(crate) mod local;
+mod lookout;
 mod pool;
 mod sleepers;
 mod turn;
+mod visit;
 
 pub(crate) use pool::{Schedulers, Task};
+pub(crate) use visit::Visit;

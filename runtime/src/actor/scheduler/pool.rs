@@ -1,4 +1,7 @@
 //! The schedulers of one runtime: their run queues, what comes from outside, and who is woken.
+//!
+//! There is one run queue for each scheduler, and one more where there are many, for a thread that visits: so whoever is
+//! polled by a worker finds one.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -13,8 +16,9 @@ use super::super::error::SendError;
 use super::super::poll::Task as Process;
 use super::super::runtime::Inner;
 use super::super::sync::Mutex;
-use super::super::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use super::super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use super::local::{self, Local, Pushed};
+use super::lookout::{self, Lookout};
 use super::sleepers::{SCHEDULERS_MAX, Sleepers};
 use super::turn::{Nudge, Scheduler};
 
@@ -28,20 +32,25 @@ pub(crate) struct Schedulers {
 /// What the schedulers of one runtime share.
 pub(super) struct Pool {
     slots: Box<[Slot]>,
+    /// What wakes each scheduler.
+    wakers: Box<[Mutex<Option<Waker>>]>,
     pub(super) sleepers: Sleepers,
     outside: Outside,
     nudge: Mutex<Option<Waker>>,
+    pub(super) lookout: Lookout,
     closed: AtomicBool,
 }
 
-/// One run queue, on cache lines of its own. Scheduler and slot of one index have nothing to do with each other.
+/// One run queue, on cache lines of its own. Any scheduler may use any of them.
 #[repr(align(128))]
-struct Slot {
+pub(super) struct Slot {
     /// While no thread has it.
     local: Mutex<Option<Box<Local>>>,
     stealer: Stealer<Process>,
-    /// Wakes the scheduler of this index.
-    waker: Mutex<Option<Waker>>,
+    /// Polls so far; written by the thread that has it.
+    polls: AtomicU64,
+    /// The serial of the process that is polled, or was last; 0 between turns.
+    process: AtomicU64,
 }
 
 /// Processes that were woken by whoever is not polled by a scheduler.
@@ -49,6 +58,8 @@ struct Slot {
 struct Outside {
     /// How many there are, for a look without the lock.
     len: AtomicUsize,
+    /// How often somebody took from it.
+    takes: AtomicU64,
     queue: Mutex<VecDeque<Process>>,
 }
 
@@ -60,13 +71,18 @@ impl Schedulers {
             let slot = |index| {
                 let local = Local::new(id, index);
                 let stealer = local.queue.stealer();
-                Slot { local: Mutex::new(Some(local)), stealer, waker: Mutex::new(None) }
+                let (polls, process) = (AtomicU64::new(0), AtomicU64::new(0));
+                Slot { local: Mutex::new(Some(local)), stealer, polls, process }
             };
+            let schedulers = workers.clamp(1, SCHEDULERS_MAX);
+            let slots = if schedulers > 1 { schedulers + 1 } else { 1 };
             Pool {
-                slots: (0..workers.clamp(1, SCHEDULERS_MAX)).map(slot).collect(),
+                slots: (0..slots).map(slot).collect(),
+                wakers: (0..schedulers).map(|_| Mutex::new(None)).collect(),
                 sleepers: Sleepers::new(),
                 outside: Outside::default(),
                 nudge: Mutex::new(None),
+                lookout: Lookout::default(),
                 closed: AtomicBool::new(false),
             }
         });
@@ -88,6 +104,16 @@ impl Schedulers {
         }
     }
 
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Takes the thread that looks after those who hold their worker, to wait for its end; whoever does wakes it.
+    #[cfg(test)]
+    pub(crate) fn lookout(&self) -> Option<std::thread::JoinHandle<()>> {
+        self.pool.lookout.take()
+    }
+
     /// Which ones they are, among all that live.
     pub(crate) fn id(&self) -> usize {
         self.pool.id()
@@ -104,7 +130,7 @@ impl Schedulers {
         let borrowed = local::borrow(pool, serial, find);
         let Some(cell) = &borrowed.cell else { return Err(SendError::NoProc) };
         let sent = cell.send(payload);
-        if borrowed.give_back() && self.pool.backlog() > 0 {
+        if borrowed.give_back() && self.pool.backlog() > 0 && !local::is_visiting(pool) {
             self.pool.call_for_help();
         }
         sent
@@ -115,11 +141,12 @@ impl Schedulers {
         if self.started.load(Ordering::SeqCst) || self.started.swap(true, Ordering::SeqCst) {
             return;
         }
-        for index in 0..self.pool.slots.len() {
+        for index in 0..self.pool.wakers.len() {
             spawn(Task::Scheduler(Scheduler::new(self.pool.clone(), Arc::downgrade(runtime), index)));
         }
-        if self.pool.slots.len() > 1 {
+        if self.pool.has_many() {
             spawn(Task::Nudge(Nudge::new(self.pool.clone())));
+            lookout::start(&self.pool, Arc::downgrade(runtime));
         }
     }
 
@@ -147,12 +174,11 @@ impl Schedulers {
 impl Drop for Schedulers {
     fn drop(&mut self) {
         self.pool.closed.store(true, Ordering::SeqCst);
-        for slot in &self.pool.slots {
-            let waker = slot.waker.lock().take();
+        for waker in self.pool.wakers.iter().chain([&self.pool.nudge]) {
+            let waker = waker.lock().take();
             waker.into_iter().for_each(Waker::wake);
         }
-        let waker = self.pool.nudge.lock().take();
-        waker.into_iter().for_each(Waker::wake);
+        self.pool.lookout.wake();
     }
 }
 
@@ -172,12 +198,12 @@ impl Pool {
     }
 
     pub(super) fn has_many(&self) -> bool {
-        self.slots.len() > 1
+        self.wakers.len() > 1
     }
 
     /// How the scheduler `index` is woken from now on.
     pub(super) fn register(&self, index: usize, waker: &Waker) {
-        let mut mine = self.slots[index].waker.lock();
+        let mut mine = self.wakers[index].lock();
         if !mine.as_ref().is_some_and(|mine| mine.will_wake(waker)) {
             let before = mine.replace(waker.clone());
             drop(mine);
@@ -192,22 +218,30 @@ impl Pool {
 
     /// A run queue for this thread: the one that it had before, if nobody else has it.
     pub(super) fn take_local(&self) -> Box<Local> {
-        let home = local::home(self.id()).unwrap_or(0);
         loop {
-            // There are as many as schedulers, and each has one at most: one is free, though not always where we look.
-            for offset in 0..self.slots.len() {
-                let slot = &self.slots[(home + offset) % self.slots.len()];
-                if let Some(local) = slot.local.lock().take() {
-                    return local;
-                }
+            // There are more than schedulers, and each has one at most: one is free, though not always where we look.
+            if let Some(local) = self.try_take_local() {
+                return local;
             }
             std::hint::spin_loop();
         }
     }
 
+    /// A run queue for this thread, if there is one at the first look.
+    pub(super) fn try_take_local(&self) -> Option<Box<Local>> {
+        let home = local::home(self.id()).unwrap_or(0);
+        let mut near = self.slots[home..].iter().chain(&self.slots[..home]);
+        near.find_map(|slot| slot.local.lock().take())
+    }
+
+    pub(super) fn slot(&self, index: usize) -> &Slot {
+        &self.slots[index]
+    }
+
     pub(super) fn put_local(&self, local: Box<Local>) {
-        let index = local.index;
-        *self.slots[index].local.lock() = Some(local);
+        let slot = &self.slots[local.index];
+        slot.process.store(0, Ordering::Relaxed);
+        *slot.local.lock() = Some(local);
     }
 
     /// Moves some of what came from outside to this thread's queue.
@@ -244,6 +278,15 @@ impl Pool {
         self.wake_one();
     }
 
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// How often somebody took from outside, if anything waits there.
+    pub(super) fn waits_outside(&self) -> Option<u64> {
+        (!self.outside.is_empty()).then(|| self.outside.takes.load(Ordering::Relaxed))
+    }
+
     /// Whether anything is queued anywhere.
     pub(super) fn has_work(&self) -> bool {
         !self.outside.is_empty() || self.slots.iter().any(|slot| !slot.stealer.is_empty())
@@ -263,8 +306,27 @@ impl Pool {
     }
 
     fn wake(&self, index: usize) {
-        let waker = self.slots[index].waker.lock().clone();
+        let waker = self.wakers[index].lock().clone();
         waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Moves the processes of a run queue to where all schedulers look, and wakes one that sleeps, even if another is on
+    /// its way.
+    pub(super) fn rescue(&self, slot: &Slot) {
+        for _ in 0..slot.stealer.len() {
+            match slot.stealer.steal() {
+                Steal::Success(task) => self.outside.push(task),
+                Steal::Empty => break,
+                Steal::Retry => {}
+            }
+        }
+        self.wake_another();
+    }
+
+    /// Wakes a scheduler that sleeps, even if another is on its way.
+    pub(super) fn wake_another(&self) {
+        self.sleepers.found();
+        self.wake_one();
     }
 
     /// Wakes another scheduler on another thread, while this one goes on.
@@ -276,9 +338,37 @@ impl Pool {
             && let Some(index) = self.sleepers.pick()
         {
             self.wake(index);
-            let nudge = self.nudge.lock().clone();
-            nudge.into_iter().for_each(Waker::wake);
+            self.wake_nudge();
         }
+    }
+
+    /// Lets the executor share what was woken on this thread.
+    pub(super) fn wake_nudge(&self) {
+        let nudge = self.nudge.lock().clone();
+        nudge.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Slot {
+    /// The thread that has it polls this process next.
+    #[inline]
+    pub(super) fn polls(&self, serial: u64) {
+        self.polls.store(self.polls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.process.store(serial, Ordering::Relaxed);
+    }
+
+    /// Polls so far, and the serial of the process that is polled; 0 between turns.
+    pub(super) fn progress(&self) -> (u64, u64) {
+        (self.polls.load(Ordering::Relaxed), self.process.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.stealer.is_empty()
+    }
+
+    /// Whether a thread has it.
+    pub(super) fn is_taken(&self) -> bool {
+        self.local.lock().is_none()
     }
 }
 
@@ -295,6 +385,7 @@ impl Outside {
 
     fn take(&self, max: usize) -> VecDeque<Process> {
         let mut queue = self.queue.lock();
+        self.takes.store(self.takes.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         let taken =
             if queue.len() <= max { std::mem::take(&mut *queue) } else { queue.drain(..max).collect() };
         self.len.store(queue.len(), Ordering::SeqCst);

@@ -36,8 +36,8 @@ impl Scheduler {
         Self { pool, runtime, index, asleep: false, searching: false, turns: 0 }
     }
 
-    /// Polls processes until nothing is left or it is the turn of others.
-    fn turn(&mut self) -> Ended {
+    /// Polls processes until nothing is left or it is the turn of others. `index` is the run queue that this thread has.
+    fn turn(&mut self, index: usize) -> Ended {
         let timed = self.pool.has_many();
         let begun = timed.then(Instant::now);
         let mut long = local::with(self.pool.id(), |local| local.long).unwrap_or(false);
@@ -50,10 +50,7 @@ impl Scheduler {
             if std::mem::take(&mut self.searching) {
                 self.pool.sleepers.found();
             }
-            if let Some(task) = task.run() {
-                // It was woken while it ran: behind all others.
-                Schedulers::schedule(task);
-            }
+            poll(&self.pool, index, task);
             polls += 1;
             if !timed && polls >= POLLS_PER_TURN || !tokio::task::coop::has_budget_remaining() {
                 break Ended::Busy;
@@ -96,8 +93,11 @@ impl Future for Scheduler {
             this.searching = this.pool.sleepers.rise(this.index);
         }
         loop {
-            let entered = local::enter(this.pool.take_local());
-            let ended = this.turn();
+            let local = this.pool.take_local();
+            this.pool.lookout.attend();
+            let index = local.index;
+            let entered = local::enter(local);
+            let ended = this.turn(index);
             let backlog = if let Ended::Busy = ended { this.pool.backlog() } else { 0 };
             let local = entered.leave();
             match ended {
@@ -131,6 +131,16 @@ impl Future for Scheduler {
                 }
             }
         }
+    }
+}
+
+/// Polls a process with the run queue `index` of this thread.
+#[inline]
+pub(super) fn poll(pool: &Pool, index: usize, task: Task) {
+    pool.slot(index).polls(task.cell().serial());
+    if let Some(task) = task.run() {
+        // It was woken while it ran: behind all others.
+        Schedulers::schedule(task);
     }
 }
 
@@ -178,6 +188,6 @@ const CLOCK_EVERY: u32 = 8;
 /// to the executor costs a few microseconds, because tokio then wakes another of its workers.
 const TURN: Duration = Duration::from_micros(100);
 /// A mean above this makes polls long.
-const LONG_POLL: Duration = Duration::from_micros(4);
+pub(super) const LONG_POLL: Duration = Duration::from_micros(4);
 /// Busy turns after which the executor looks at its I/O.
 const IO_EVERY: u32 = 8;

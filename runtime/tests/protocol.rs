@@ -7,7 +7,9 @@ mod protocol {
     pub(crate) mod world;
 
     mod calls;
+    mod chaos;
     mod delivery;
+    mod detection;
     mod formation;
     mod healing;
     mod links;

@@ -19,6 +19,9 @@ const ACK_DELAY_MAX: Duration = Duration::from_millis(5);
 /// Packets that the peer may receive before it must acknowledge.
 const ACK_ELICITING_THRESHOLD: u32 = 10;
 
+/// Datagrams that wait to be sent, and that arrived and wait to be read; the oldest are dropped.
+const DATAGRAM_BUFFER_BYTES: usize = 64 * 1024;
+
 /// The settings of every link. No streams may be opened before the hello is accepted, except the control stream.
 pub(crate) fn config(limits: &Limits) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
@@ -43,7 +46,8 @@ pub(crate) fn config(limits: &Limits) -> Arc<TransportConfig> {
         .max_idle_timeout(Some(idle))
         .keep_alive_interval(Some(limits.keep_alive))
         .ack_frequency_config(Some(acks))
-        .datagram_receive_buffer_size(None)
+        .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER_BYTES))
+        .datagram_send_buffer_size(DATAGRAM_BUFFER_BYTES)
         .congestion_controller_factory(Arc::new(congestion));
     Arc::new(config)
 }

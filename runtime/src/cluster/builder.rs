@@ -160,7 +160,7 @@ impl ClusterNodeBuilder {
             cluster: identity.cluster().clone(),
             membership,
             limits,
-            endpoint: quic::endpoint_config(),
+            endpoint: quic::endpoint_config(&identity, &id.name),
             credentials: Box::new(NodeCredentials::new(identity.clone(), tls)),
             may_discover_mtu: !socket.may_fragment(),
         });

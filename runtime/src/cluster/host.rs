@@ -69,10 +69,11 @@ impl Host for NodeHost<'_> {
                 self.changed();
             }
             Event::Node { node, change } => {
-                tracing::info!(node = %core.id.name, peer = %node, ?change, "member");
+                tracing::info!(node = %core.id.name, peer = %node, %change, "member");
                 core.events.publish(NodeEvent::new(node, change));
                 self.changed();
             }
+            Event::View => self.changed(),
             Event::Rejected { addr, detail } => {
                 if let Some(left_out) = core.rejections.lock().admit(self.now) {
                     tracing::warn!(node = %core.id.name, %addr, %detail, left_out, "a peer was turned away");

@@ -1,11 +1,14 @@
-//! Hands a node's identity to the engine.
+//! Hands a node's identity to the engine, and to QUIC below it.
 
 use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
 
-use quinn_proto::{ClientConfig, EndpointConfig, ServerConfig};
+use quinn_proto::{ClientConfig, EndpointConfig, HashedConnectionIdGenerator, ServerConfig};
 use regatta_proto::engine::Credentials;
 use regatta_proto::id::NodeName;
 use regatta_proto::link::handshake::PeerName;
+use ring::hmac;
 use rustls::pki_types::CertificateDer;
 
 use super::identity::Identity;
@@ -44,7 +47,25 @@ impl Credentials for NodeCredentials {
     }
 }
 
-/// QUIC's keys and ids of a node that runs for real: all of them random.
-pub(crate) fn endpoint_config() -> EndpointConfig {
-    EndpointConfig::default()
+/// QUIC's keys and ids of a node.
+///
+/// The key of stateless resets (RFC 9000, section 10.3) and that of connection ids come from the identity's private key,
+/// so they outlive a restart: a node that is started again at its address tells its former peers with its first datagrams
+/// that it knows their links no more.
+#[must_use]
+pub fn endpoint_config(identity: &Identity, node: &NodeName) -> EndpointConfig {
+    let secret = hmac::Key::new(hmac::HMAC_SHA256, identity.key().secret_der());
+    // Nodes that share one identity must not end each other's links.
+    let derive = |purpose: &str| hmac::sign(&secret, format!("regatta {purpose} of {node}").as_bytes());
+    let resets = hmac::Key::new(hmac::HMAC_SHA256, derive("stateless resets").as_ref());
+    let ids = derive("connection ids");
+    let ids = u64::from_le_bytes(*ids.as_ref().first_chunk().expect("a tag has 32 bytes"));
+    let mut config = EndpointConfig::new(Arc::new(resets));
+    config
+        .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)))
+        .min_reset_interval(RESET_INTERVAL_MIN);
+    config
 }
+
+/// Between two stateless resets. A node that was started again owes one to each of its former peers, at once.
+const RESET_INTERVAL_MIN: Duration = Duration::from_millis(1);

@@ -4,7 +4,8 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use quinn_proto::{ClientConfig, EndpointConfig, ServerConfig};
+use quinn_proto::{ClientConfig, ServerConfig};
+use regatta::cluster::quic::endpoint_config;
 use regatta::cluster::tls::TlsConfigs;
 use regatta::{ClusterCa, Identity, Incarnation, Limits, NodeId, NodeName, Pid, Reference};
 use regatta_proto::engine::{Credentials, EngineConfig, Membership};
@@ -69,13 +70,11 @@ pub(crate) fn engine(name: &str, incarnation: u64, identity: &Identity, limits: 
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     let time = Arc::new(Stopped(UnixTime::since_unix_epoch(now)));
     let tls = TlsConfigs::new(identity, time).expect("TLS takes the identity");
-    let mut endpoint = EndpointConfig::default();
+    let node = NodeName::new(name).expect("a node name");
+    let mut endpoint = endpoint_config(identity, &node);
     endpoint.rng_seed(Some([u8::try_from(incarnation % 251).expect("below 251"); 32]));
     EngineConfig {
-        id: NodeId {
-            name: NodeName::new(name).expect("a node name"),
-            incarnation: Incarnation::from_raw(incarnation),
-        },
+        id: NodeId { name: node, incarnation: Incarnation::from_raw(incarnation) },
         cluster: identity.cluster().clone(),
         membership: Membership::default(),
         limits,

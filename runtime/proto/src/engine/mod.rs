@@ -11,12 +11,14 @@
 //! - Iteration that can reach the wire or the host is over ordered maps or by link index.
 
 mod admit;
+mod detect;
 mod ending;
 mod formation;
 mod inbox;
 mod link;
 mod naming;
 mod open;
+mod pulses;
 mod questions;
 
 use std::any::Any;
@@ -33,10 +35,14 @@ use quinn_proto::{
 
 use self::link::{Dial, Link, Phase, Side, closed};
 use crate::cluster::calls::Calls;
+use crate::cluster::detector::Detector;
+use crate::cluster::health::Health;
 use crate::cluster::members::Members;
 pub use crate::cluster::members::{MemberInfo, Membership, Standing};
 use crate::cluster::mesh::{LinkIndex, Mesh};
 use crate::cluster::names::Names;
+pub use crate::cluster::view::ClusterView;
+use crate::cluster::view::View;
 use crate::cluster::watch::{SpawnWatches, Wanted};
 use crate::host::{CallError, ConnectError, Event, Host, LinkEnd, LinkId};
 use crate::id::{ClusterName, NodeId, NodeName};
@@ -99,6 +105,14 @@ pub struct EngineStats {
     pub datagrams_sent: u64,
     /// Datagrams received.
     pub datagrams_received: u64,
+    /// Suspicions of peers that were silent for long.
+    pub suspicions: u64,
+    /// Suspicions that ended with a sign of life.
+    pub suspicions_wrong: u64,
+    /// Links that were given up though a third node heard the peer.
+    pub links_cut: u64,
+    /// Nodes that were found to be down.
+    pub nodes_down: u64,
 }
 
 /// One live link, for people and for conditions.
@@ -136,7 +150,21 @@ pub struct Engine {
     stray: VecDeque<(Transmit, Vec<u8>)>,
     mesh: Mesh,
     members: Members,
+    view: View,
+    detector: Detector,
+    health: Health,
+    /// When the next pulse is due, while there are peers.
+    pulse_due: Option<Instant>,
+    /// When there is something to look at: silence, answers, rows of others.
+    review_due: Option<Instant>,
+    /// When peers are to be told with whom this node is linked.
+    links_due: Option<Instant>,
+    /// The digest of the view that the host was last told of.
+    view_told: u64,
     names: Names,
+    /// When peers are to be told of changes to our names, and when they were last.
+    names_due: Option<Instant>,
+    names_told: Option<Instant>,
     calls: Calls,
     spawn_watches: SpawnWatches,
     /// Dials whose link gave way to another one with the same peer, which is about to be live.
@@ -165,8 +193,17 @@ impl Engine {
         let endpoint = Endpoint::new(Arc::new(endpoint), Some(Arc::new(server)), may_discover_mtu, None);
         Self {
             mesh: Mesh::new(id.name.clone()),
+            view: View::new(id.clone(), !membership.connect_all, membership.hidden, limits.members_max),
             members: Members::new(id.clone(), membership, limits.members_max, limits.forget_after),
+            detector: Detector::new(id.seed()),
+            health: Health::default(),
+            pulse_due: None,
+            review_due: None,
+            links_due: None,
+            view_told: 0,
             names: Names::new(id.clone(), limits.names_per_peer_max),
+            names_due: None,
+            names_told: None,
             me: id,
             cluster,
             limits,
@@ -307,6 +344,7 @@ impl Engine {
         match self.endpoint.handle(now, from, to, ecn, data, &mut response) {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 if let Some(Some(link)) = self.links.get_mut(handle.0) {
+                    link.arrived = Some(now);
                     link.connection.handle_event(event);
                     self.touch(handle.0 as LinkIndex);
                 }
@@ -319,6 +357,8 @@ impl Engine {
 
     /// Time has come: timers of links, openings and calls.
     pub fn handle_timeout(&mut self, now: Instant, host: &mut impl Host) {
+        // First: whether this node stood still must be known before others are judged, QUIC's timers included.
+        self.tend_peers(now, host);
         for index in 0..self.links.len() {
             let Some(link) = self.links[index].as_deref_mut() else { continue };
             let late = link.open_by.is_some_and(|by| by <= now);
@@ -353,8 +393,14 @@ impl Engine {
     /// Handles what arrived for links and writes what was queued for them. Call it after any input and before
     /// [`poll_transmit`](Self::poll_transmit).
     pub fn process(&mut self, now: Instant, host: &mut impl Host) {
-        while let Some(index) = self.dirty.pop_front() {
-            self.service(now, index, host);
+        loop {
+            while let Some(index) = self.dirty.pop_front() {
+                self.service(now, index, host);
+            }
+            self.tell_names(now, host);
+            if self.dirty.is_empty() {
+                return;
+            }
         }
     }
 
@@ -398,7 +444,8 @@ impl Engine {
         let links = self.links.iter().flatten().flat_map(|link| [link.timeout, link.open_by]).flatten();
         let joined = self.joined.values().map(|joined| joined.by);
         let members = self.members.next_due().filter(|_| !self.shut_down);
-        links.chain(joined).chain(members).chain(self.calls.next_deadline()).min()
+        let own = [self.names_due, self.pulse_due, self.review_due, self.links_due].into_iter().flatten();
+        links.chain(joined).chain(members).chain(own).chain(self.calls.next_deadline()).min()
     }
 
     // ------------------------------------------------------------------------------------------------ internals
@@ -460,6 +507,9 @@ impl Engine {
                 end = Some(reason);
                 break;
             }
+        }
+        if end.is_none() && link.phase == Phase::Live && link.paging.is_some() {
+            end = self.page_names(&mut link).err().map(Stop::from);
         }
         if end.is_none() && link.phase != Phase::Ended {
             questions::write(&mut link);
@@ -524,7 +574,8 @@ impl Engine {
                 link.sender.streams_available();
                 Ok(())
             }
-            Quic::HandshakeDataReady | Quic::DatagramReceived | Quic::DatagramsUnblocked => Ok(()),
+            Quic::DatagramReceived => self.read_datagrams(now, link),
+            Quic::HandshakeDataReady | Quic::DatagramsUnblocked => Ok(()),
         }
     }
 }

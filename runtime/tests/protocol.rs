@@ -12,6 +12,7 @@ mod protocol {
     mod detection;
     mod formation;
     mod healing;
+    mod leaving;
     mod links;
     mod loss;
     mod names;

@@ -65,6 +65,8 @@ pub struct Limits {
     ///
     /// [`handshake_timeout`]: Self::handshake_timeout
     pub redial_timeout: Duration,
+    /// How long a node that shuts down waits for its peers to have what was sent to them. Default 80 ms.
+    pub leave_timeout: Duration,
     /// How long a node that was lost is dialled, and one that has left is remembered. Default 24 h.
     pub forget_after: Duration,
     /// A question or a remote spawn without a deadline of its own ends by then. Default 5 s.
@@ -106,6 +108,7 @@ impl Default for Limits {
             down_unanswered_after: Duration::from_secs(4),
             handshake_timeout: Duration::from_secs(3),
             redial_timeout: Duration::from_secs(1),
+            leave_timeout: Duration::from_millis(80),
             forget_after: Duration::from_secs(24 * 3_600),
             call_timeout: Duration::from_secs(5),
             half_open_retry: 64,

@@ -206,7 +206,7 @@ impl Core {
         self.waker.wake();
     }
 
-    /// Begins the end: every link says goodbye.
+    /// Begins the end: nothing more can be sent; every link delivers what was, and says goodbye.
     pub(crate) fn shutdown(&self) {
         let first = self.life.send_if_modified(|life| {
             let running = *life == Life::Running;
@@ -217,7 +217,14 @@ impl Core {
         });
         if first {
             self.closing.store(true, Ordering::Release);
-            self.with_engine(|now, engine, host| engine.shutdown(now, host));
+            self.with_engine(|now, engine, host| {
+                for link in self.peers.all() {
+                    if let Some(mut left) = link.close() {
+                        engine.take(now, link.link, &mut left, host);
+                    }
+                }
+                engine.shutdown(now, host);
+            });
         }
     }
 

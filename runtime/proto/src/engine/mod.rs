@@ -15,6 +15,7 @@ mod detect;
 mod ending;
 mod formation;
 mod inbox;
+mod leaving;
 mod link;
 mod naming;
 mod open;
@@ -174,6 +175,8 @@ pub struct Engine {
     next_generation: u64,
     stats: EngineStats,
     shut_down: bool,
+    /// When a node that shuts down closes the links that still have something to send.
+    leave_by: Option<Instant>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -222,6 +225,7 @@ impl Engine {
             next_generation: 1,
             stats: EngineStats::default(),
             shut_down: false,
+            leave_by: None,
         }
     }
 
@@ -279,7 +283,8 @@ impl Engine {
         if outgoing.is_empty() {
             return;
         }
-        let Some(entry) = live(&mut self.links, link) else { return self.abandon(outgoing, host) };
+        let entry = live(&mut self.links, link).filter(|_| !self.shut_down);
+        let Some(entry) = entry else { return self.abandon(outgoing, host) };
         entry.sender.take(outgoing);
         outgoing.frames = 0;
         let mut refused = Vec::new();
@@ -305,16 +310,6 @@ impl Engine {
             host.event(Event::Called { call, result: Err(CallError::TooMany) });
         }
         self.bound_watches(now, link.index, host);
-    }
-
-    /// Ends every link with a word of goodbye. The engine takes no more dials, its own or others'.
-    pub fn shutdown(&mut self, now: Instant, host: &mut impl Host) {
-        self.shut_down = true;
-        self.endpoint.set_server_config(None);
-        let goodbye = Refusal::new(CloseCode::Shutdown, "node shutdown");
-        for index in 0..self.links.len() as LinkIndex {
-            self.end(now, index, LinkEnd::Shutdown, Some(&goodbye), host);
-        }
     }
 
     /// Whether there is nothing to send at the moment.
@@ -361,6 +356,7 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Instant, host: &mut impl Host) {
         // First: whether this node stood still must be known before others are judged, QUIC's timers included.
         self.tend_peers(now, host);
+        self.leave_at_last(now, host);
         for index in 0..self.links.len() {
             let Some(link) = self.links[index].as_deref_mut() else { continue };
             let tail = link.tail.due().is_some_and(|due| due <= now) && link.tail.expired();
@@ -457,7 +453,8 @@ impl Engine {
             .flatten();
         let joined = self.joined.values().map(|joined| joined.by);
         let members = self.members.next_due().filter(|_| !self.shut_down);
-        let own = [self.names_due, self.pulse_due, self.review_due, self.links_due].into_iter().flatten();
+        let own = [self.names_due, self.pulse_due, self.review_due, self.links_due, self.leave_by];
+        let own = own.into_iter().flatten();
         links.chain(joined).chain(members).chain(own).chain(self.calls.next_deadline()).min()
     }
 
@@ -540,12 +537,16 @@ impl Engine {
                 host.event(Event::Writable { link: link.id });
             }
         }
+        if end.is_none() && self.has_left(&mut link) {
+            end = Some(Stop::Left);
+        }
         self.links[index as usize] = Some(link);
         self.resume_sending(index);
         match end {
             Some(Stop::Lost(cause)) => self.lost(now, index, cause, host),
             Some(Stop::Refused(refusal)) => self.end(now, index, closed(&refusal), Some(&refusal), host),
             Some(Stop::Duplicate) => self.give_way(now, index, host),
+            Some(Stop::Left) => self.goodbye(now, index, host),
             None => {}
         }
     }
@@ -623,6 +624,8 @@ enum Stop {
     Refused(Refusal),
     /// Another link with the same peer stays.
     Duplicate,
+    /// This node shuts down, and the peer has all that was sent to it.
+    Left,
 }
 
 impl From<Refusal> for Stop {

@@ -13,5 +13,6 @@ mod cluster {
     mod restart;
     mod send;
     mod spawn;
+    mod starved;
     mod watch;
 }

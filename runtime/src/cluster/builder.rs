@@ -9,6 +9,7 @@ use regatta_proto::id::{NodeId, NodeName};
 use regatta_proto::limits::{Limits, MESSAGE_BYTES_CEILING};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
+use rustls::{KeyLog, NoKeyLog};
 use tokio::runtime::Handle;
 
 use super::core::{Core, Loop};
@@ -18,7 +19,8 @@ use super::node::ClusterNode;
 use super::quic::{self, NodeCredentials};
 use super::remote::Wire;
 use super::tls::TlsConfigs;
-use crate::actor::{Clock, Runtime};
+use crate::actor::Runtime;
+use crate::clock::Clock;
 use crate::net::driver::Driver;
 use crate::net::{Socket, UdpSocket};
 
@@ -34,8 +36,11 @@ pub struct ClusterNodeBuilder {
     limits: Limits,
     membership: Membership,
     spin: Duration,
+    guard: Option<bool>,
     /// Another name for the hello than the node's own.
     announced: Option<String>,
+    entropy: Option<[u8; 32]>,
+    key_log: Arc<dyn KeyLog>,
 }
 
 impl ClusterNodeBuilder {
@@ -47,7 +52,10 @@ impl ClusterNodeBuilder {
             limits: Limits::default(),
             membership: Membership::default(),
             spin: SPIN,
+            guard: None,
             announced: None,
+            entropy: None,
+            key_log: Arc::new(NoKeyLog),
         }
     }
 
@@ -99,11 +107,41 @@ impl ClusterNodeBuilder {
         self
     }
 
+    /// Whether a thread does the network's work while processes hold every worker of the tokio runtime, so that peers do not
+    /// take this node for dead: yes, unless the runtime was built with a spawner of its own.
+    ///
+    /// The thread looks ten times a second, and takes over after at most two looks; [`NodeStats::takeovers`] counts. It
+    /// changes nothing about the processes: what they do not read waits in their mailboxes.
+    ///
+    /// [`NodeStats::takeovers`]: super::NodeStats::takeovers
+    #[must_use]
+    pub fn guard(mut self, guard: bool) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+
     /// Announces another name than the identity's in the hello, which no honest peer accepts: for tests of that refusal.
     #[doc(hidden)]
     #[must_use]
     pub fn announce(mut self, name: impl Into<String>) -> Self {
         self.announced = Some(name.into());
+        self
+    }
+
+    /// Draws connection ids and whatever else QUIC decides by chance from this seed instead of the system, so that a
+    /// simulation repeats. Never for a node that strangers can reach: its ids can be foretold.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn entropy(mut self, seed: [u8; 32]) -> Self {
+        self.entropy = Some(seed);
+        self
+    }
+
+    /// Where the secrets of each connection are noted, for reading captured packets. Whoever has them reads everything.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn key_log(mut self, key_log: Arc<dyn KeyLog>) -> Self {
+        self.key_log = key_log;
         self
     }
 
@@ -124,7 +162,18 @@ impl ClusterNodeBuilder {
     /// # Errors
     /// [`BindError`]; nothing is left behind then.
     pub fn start(self, socket: impl Socket + Unpin) -> Result<ClusterNode, BindError> {
-        let Self { name, runtime, identity, limits, mut membership, spin, announced } = self;
+        let Self {
+            name,
+            runtime,
+            identity,
+            limits,
+            mut membership,
+            spin,
+            guard,
+            announced,
+            entropy,
+            key_log,
+        } = self;
         let (asked, max) = (limits.message_bytes_max, MESSAGE_BYTES_CEILING);
         if asked > max {
             return Err(BindError::MessageBytes { asked, max });
@@ -153,14 +202,15 @@ impl ClusterNodeBuilder {
             return Err(BindError::Advertised { addr });
         }
         let time = Arc::new(NodeTime(runtime.clock().clone()));
-        let tls = TlsConfigs::new(&identity, time).map_err(|error| BindError::Tls(error.to_string()))?;
+        let tls = TlsConfigs::with_key_log(&identity, time, key_log)
+            .map_err(|error| BindError::Tls(error.to_string()))?;
         let id = NodeId { name, incarnation: runtime.incarnation() };
         let engine = Engine::new(EngineConfig {
             id: id.clone(),
             cluster: identity.cluster().clone(),
             membership,
             limits,
-            endpoint: quic::endpoint_config(&identity, &id.name),
+            endpoint: quic::endpoint_config(&identity, &id.name, entropy),
             credentials: Box::new(NodeCredentials::new(identity.clone(), tls)),
             may_discover_mtu: !socket.may_fragment(),
         });
@@ -176,8 +226,12 @@ impl ClusterNodeBuilder {
             );
         }
         let spin = if tokio.metrics().num_workers() == 1 { spin } else { Duration::ZERO };
+        let mut driver = Driver::new(Loop(core.clone()), socket, spin, runtime.clock().clone());
+        if guard.unwrap_or(runtime.is_on_tokio()) {
+            driver = driver.guarded().map_err(BindError::Thread)?;
+        }
         // Ends by itself when the node is shut down, and with the tokio runtime otherwise.
-        drop(tokio.spawn(Driver::new(Loop(core.clone()), socket, spin)));
+        runtime.run(driver);
         Ok(ClusterNode::new(core))
     }
 }

@@ -92,6 +92,8 @@ pub struct NodeStats {
     pub links_cut: u64,
     /// Nodes that were found to be down.
     pub nodes_down: u64,
+    /// How often a guard began to do the network's work because processes held every worker.
+    pub takeovers: u64,
 }
 
 impl From<EngineStats> for NodeStats {
@@ -108,6 +110,7 @@ impl From<EngineStats> for NodeStats {
             suspicions_wrong: stats.suspicions_wrong,
             links_cut: stats.links_cut,
             nodes_down: stats.nodes_down,
+            takeovers: 0,
         }
     }
 }
@@ -357,7 +360,9 @@ impl ClusterNode {
     /// What the node has done so far.
     #[must_use]
     pub fn stats(&self) -> NodeStats {
-        self.core().read_engine(regatta_proto::engine::Engine::stats).into()
+        let core = self.core();
+        let stats = core.read_engine(regatta_proto::engine::Engine::stats);
+        NodeStats { takeovers: core.takeovers(), ..stats.into() }
     }
 
     /// A count that changes whenever a link or a global name comes or goes: wait on it instead of asking again and

@@ -4,7 +4,10 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn_proto::{ClientConfig, EndpointConfig, HashedConnectionIdGenerator, ServerConfig};
+use quinn_proto::{
+    ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, HashedConnectionIdGenerator,
+    ServerConfig,
+};
 use regatta_proto::engine::Credentials;
 use regatta_proto::id::NodeName;
 use regatta_proto::link::handshake::PeerName;
@@ -51,9 +54,10 @@ impl Credentials for NodeCredentials {
 ///
 /// The key of stateless resets (RFC 9000, section 10.3) and that of connection ids come from the identity's private key,
 /// so they outlive a restart: a node that is started again at its address tells its former peers with its first datagrams
-/// that it knows their links no more.
+/// that it knows their links no more. For a simulation, whatever can change the course of events follows from `seed`; keys
+/// change bytes alone.
 #[must_use]
-pub fn endpoint_config(identity: &Identity, node: &NodeName) -> EndpointConfig {
+pub fn endpoint_config(identity: &Identity, node: &NodeName, seed: Option<[u8; 32]>) -> EndpointConfig {
     let secret = hmac::Key::new(hmac::HMAC_SHA256, identity.key().secret_der());
     // Nodes that share one identity must not end each other's links.
     let derive = |purpose: &str| hmac::sign(&secret, format!("regatta {purpose} of {node}").as_bytes());
@@ -61,10 +65,34 @@ pub fn endpoint_config(identity: &Identity, node: &NodeName) -> EndpointConfig {
     let ids = derive("connection ids");
     let ids = u64::from_le_bytes(*ids.as_ref().first_chunk().expect("a tag has 32 bytes"));
     let mut config = EndpointConfig::new(Arc::new(resets));
+    config.min_reset_interval(RESET_INTERVAL_MIN);
+    if let Some(seed) = seed {
+        let number = u64::from_le_bytes(std::array::from_fn(|at| seed[at]));
+        config.rng_seed(Some(seed)).cid_generator(move || Box::new(SeededIds(number)));
+    } else {
+        config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+    }
     config
-        .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)))
-        .min_reset_interval(RESET_INTERVAL_MIN);
-    config
+}
+
+/// Connection ids that follow from a seed. They look random and do not repeat: SplitMix64 is a bijection of its counter.
+struct SeededIds(u64);
+
+impl ConnectionIdGenerator for SeededIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ConnectionId::new(&(z ^ (z >> 31)).to_be_bytes())
+    }
+
+    fn cid_len(&self) -> usize {
+        8
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Between two stateless resets. A node that was started again owes one to each of its former peers, at once.

@@ -71,7 +71,7 @@ pub(crate) fn engine(name: &str, incarnation: u64, identity: &Identity, limits: 
     let time = Arc::new(Stopped(UnixTime::since_unix_epoch(now)));
     let tls = TlsConfigs::new(identity, time).expect("TLS takes the identity");
     let node = NodeName::new(name).expect("a node name");
-    let mut endpoint = endpoint_config(identity, &node);
+    let mut endpoint = endpoint_config(identity, &node, None);
     endpoint.rng_seed(Some([u8::try_from(incarnation % 251).expect("below 251"); 32]));
     EngineConfig {
         id: NodeId { name: node, incarnation: Incarnation::from_raw(incarnation) },

@@ -148,6 +148,21 @@ pub struct Owner {
     pub pid: Pid,
 }
 
+/// Who hears of it when two nodes have claimed one name. Each of the two claims has its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConflictPolicy {
+    /// The process that loses the name is ended.
+    KillLoser,
+    /// The process that loses the name is told.
+    #[default]
+    NotifyLoser,
+    /// The process that loses the name is told, and so is the one that keeps it.
+    NotifyBoth,
+    /// The node whose claim is the earlier one asks the program which of the two stays, if both claims say so; otherwise
+    /// the earlier one stays. The loser is told.
+    Resolve,
+}
+
 /// What happened to another node, as this one sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -251,7 +266,7 @@ pub enum Event {
         /// Who holds it now.
         owner: Option<Owner>,
     },
-    /// A process of this node lost its global name to an earlier claim. The claim here has been withdrawn.
+    /// A process of this node lost its global name to another claim. The claim here has been withdrawn.
     NameLost {
         /// The name.
         name: Name,
@@ -259,6 +274,31 @@ pub enum Event {
         serial: u64,
         /// Who keeps it.
         winner: Owner,
+        /// What the claim here said of this case.
+        policy: ConflictPolicy,
+    },
+    /// Another node claims a name that a process of this node holds, and goes on to hold. Once for each such claim.
+    NameKept {
+        /// The name.
+        name: Name,
+        /// The process that holds it here.
+        serial: u64,
+        /// Who claims it.
+        loser: Owner,
+        /// What the claim here says of this case.
+        policy: ConflictPolicy,
+    },
+    /// Another node claims a name that a process of this node holds, and this node is to decide. Answer with
+    /// [`Engine::resolve`](crate::engine::Engine::resolve). Once for each such claim.
+    NameClash {
+        /// The name.
+        name: Name,
+        /// The process that holds it here.
+        serial: u64,
+        /// Who claims it too.
+        other: Owner,
+        /// Its claim, for the answer.
+        claimed_at: u64,
     },
     /// A peer asks this node to run a factory. Answer with [`Outgoing::spawned`](crate::link::outgoing::Outgoing::spawned).
     SpawnRequested {

@@ -6,7 +6,7 @@ use super::link::{Link, closed, encode};
 use super::{Engine, Stop};
 use crate::cluster::mesh::LinkIndex;
 use crate::cluster::names::Change;
-use crate::host::{Event, Host, Owner};
+use crate::host::{ConflictPolicy, Event, Host, Owner};
 use crate::id::{Name, Pid};
 use crate::link::close::CloseCode;
 use crate::link::handshake::Refusal;
@@ -28,9 +28,10 @@ impl Engine {
         now: Instant,
         name: Name,
         serial: u64,
+        policy: ConflictPolicy,
         host: &mut impl Host,
     ) -> Result<(), Owner> {
-        self.names.claim(name.clone(), serial, host.wall_ms())?;
+        self.names.claim(name.clone(), serial, policy, host.wall_ms())?;
         let pid = Pid::new(self.me.incarnation, serial);
         host.event(Event::Name { name, owner: Some(Owner { node: self.me.name.clone(), pid }) });
         self.names_changed(now);
@@ -115,11 +116,36 @@ impl Engine {
 
     /// Tells the host of names that changed hands.
     pub(super) fn report(&mut self, changes: Vec<Change>, host: &mut impl Host) {
-        for Change { name, owner, lost } in changes {
-            if let (Some(serial), Some(winner)) = (lost, &owner) {
-                host.event(Event::NameLost { name: name.clone(), serial, winner: winner.clone() });
-            }
-            host.event(Event::Name { name, owner });
+        for change in changes {
+            host.event(match change {
+                Change::Owner { name, owner } => Event::Name { name, owner },
+                Change::Lost { name, serial, winner, policy } => {
+                    Event::NameLost { name, serial, winner, policy }
+                }
+                Change::Kept { name, serial, loser, policy } => {
+                    Event::NameKept { name, serial, loser, policy }
+                }
+                Change::Clash { name, serial, other, claimed_at } => {
+                    Event::NameClash { name, serial, other, claimed_at }
+                }
+            });
+        }
+    }
+
+    /// The program has decided on an [`Event::NameClash`]: the process here keeps the name, or yields it to the other.
+    pub fn resolve(
+        &mut self,
+        now: Instant,
+        name: &str,
+        serial: u64,
+        claimed_at: u64,
+        keeps: bool,
+        host: &mut impl Host,
+    ) {
+        let changes = self.names.resolve(name, serial, claimed_at, keeps);
+        self.report(changes, host);
+        if self.names.has_news() {
+            self.names_changed(now);
         }
     }
 

@@ -79,6 +79,12 @@ pub struct Claim {
     /// When it was claimed: a hybrid logical clock.
     #[prost(fixed64, tag = "3")]
     pub claimed_at: u64,
+    /// Whether its owner's node decides by a resolver of its own if another claims the name too.
+    #[prost(bool, tag = "4")]
+    pub resolves: bool,
+    /// The latest claim to the same name that this one was kept against, by such a resolver; 0 if there was none.
+    #[prost(fixed64, tag = "5")]
+    pub kept_against: u64,
 }
 
 /// Changes to the global names that the sender owns.

@@ -10,7 +10,9 @@
 //! # Conflicts
 //! If two nodes claim one name, the earliest claim wins: by hybrid logical clock (Kulkarni et al., "Logical Physical
 //! Clocks", 2014), then incarnation, then node name. Every node computes the same winner; only the loser's own node
-//! withdraws its claim.
+//! withdraws its claim. If both claims say so, the loser's node waits with that until the winner's node has asked the
+//! program: it either keeps its claim, and says against which other one, or withdraws it. So at any moment there is one
+//! winner, and afterwards one claim.
 //!
 //! # In a netsplit
 //! The claims of a node that is out of reach stay until the node is down. Each side keeps the names of its own nodes and
@@ -22,8 +24,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use self::own::OwnClaims;
-use crate::host::Owner;
+use self::own::{Claim, OwnClaims};
+use crate::host::{ConflictPolicy, Owner};
 use crate::id::{Incarnation, Name, NodeId, NodeName, Pid};
 use crate::wire::control;
 
@@ -36,10 +38,9 @@ const CLOCK_AHEAD_MS_MAX: u64 = 60_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Filed {
     owner: u32,
-    serial: u64,
-    claimed_at: u64,
     /// The filling of its owner in which it was last said.
     filling: u32,
+    claim: Claim,
 }
 
 /// All claims to one name; nearly always one, which then needs no memory of its own.
@@ -105,13 +106,17 @@ struct Holding {
     behind: u8,
 }
 
-/// A name whose owner changed.
+/// What became of a name.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Change {
-    pub(crate) name: Name,
-    pub(crate) owner: Option<Owner>,
-    /// The process of this node that lost the name to an earlier claim.
-    pub(crate) lost: Option<u64>,
+pub(crate) enum Change {
+    /// It has another owner, or none.
+    Owner { name: Name, owner: Option<Owner> },
+    /// A process of this node lost it; its claim was withdrawn.
+    Lost { name: Name, serial: u64, winner: Owner, policy: ConflictPolicy },
+    /// A process of this node keeps it against another claim.
+    Kept { name: Name, serial: u64, loser: Owner, policy: ConflictPolicy },
+    /// A process of this node holds it, another claims it, and the program is to decide.
+    Clash { name: Name, serial: u64, other: Owner, claimed_at: u64 },
 }
 
 /// The peer claims more names than it may.
@@ -121,7 +126,6 @@ pub(crate) struct TooMany;
 /// What all nodes claim, as this node knows it.
 #[derive(Debug)]
 pub(crate) struct Names {
-    me: NodeId,
     own: OwnClaims,
     claims: BTreeMap<Name, Claimants>,
     /// By the number that claims are filed under; 0 is this node. Those of forgotten nodes are used again.
@@ -139,9 +143,8 @@ impl Names {
         Self {
             own: OwnClaims::default(),
             claims: BTreeMap::new(),
-            holdings: vec![Some(Holding::new(me.clone()))],
             numbers: BTreeMap::from([(me.name.clone(), OWN)]),
-            me,
+            holdings: vec![Some(Holding::new(me))],
             clock: 0,
             per_peer_max,
         }
@@ -155,14 +158,21 @@ impl Names {
     // ------------------------------------------------------------------------------------------------- own claims
 
     /// Claims a name for a local process, unless somebody is known to hold it.
-    pub(crate) fn claim(&mut self, name: Name, serial: u64, wall_ms: u64) -> Result<(), Owner> {
+    pub(crate) fn claim(
+        &mut self,
+        name: Name,
+        serial: u64,
+        policy: ConflictPolicy,
+        wall_ms: u64,
+    ) -> Result<(), Owner> {
         if let Some(owner) = self.owner(name.as_str()) {
             return Err(owner);
         }
         self.clock = (wall_ms << CLOCK_COUNTER_BITS).max(self.clock + 1);
-        let claimed_at = self.clock;
-        self.own.claim(name.clone(), serial, claimed_at);
-        self.file(name, Filed { owner: OWN, serial, claimed_at, filling: 0 });
+        let resolves = policy == ConflictPolicy::Resolve;
+        let claim = Claim { serial, claimed_at: self.clock, resolves, kept_against: 0 };
+        self.own.claim(name.clone(), claim, policy);
+        self.file(name, Filed { owner: OWN, filling: 0, claim });
         Ok(())
     }
 
@@ -171,13 +181,41 @@ impl Names {
         let name = self.own.withdraw(name, serial)?;
         self.unfile(&name, OWN);
         let owner = self.owner(name.as_str());
-        Some(Change { name, owner, lost: None })
+        Some(Change::Owner { name, owner })
     }
 
     /// Withdraws every name of a local process, which has ended.
     pub(crate) fn process_ended(&mut self, serial: u64) -> Vec<Change> {
         let names = self.own.of(serial);
         names.into_iter().filter_map(|name| self.withdraw(name.as_str(), serial)).collect()
+    }
+
+    /// The program has decided on a [`Change::Clash`].
+    pub(crate) fn resolve(&mut self, name: &str, serial: u64, claimed_at: u64, keeps: bool) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let Some((name, claimants)) = self.claims.get_key_value(name) else { return changes };
+        let name = name.clone();
+        let is_mine = self.own.holder(name.as_str()) == Some(serial) && self.best(claimants).owner == OWN;
+        // The other one may have gone meanwhile: then there is nobody to yield to.
+        let is_there =
+            claimants.all().iter().any(|filed| filed.owner != OWN && filed.claim.claimed_at == claimed_at);
+        if !is_mine || !is_there {
+            // If it comes again, it is decided again.
+            self.own.unmeet(&name, claimed_at);
+            return changes;
+        }
+        if keeps {
+            if let Some(claim) = self.own.keep(&name, claimed_at) {
+                self.file(name, Filed { owner: OWN, filling: 0, claim });
+            }
+            return changes;
+        }
+        let policy = self.own.policy(name.as_str());
+        changes.extend(self.withdraw(name.as_str(), serial));
+        if let Some(winner) = self.owner(name.as_str()) {
+            changes.push(Change::Lost { name, serial, winner, policy });
+        }
+        changes
     }
 
     /// Whether there are changes to this node's claims that no peer was told of.
@@ -253,8 +291,7 @@ impl Names {
             if claim.claimed_at >> CLOCK_COUNTER_BITS <= wall_ms + CLOCK_AHEAD_MS_MAX {
                 self.clock = self.clock.max(claim.claimed_at);
             }
-            let filed = Filed { owner: number, serial: claim.serial, claimed_at: claim.claimed_at, filling };
-            self.file(name.clone(), filed);
+            self.file(name.clone(), Filed { owner: number, filling, claim: Claim::from(&claim) });
             if self.holding(number).claims > self.per_peer_max {
                 return Err(TooMany);
             }
@@ -330,7 +367,7 @@ impl Names {
 
     fn file(&mut self, name: Name, filed: Filed) {
         use std::collections::btree_map::Entry;
-        let hash = own::hash(name.as_str(), filed.serial, filed.claimed_at);
+        let hash = filed.claim.hash(name.as_str());
         let before = match self.claims.entry(name) {
             Entry::Vacant(entry) => {
                 entry.insert(Claimants::One(filed));
@@ -338,7 +375,7 @@ impl Names {
             }
             Entry::Occupied(mut entry) => {
                 let before = entry.get_mut().file(filed);
-                before.map(|before| own::hash(entry.key().as_str(), before.serial, before.claimed_at))
+                before.map(|before| before.claim.hash(entry.key().as_str()))
             }
         };
         let holding = self.holding_mut(filed.owner);
@@ -350,7 +387,7 @@ impl Names {
         let (name, claimants) = self.claims.remove_entry(name.as_str())?;
         let (left, removed) = claimants.without(number);
         if let Some(filed) = &removed {
-            let hash = own::hash(name.as_str(), filed.serial, filed.claimed_at);
+            let hash = filed.claim.hash(name.as_str());
             let holding = self.holding_mut(number);
             holding.claims -= 1;
             holding.digest = holding.digest.wrapping_sub(hash);
@@ -361,31 +398,65 @@ impl Names {
         removed
     }
 
-    /// Notes the new owner if it is another one; a claim of ours that lost is withdrawn.
+    /// Notes the new owner if it is another one, and what that means for a claim of this node.
     fn push_change(&mut self, changes: &mut Vec<Change>, name: Name, before: Option<Owner>) {
         let owner = self.owner(name.as_str());
-        if owner == before {
+        if owner != before {
+            changes.push(Change::Owner { name: name.clone(), owner });
+        }
+        self.settle(name, changes);
+    }
+
+    /// Holds a claim of this node against the others.
+    fn settle(&mut self, name: Name, changes: &mut Vec<Change>) {
+        let Some(serial) = self.own.holder(name.as_str()) else { return };
+        let Some(Claimants::Many(all)) = self.claims.get(name.as_str()) else { return };
+        let policy = self.own.policy(name.as_str());
+        let best = *all.iter().min_by_key(|filed| self.rank(filed)).expect("at least two");
+        let mine = all.iter().find(|filed| filed.owner == OWN).expect("filed with the claim").claim;
+        if best.owner != OWN {
+            let waits = mine.resolves && best.claim.resolves && best.claim.kept_against < mine.claimed_at;
+            if !waits {
+                let winner = self.as_owner(&best);
+                self.withdraw(name.as_str(), serial);
+                changes.push(Change::Lost { name, serial, winner, policy });
+            }
             return;
         }
-        let mine = self.own.holder(name.as_str());
-        let lost = mine.filter(|_| owner.as_ref().is_some_and(|owner| owner.node != self.me.name));
-        if let Some(serial) = lost {
-            self.withdraw(name.as_str(), serial);
+        let mut others: Vec<Filed> = all.iter().copied().filter(|filed| filed.owner != OWN).collect();
+        others.sort_by_key(|filed| self.rank(filed));
+        for filed in others {
+            let (name, other, claim) = (name.clone(), self.as_owner(&filed), filed.claim);
+            if !self.own.meets(&name, other.pid.incarnation(), claim.claimed_at) {
+                continue;
+            }
+            changes.push(if mine.resolves && claim.resolves && mine.kept_against < claim.claimed_at {
+                Change::Clash { name, serial, other, claimed_at: claim.claimed_at }
+            } else {
+                Change::Kept { name, serial, loser: other, policy }
+            });
         }
-        changes.push(Change { name, owner, lost });
     }
 
     fn winner(&self, claimants: &Claimants) -> Owner {
-        let rank = |filed: &&Filed| -> (u64, Incarnation, NodeName) {
-            let id = &self.holding(filed.owner).id;
-            (filed.claimed_at, id.incarnation, id.name.clone())
-        };
-        let first = match claimants {
-            Claimants::One(filed) => filed,
-            Claimants::Many(all) => all.iter().min_by_key(rank).expect("at least two"),
-        };
-        let id = &self.holding(first.owner).id;
-        Owner { node: id.name.clone(), pid: Pid::new(id.incarnation, first.serial) }
+        self.as_owner(&self.best(claimants))
+    }
+
+    fn best(&self, claimants: &Claimants) -> Filed {
+        match claimants {
+            Claimants::One(filed) => *filed,
+            Claimants::Many(all) => *all.iter().min_by_key(|filed| self.rank(filed)).expect("at least two"),
+        }
+    }
+
+    fn rank(&self, filed: &Filed) -> (u64, Incarnation, NodeName) {
+        let id = &self.holding(filed.owner).id;
+        (filed.claim.claimed_at, id.incarnation, id.name.clone())
+    }
+
+    fn as_owner(&self, filed: &Filed) -> Owner {
+        let id = &self.holding(filed.owner).id;
+        Owner { node: id.name.clone(), pid: Pid::new(id.incarnation, filed.claim.serial) }
     }
 
     /// The number of this very start of a node.

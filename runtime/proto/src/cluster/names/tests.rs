@@ -1,5 +1,8 @@
 use super::*;
 use proptest::prelude::*;
+use std::collections::VecDeque;
+
+const POLICY: ConflictPolicy = ConflictPolicy::NotifyLoser;
 
 fn node(name: &str) -> NodeId {
     let incarnation = Incarnation::from_raw(name.bytes().map(u64::from).sum());
@@ -11,7 +14,7 @@ fn name(text: &str) -> Name {
 }
 
 fn claim(name: &str, serial: u64, claimed_at: u64) -> control::Claim {
-    control::Claim { name: name.into(), serial, claimed_at }
+    control::Claim { name: name.into(), serial, claimed_at, ..control::Claim::default() }
 }
 
 /// What a peer says when it has claimed this and nothing before.
@@ -25,7 +28,7 @@ fn tell(names: &mut Names, from: &str, claim: &control::Claim) -> Vec<Change> {
 
 /// Claims a name and gives what the peers are told.
 fn claimed(names: &mut Names, text: &str, serial: u64, wall_ms: u64) -> control::Claim {
-    names.claim(name(text), serial, wall_ms).unwrap();
+    names.claim(name(text), serial, POLICY, wall_ms).unwrap();
     let mut news = names.take_news().expect("few changes");
     assert_eq!(news.len(), 1);
     news.remove(0).claimed.remove(0)
@@ -44,20 +47,20 @@ fn everything(names: &Names) -> Vec<control::Names> {
 }
 
 /// All that `to` needs to hold what `from` claims, by what it holds.
-fn catch_up(from: &Names, to: &mut Names) {
-    let held = to.held(&from.me);
-    for message in from.since(&held).unwrap_or_else(|| everything(from)) {
-        to.heard(&from.me.clone(), message, 0).expect("within the bound");
-    }
+fn catch_up(from: &Names, to: &mut Names) -> Vec<Change> {
+    let held = to.held(&from.holding(OWN).id);
+    let messages = from.since(&held).unwrap_or_else(|| everything(from));
+    let heard = messages.into_iter().map(|message| to.heard(&from.holding(OWN).id, message, 0));
+    heard.flat_map(|changes| changes.expect("within the bound")).collect()
 }
 
 #[test]
 fn a_process_loses_its_names_with_its_end_and_no_other() {
     let mut names = Names::new(node("a"), 10);
-    names.claim(name("x"), 1, 0).unwrap();
-    names.claim(name("y"), 1, 0).unwrap();
-    names.claim(name("z"), 2, 0).unwrap();
-    assert_eq!(names.claim(name("x"), 2, 0).unwrap_err().pid.serial(), 1);
+    names.claim(name("x"), 1, POLICY, 0).unwrap();
+    names.claim(name("y"), 1, POLICY, 0).unwrap();
+    names.claim(name("z"), 2, POLICY, 0).unwrap();
+    assert_eq!(names.claim(name("x"), 2, POLICY, 0).unwrap_err().pid.serial(), 1);
     assert!(names.withdraw("x", 2).is_none(), "only its owner may withdraw it");
     assert_eq!(names.process_ended(1).len(), 2);
     assert_eq!(names.owner("x"), None);
@@ -67,7 +70,7 @@ fn a_process_loses_its_names_with_its_end_and_no_other() {
 #[test]
 fn a_peer_can_neither_claim_nor_withdraw_for_another() {
     let mut names = Names::new(node("a"), 10);
-    names.claim(name("mine"), 1, 5).unwrap();
+    names.claim(name("mine"), 1, POLICY, 5).unwrap();
     tell(&mut names, "b", &claim("theirs", 9, 1));
     let withdrawn = vec!["mine".into(), "theirs".into()];
     let withdraw = control::Names { withdrawn, version: 1, ..control::Names::default() };
@@ -83,10 +86,14 @@ fn the_earliest_claim_wins_and_only_the_losers_node_withdraws() {
     let (mut a, mut b) = (Names::new(node("a"), 10), Names::new(node("b"), 10));
     let late = claimed(&mut a, "x", 1, 200);
     let early = claimed(&mut b, "x", 7, 100);
-    let changes = tell(&mut a, "b", &early);
-    assert_eq!(changes[0].lost, Some(1));
-    assert_eq!(changes[0].owner.as_ref().unwrap().node.as_str(), "b");
-    assert_eq!(tell(&mut b, "a", &late), vec![], "the winner sees no change");
+    let winner = Owner { node: node("b").name, pid: Pid::new(node("b").incarnation, 7) };
+    let owner = Change::Owner { name: name("x"), owner: Some(winner.clone()) };
+    let lost = Change::Lost { name: name("x"), serial: 1, winner, policy: POLICY };
+    assert_eq!(tell(&mut a, "b", &early), [owner, lost]);
+    let loser = Owner { node: node("a").name, pid: Pid::new(node("a").incarnation, 1) };
+    let kept = Change::Kept { name: name("x"), serial: 7, loser, policy: POLICY };
+    assert_eq!(tell(&mut b, "a", &late), [kept], "for the winner it has no other owner");
+    assert_eq!(tell(&mut b, "a", &late), [], "and it hears of that claim once");
     assert_eq!(a.owner("x"), b.owner("x"));
     assert_eq!(everything(&a)[0].claimed, [], "the loser claims it no more");
     assert_eq!(a.take_news().unwrap()[0].withdrawn, ["x"]);
@@ -98,9 +105,15 @@ fn a_lost_peers_names_vanish_and_the_next_claim_takes_over() {
     for (peer, claimed_at) in [("b", 1), ("c", 2)] {
         tell(&mut names, peer, &claim("x", 1, claimed_at));
     }
-    let changes = names.peer_gone(&node("b").name);
-    assert_eq!(changes[0].owner.as_ref().unwrap().node.as_str(), "c");
-    assert_eq!(names.peer_gone(&node("c").name)[0].owner, None);
+    let owners = |changes: Vec<Change>| {
+        let owners = changes.into_iter().map(|change| match change {
+            Change::Owner { owner, .. } => owner.map(|owner| owner.node.to_string()),
+            other => panic!("{other:?}"),
+        });
+        owners.collect::<Vec<_>>()
+    };
+    assert_eq!(owners(names.peer_gone(&node("b").name)), [Some("c".to_owned())]);
+    assert_eq!(owners(names.peer_gone(&node("c").name)), [None]);
     assert_eq!(names.peer_gone(&node("c").name), []);
 }
 
@@ -111,9 +124,10 @@ fn a_later_start_of_a_peer_does_not_inherit_what_its_earlier_one_claimed() {
     let again = NodeId { incarnation: Incarnation::from_raw(9_999), ..node("b") };
     assert_eq!(names.held(&again), control::Held::default());
     let changes = names.heard(&again, first(vec![claim("y", 2, 2)]), 0).unwrap();
-    let owners: Vec<_> =
-        changes.iter().map(|change| (change.name.as_str(), change.owner.is_some())).collect();
-    assert_eq!(owners, [("x", false), ("y", true)]);
+    assert!(matches!(&changes[..], [
+        Change::Owner { name: x, owner: None },
+        Change::Owner { name: y, owner: Some(_) },
+    ] if x.as_str() == "x" && y.as_str() == "y"));
 }
 
 #[test]
@@ -129,7 +143,7 @@ fn pages_and_changes_fit_into_control_frames_whatever_the_names() {
     use prost::Message;
     let mut names = Names::new(node("a"), 10);
     for n in 0..1_000u64 {
-        names.claim(name(&format!("{n:0>255}")), n, 0).unwrap();
+        names.claim(name(&format!("{n:0>255}")), n, POLICY, 0).unwrap();
     }
     let changes = names.take_news().unwrap();
     for messages in [everything(&names), changes] {
@@ -145,14 +159,14 @@ fn pages_and_changes_fit_into_control_frames_whatever_the_names() {
 fn a_peer_is_sent_only_what_it_does_not_hold() {
     let (mut a, mut b) = (Names::new(node("a"), 100_000), Names::new(node("b"), 100_000));
     for n in 0..500 {
-        a.claim(name(&format!("n{n}")), n, 0).unwrap();
+        a.claim(name(&format!("n{n}")), n, POLICY, 0).unwrap();
     }
     a.take_news();
     assert_eq!(a.since(&b.held(&node("a"))), None, "it holds nothing: everything");
     catch_up(&a, &mut b);
     assert_eq!(a.since(&b.held(&node("a"))), Some(vec![]), "it holds everything: nothing");
     a.withdraw("n7", 7).unwrap();
-    a.claim(name("new"), 9, 0).unwrap();
+    a.claim(name("new"), 9, POLICY, 0).unwrap();
     a.take_news();
     let changes = a.since(&b.held(&node("a"))).unwrap();
     assert_eq!(changes.len(), 1);
@@ -160,7 +174,7 @@ fn a_peer_is_sent_only_what_it_does_not_hold() {
     catch_up(&a, &mut b);
     assert_eq!((b.owner("n7"), b.owner("new").unwrap().pid.serial()), (None, 9));
     for n in 0..5_000 {
-        a.claim(name(&format!("m{n}")), n, 0).unwrap();
+        a.claim(name(&format!("m{n}")), n, POLICY, 0).unwrap();
     }
     assert_eq!(a.take_news(), None, "more changes than are remembered");
     assert_eq!(a.since(&b.held(&node("a"))), None);
@@ -171,7 +185,7 @@ fn a_peer_is_sent_only_what_it_does_not_hold() {
 #[test]
 fn whoever_holds_something_else_than_the_pulse_says_asks_for_everything_once_it_had_time() {
     let (mut a, mut b) = (Names::new(node("a"), 10), Names::new(node("b"), 10));
-    a.claim(name("x"), 1, 0).unwrap();
+    a.claim(name("x"), 1, POLICY, 0).unwrap();
     a.take_news();
     let (version, digest) = a.told();
     let mut pulses = |digest| (0..6).map(|_| b.is_astray(&node("a"), version, digest)).collect::<Vec<_>>();
@@ -193,7 +207,7 @@ fn whoever_holds_something_else_than_the_pulse_says_asks_for_everything_once_it_
 fn changes_between_the_pages_are_not_lost() {
     let (mut a, mut b) = (Names::new(node("a"), 10_000), Names::new(node("b"), 10_000));
     for n in 100..1_000 {
-        a.claim(name(&format!("n{n}")), n, 0).unwrap();
+        a.claim(name(&format!("n{n}")), n, POLICY, 0).unwrap();
     }
     a.take_news();
     let mut after = None;
@@ -203,7 +217,7 @@ fn changes_between_the_pages_are_not_lost() {
         // In front of the page and behind it: one name goes, one comes.
         for (gone, new) in [(100 + turn, format!("a{turn}")), (999 - turn, format!("z{turn}"))] {
             a.withdraw(&format!("n{gone}"), gone).unwrap();
-            a.claim(name(&new), gone, 0).unwrap();
+            a.claim(name(&new), gone, POLICY, 0).unwrap();
         }
         for message in a.take_news().unwrap() {
             b.heard(&node("a"), message, 0).unwrap();
@@ -217,6 +231,75 @@ fn changes_between_the_pages_are_not_lost() {
     assert_eq!(b.held(&node("a")), control::Held { version, digest });
     let names = |names: &Names| names.claims.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&a), names(&b));
+}
+
+/// Two nodes that have claimed a name with a resolver, `b` earlier; each has heard of the other's claim.
+fn clashed() -> (Names, Names) {
+    let (mut a, mut b) = (Names::new(node("a"), 10), Names::new(node("b"), 10));
+    b.claim(name("x"), 7, ConflictPolicy::Resolve, 100).unwrap();
+    a.claim(name("x"), 1, ConflictPolicy::Resolve, 200).unwrap();
+    let (at_a, at_b) = (tell_news(&mut b, &mut a), tell_news(&mut a, &mut b));
+    assert!(matches!(&at_a[..], [Change::Owner { owner: Some(owner), .. }] if owner.pid.serial() == 7));
+    assert!(matches!(&at_b[..], [Change::Clash { serial: 7, claimed_at, .. }] if *claimed_at == 200 << 16));
+    (a, b)
+}
+
+/// What `from` has not told yet reaches `to`.
+fn tell_news(from: &mut Names, to: &mut Names) -> Vec<Change> {
+    let news = from.take_news().expect("few changes");
+    news.into_iter().flat_map(|message| to.heard(&from.holding(OWN).id, message, 0).unwrap()).collect()
+}
+
+fn owner_of(names: &Names, name: &str) -> Option<u64> {
+    names.owner(name).map(|owner| owner.pid.serial())
+}
+
+#[test]
+fn a_loser_waits_for_the_resolver_of_the_earlier_claim_and_withdraws_when_that_keeps_it() {
+    let (mut a, mut b) = clashed();
+    assert_eq!(
+        (owner_of(&a, "x"), owner_of(&b, "x")),
+        (Some(7), Some(7)),
+        "meanwhile the earlier one has it"
+    );
+    assert_eq!(b.resolve("x", 7, 200 << 16, true), []);
+    assert!(matches!(&tell_news(&mut b, &mut a)[..], [Change::Lost { serial: 1, .. }]));
+    tell_news(&mut a, &mut b);
+    assert_eq!((owner_of(&a, "x"), owner_of(&b, "x")), (Some(7), Some(7)));
+    assert!(a.own.holder("x").is_none());
+    assert_eq!(b.held(&node("a")).digest, a.told().1);
+}
+
+#[test]
+fn a_resolver_may_yield_the_name_to_the_later_claim() {
+    let (mut a, mut b) = clashed();
+    let changes = b.resolve("x", 7, 200 << 16, false);
+    assert!(matches!(&changes[..], [
+        Change::Owner { owner: Some(owner), .. },
+        Change::Lost { serial: 7, .. },
+    ] if owner.pid.serial() == 1));
+    assert!(
+        matches!(&tell_news(&mut b, &mut a)[..], [Change::Owner { owner: Some(owner), .. }] if owner.pid.serial() == 1)
+    );
+    assert_eq!((owner_of(&a, "x"), owner_of(&b, "x")), (Some(1), Some(1)));
+}
+
+#[test]
+fn a_resolver_yields_to_nobody_who_has_gone_meanwhile() {
+    let (mut a, mut b) = clashed();
+    a.process_ended(1);
+    tell_news(&mut a, &mut b);
+    assert_eq!(b.resolve("x", 7, 200 << 16, false), []);
+    assert_eq!(owner_of(&b, "x"), Some(7));
+}
+
+#[test]
+fn a_claim_without_a_resolver_gives_way_at_once() {
+    let (mut a, mut b) = (Names::new(node("a"), 10), Names::new(node("b"), 10));
+    b.claim(name("x"), 7, ConflictPolicy::Resolve, 100).unwrap();
+    a.claim(name("x"), 1, ConflictPolicy::NotifyBoth, 200).unwrap();
+    let lost = tell_news(&mut b, &mut a);
+    assert!(matches!(&lost[1..], [Change::Lost { policy: ConflictPolicy::NotifyBoth, .. }]));
 }
 
 /// One step of a history.
@@ -250,10 +333,10 @@ fn play(history: &[Step]) -> Vec<Names> {
         match *step {
             Step::Claim { node, name: n, wall_ms } => {
                 // Somebody may hold it already.
-                let _ = all[node].claim(name(&format!("n{n}")), n as u64, wall_ms);
+                let _ = all[node].claim(name(&format!("n{n}")), n as u64, POLICY, wall_ms);
             }
             Step::End { node, serial } => drop(all[node].process_ended(serial)),
-            Step::Meet { from, to } => meet(&mut all, from, to),
+            Step::Meet { from, to } => drop(meet(&mut all, from, to)),
             Step::Lose { at, peer } if at != peer => drop(all[at].peer_gone(&node(NODES[peer]).name)),
             Step::Lose { .. } => {}
         }
@@ -261,10 +344,10 @@ fn play(history: &[Step]) -> Vec<Names> {
     all
 }
 
-fn meet(all: &mut [Names], from: usize, to: usize) {
-    let Ok([from, to]) = all.get_disjoint_mut([from, to]) else { return };
+fn meet(all: &mut [Names], from: usize, to: usize) -> Vec<Change> {
+    let Ok([from, to]) = all.get_disjoint_mut([from, to]) else { return Vec::new() };
     from.take_news();
-    catch_up(from, to);
+    catch_up(from, to)
 }
 
 /// Lets all nodes meet until nobody has anything to tell.
@@ -316,6 +399,59 @@ proptest! {
         prop_assert_eq!(&ends[1], &ends[2]);
     }
 
+    /// With resolvers that decide sooner or later, and one way or the other: at the end each name has one claim, and all
+    /// see it.
+    #[test]
+    fn whatever_resolvers_decide_each_name_ends_with_one_claim(
+        history in prop::collection::vec((step(3), any::<bool>(), any::<bool>()), 0..40),
+    ) {
+        let mut world: Vec<Names> = NODES.iter().map(|name| Names::new(node(name), 100)).collect();
+        let mut clashes: VecDeque<(usize, Name, u64, u64)> = VecDeque::new();
+        let mut keep = |at: usize, changes: Vec<Change>, clashes: &mut VecDeque<_>| {
+            for change in changes {
+                if let Change::Clash { name, serial, claimed_at, .. } = change {
+                    clashes.push_back((at, name, serial, claimed_at));
+                }
+            }
+        };
+        for (step, decides, keeps) in history {
+            match step {
+                Step::Claim { node, name: n, wall_ms } => {
+                    let policy = if n < 3 { ConflictPolicy::Resolve } else { POLICY };
+                    let _ = world[node].claim(name(&format!("n{n}")), n as u64, policy, wall_ms);
+                }
+                Step::Meet { from, to } => {
+                    let changes = meet(&mut world, from, to);
+                    keep(to, changes, &mut clashes);
+                }
+                Step::End { node, serial } => drop(world[node].process_ended(serial)),
+                Step::Lose { at, peer } if at != peer => {
+                    let changes = world[at].peer_gone(&node(NODES[peer]).name);
+                    keep(at, changes, &mut clashes);
+                }
+                Step::Lose { .. } => {}
+            }
+            if decides && let Some((at, name, serial, claimed_at)) = clashes.pop_front() {
+                world[at].resolve(name.as_str(), serial, claimed_at, keeps);
+            }
+        }
+        for round in 0..8 {
+            for (from, to) in [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)] {
+                let changes = meet(&mut world, from, to);
+                keep(to, changes, &mut clashes);
+            }
+            while let Some((at, name, serial, claimed_at)) = clashes.pop_front() {
+                world[at].resolve(name.as_str(), serial, claimed_at, round % 2 == 0);
+            }
+        }
+        let views: Vec<_> = world.iter().map(view).collect();
+        prop_assert!(views[0] == views[1] && views[1] == views[2], "{:?}", views);
+        for (name, _) in &views[0] {
+            let holders = world.iter().filter(|names| names.own.holder(name.as_str()).is_some()).count();
+            prop_assert_eq!(holders, 1, "{} has one holder", name);
+        }
+    }
+
     /// What is held of a peer is the same whichever of its messages came on the way, twice, or not at all.
     #[test]
     fn a_copy_of_a_nodes_claims_is_exact_however_often_it_is_caught_up(
@@ -326,7 +462,7 @@ proptest! {
             let text = format!("n{n}");
             if claims {
                 // It may hold it already.
-                let _ = a.claim(name(&text), n, 0);
+                let _ = a.claim(name(&text), n, POLICY, 0);
             } else {
                 a.withdraw(&text, n);
             }

@@ -94,8 +94,14 @@ impl Host for NodeHost<'_> {
                 drop(names);
                 self.changed();
             }
-            Event::NameLost { name, serial, winner } => {
-                self.work.push(Work::NameLost { name, serial, winner });
+            Event::NameLost { name, serial, winner, policy } => {
+                self.work.push(Work::NameLost { name, serial, winner, policy });
+            }
+            Event::NameKept { name, serial, loser, policy } => {
+                self.work.push(Work::NameKept { name, serial, loser, policy });
+            }
+            Event::NameClash { name, serial, other, claimed_at } => {
+                self.work.push(Work::NameClash { name, serial, other, claimed_at });
             }
             Event::SpawnRequested { link, caller, request } => {
                 self.work.push(Work::Spawn { link, caller, request });

@@ -15,6 +15,7 @@ pub use regatta_proto::engine::{ClusterView, LinkInfo, MemberInfo, Standing};
 
 use super::attach::RemoteProcess;
 use super::builder::ClusterNodeBuilder;
+use super::conflict::OnConflict;
 use super::core::{Core, Life};
 use super::error::{AttachError, BindError, NodeSendError, RegisterGlobalError, SpawnError};
 use super::events::{Evidence, NodeEvents};
@@ -217,10 +218,25 @@ impl ClusterNode {
     /// # Errors
     /// [`RegisterGlobalError`]; nothing was changed then.
     pub fn try_register_global(&self, name: impl Into<String>, pid: Pid) -> Result<(), RegisterGlobalError> {
+        self.try_register_global_with(name, pid, OnConflict::default())
+    }
+
+    /// [`try_register_global`](Self::try_register_global) that says what happens if another node claims the name too,
+    /// before the two have heard of each other. Either way one process holds the name at any moment, the same on all
+    /// nodes that hear each other.
+    ///
+    /// # Errors
+    /// [`RegisterGlobalError`]; nothing was changed then.
+    pub fn try_register_global_with(
+        &self,
+        name: impl Into<String>,
+        pid: Pid,
+        on_conflict: OnConflict,
+    ) -> Result<(), RegisterGlobalError> {
         if pid.incarnation() != self.core().id.incarnation {
             return Err(RegisterGlobalError::NoProc);
         }
-        self.core().register_global(Name::new(name.into())?, pid)
+        self.core().register_global(Name::new(name.into())?, pid, on_conflict)
     }
 
     /// Gives up a global name that a process of this node holds. Returns whether one did.

@@ -9,7 +9,7 @@ use regatta::cluster::quic::endpoint_config;
 use regatta::cluster::tls::TlsConfigs;
 use regatta::{ClusterCa, Identity, Incarnation, Limits, NodeId, NodeName, Pid, Reference};
 use regatta_proto::engine::{Credentials, EngineConfig, Membership};
-use regatta_proto::host::{ConnectError, Event, LinkEnd, Owner};
+use regatta_proto::host::{ConflictPolicy, ConnectError, Event, LinkEnd, Owner};
 use regatta_proto::link::handshake::PeerName;
 use regatta_proto::signal::Signal;
 use regatta_proto::testing::{Mesh, Node};
@@ -165,6 +165,17 @@ pub(crate) fn owner(mesh: &Mesh, node: usize, name: &str) -> Option<(String, u64
 
 /// Claims a global name for a process.
 pub(crate) fn claim(mesh: &mut Mesh, node: usize, name: &str, serial: u64) -> Result<(), Owner> {
+    claim_with(mesh, node, name, serial, ConflictPolicy::default())
+}
+
+/// Claims a global name for a process, and says what is done if another node has claimed it too.
+pub(crate) fn claim_with(
+    mesh: &mut Mesh,
+    node: usize,
+    name: &str,
+    serial: u64,
+    policy: ConflictPolicy,
+) -> Result<(), Owner> {
     let name = name.parse().expect("a name");
-    mesh.act(node, |now, engine, host| engine.register(now, name, serial, host))
+    mesh.act(node, |now, engine, host| engine.register(now, name, serial, policy, host))
 }

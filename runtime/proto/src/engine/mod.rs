@@ -52,6 +52,7 @@ use crate::link::handshake::{PeerName, Refusal};
 use crate::link::outgoing::{Outgoing, Track};
 use crate::link::tail::Witness;
 use crate::transport;
+use crate::wire::control;
 
 /// Datagrams that one link may send before the others have their turn.
 const TURN_DATAGRAMS: usize = 64;
@@ -167,6 +168,8 @@ pub struct Engine {
     /// When peers are to be told of changes to our names, and when they were last.
     names_due: Option<Instant>,
     names_told: Option<Instant>,
+    /// Claims that were withdrawn for the better one of a peer, which is to be told with the other changes.
+    yielded: Vec<(NodeName, control::Claim)>,
     calls: Calls,
     spawn_watches: SpawnWatches,
     /// Dials whose link gave way to another one with the same peer, which is about to be live.
@@ -208,6 +211,7 @@ impl Engine {
             names: Names::new(id.clone(), limits.names_per_peer_max),
             names_due: None,
             names_told: None,
+            yielded: Vec::new(),
             me: id,
             cluster,
             limits,

@@ -68,17 +68,26 @@ impl Engine {
         }
         self.names_due = None;
         self.names_told = Some(now);
-        let live: Vec<LinkIndex> = self.mesh.live_links().collect();
         if !self.names.has_news() {
             return;
         }
+        for (winner, claim) in std::mem::take(&mut self.yielded) {
+            let Some(index) = self.mesh.live(winner.as_str()) else { continue };
+            let Some(Some(link)) = self.links.get_mut(index as usize) else { continue };
+            match link.say(control::Body::Yielded(control::Yielded { claim: Some(claim) })) {
+                Ok(()) => self.touch(index),
+                Err(refusal) => self.end(now, index, closed(&refusal), Some(&refusal), host),
+            }
+        }
         let Some(messages) = self.names.take_news() else {
+            let live: Vec<LinkIndex> = self.mesh.live_links().collect();
             for index in live {
                 self.links[index as usize].as_mut().expect("live links are there").paging = Some(None);
                 self.touch(index);
             }
             return;
         };
+        let live: Vec<LinkIndex> = self.mesh.live_links().collect();
         for message in messages {
             let message = encode(control::Body::Names(message));
             for index in &live {
@@ -119,7 +128,11 @@ impl Engine {
         for change in changes {
             host.event(match change {
                 Change::Owner { name, owner } => Event::Name { name, owner },
-                Change::Lost { name, serial, winner, policy } => {
+                Change::Lost { name, serial, claimed_at, winner, policy } => {
+                    // The winner's node may never have heard of the claim that has just been withdrawn.
+                    let name_text = name.to_string();
+                    let claim = control::Claim { name: name_text, serial, claimed_at, ..Default::default() };
+                    self.yielded.push((winner.node.clone(), claim));
                     Event::NameLost { name, serial, winner, policy }
                 }
                 Change::Kept { name, serial, loser, policy } => {
@@ -147,6 +160,13 @@ impl Engine {
         if self.names.has_news() {
             self.names_changed(now);
         }
+    }
+
+    /// A peer withdrew a claim because a process here holds the name.
+    pub(super) fn heard_yielded(&mut self, link: &Link, yielded: &control::Yielded, host: &mut impl Host) {
+        let peer = &link.peer.as_ref().expect("a live link has a peer").id;
+        let kept = yielded.claim.as_ref().and_then(|claim| self.names.heard_yielded(peer, claim));
+        self.report(kept.into_iter().collect(), host);
     }
 
     /// A peer changed its claims.

@@ -127,6 +127,10 @@ impl Engine {
                 self.up(now, link, host)
             }
             (_, Phase::Live, Body::Names(names)) => self.heard_names(now, link, names, host),
+            (_, Phase::Live, Body::Yielded(yielded)) => {
+                self.heard_yielded(link, &yielded, host);
+                Ok(())
+            }
             (_, Phase::Live, Body::NamesWanted(_)) => {
                 link.paging = Some(None);
                 Ok(())
@@ -150,6 +154,7 @@ impl Engine {
                     Body::Members(_) => "members",
                     Body::NamesWanted(_) => "wish for names",
                     Body::Links(_) => "list of links",
+                    Body::Yielded(_) => "yielded name",
                 };
                 Err(protocol(format_args!("a {kind} out of turn")).into())
             }

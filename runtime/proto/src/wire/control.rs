@@ -125,6 +125,14 @@ pub struct Held {
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct NamesWanted {}
 
+/// A claim of the sender that it has withdrawn because a process of the receiver holds the name by a better one.
+#[derive(Clone, PartialEq, Message)]
+pub struct Yielded {
+    /// The claim, which the receiver may never have heard of.
+    #[prost(message, optional, tag = "1")]
+    pub claim: Option<Claim>,
+}
+
 /// One node of the cluster, in its own words, which others pass on.
 #[derive(Clone, PartialEq, Message)]
 pub struct Member {
@@ -189,7 +197,7 @@ pub struct Links {
 #[derive(Clone, PartialEq, Message)]
 pub struct Control {
     /// What it says; nothing if its kind is unknown here.
-    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub body: Option<Body>,
     /// Whether a peer that does not know this kind must end the link.
     #[prost(bool, tag = "15")]
@@ -220,6 +228,9 @@ pub enum Body {
     /// With whom a node is linked.
     #[prost(message, tag = "7")]
     Links(Links),
+    /// A name went to the receiver.
+    #[prost(message, tag = "8")]
+    Yielded(Yielded),
 }
 
 /// A question on a stream of its own: what runs on the node. One page of processes.

@@ -112,7 +112,7 @@ pub(crate) enum Change {
     /// It has another owner, or none.
     Owner { name: Name, owner: Option<Owner> },
     /// A process of this node lost it; its claim was withdrawn.
-    Lost { name: Name, serial: u64, winner: Owner, policy: ConflictPolicy },
+    Lost { name: Name, serial: u64, claimed_at: u64, winner: Owner, policy: ConflictPolicy },
     /// A process of this node keeps it against another claim.
     Kept { name: Name, serial: u64, loser: Owner, policy: ConflictPolicy },
     /// A process of this node holds it, another claims it, and the program is to decide.
@@ -211,11 +211,23 @@ impl Names {
             return changes;
         }
         let policy = self.own.policy(name.as_str());
+        let mine = claimants.all().iter().find(|filed| filed.owner == OWN).expect("it is the best one");
+        let yielded_at = mine.claim.claimed_at;
         changes.extend(self.withdraw(name.as_str(), serial));
         if let Some(winner) = self.owner(name.as_str()) {
-            changes.push(Change::Lost { name, serial, winner, policy });
+            changes.push(Change::Lost { name, serial, claimed_at: yielded_at, winner, policy });
         }
         changes
+    }
+
+    /// A peer withdrew a claim because a process of this node holds the name: what that process is to be told.
+    pub(crate) fn heard_yielded(&mut self, peer: &NodeId, claim: &control::Claim) -> Option<Change> {
+        let name = Name::new(&claim.name).ok()?;
+        let serial = self.own.holder(name.as_str())?;
+        let loser = Owner { node: peer.name.clone(), pid: Pid::new(peer.incarnation, claim.serial) };
+        let policy = self.own.policy(name.as_str());
+        let is_new = self.own.meets(&name, peer.incarnation, claim.claimed_at);
+        is_new.then_some(Change::Kept { name, serial, loser, policy })
     }
 
     /// Whether there are changes to this node's claims that no peer was told of.
@@ -417,9 +429,9 @@ impl Names {
         if best.owner != OWN {
             let waits = mine.resolves && best.claim.resolves && best.claim.kept_against < mine.claimed_at;
             if !waits {
-                let winner = self.as_owner(&best);
+                let (winner, claimed_at) = (self.as_owner(&best), mine.claimed_at);
                 self.withdraw(name.as_str(), serial);
-                changes.push(Change::Lost { name, serial, winner, policy });
+                changes.push(Change::Lost { name, serial, claimed_at, winner, policy });
             }
             return;
         }

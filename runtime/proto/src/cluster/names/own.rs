@@ -14,6 +14,8 @@ use crate::wire::control;
 
 /// Changes that are remembered.
 const LOG_MAX: usize = 4_096;
+/// Other claims to one name that are remembered as reported.
+const MET_MAX: usize = 64;
 /// Claims in one control message: with the longest names it stays below the bound of a control frame.
 const CLAIMS_PER_MESSAGE: usize = 200;
 
@@ -94,6 +96,9 @@ impl OwnClaims {
             // Of one node only the last claim can come again.
             own.met.retain(|(incarnation, _)| *incarnation != other);
             own.met.push((other, claimed_at));
+            if own.met.len() > MET_MAX {
+                own.met.remove(0);
+            }
         }
         is_new
     }

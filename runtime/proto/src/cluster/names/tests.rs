@@ -88,7 +88,7 @@ fn the_earliest_claim_wins_and_only_the_losers_node_withdraws() {
     let early = claimed(&mut b, "x", 7, 100);
     let winner = Owner { node: node("b").name, pid: Pid::new(node("b").incarnation, 7) };
     let owner = Change::Owner { name: name("x"), owner: Some(winner.clone()) };
-    let lost = Change::Lost { name: name("x"), serial: 1, winner, policy: POLICY };
+    let lost = Change::Lost { name: name("x"), serial: 1, claimed_at: 200 << 16, winner, policy: POLICY };
     assert_eq!(tell(&mut a, "b", &early), [owner, lost]);
     let loser = Owner { node: node("a").name, pid: Pid::new(node("a").incarnation, 1) };
     let kept = Change::Kept { name: name("x"), serial: 7, loser, policy: POLICY };
@@ -407,7 +407,7 @@ proptest! {
     ) {
         let mut world: Vec<Names> = NODES.iter().map(|name| Names::new(node(name), 100)).collect();
         let mut clashes: VecDeque<(usize, Name, u64, u64)> = VecDeque::new();
-        let mut keep = |at: usize, changes: Vec<Change>, clashes: &mut VecDeque<_>| {
+        let keep = |at: usize, changes: Vec<Change>, clashes: &mut VecDeque<_>| {
             for change in changes {
                 if let Change::Clash { name, serial, claimed_at, .. } = change {
                     clashes.push_back((at, name, serial, claimed_at));

@@ -11,8 +11,9 @@ use crate::link::tail::{Witness, Witnessed};
 
 /// The datagram size that every path is taken to carry, and the one that is tried first.
 const MTU: u16 = 1_200;
-/// The largest datagram that path discovery tries. More is pathological on loopback.
-const MTU_MAX: u16 = 1_452;
+/// The largest datagram that path discovery tries: a page, which loopback and networks with jumbo frames carry. More is
+/// slower on loopback than less.
+pub(crate) const MTU_MAX: u16 = 4_096;
 /// Datagrams that a new link may send before the first acknowledgement.
 const INITIAL_WINDOW_DATAGRAMS: u64 = 10;
 /// How long the peer may sit on an acknowledgement: the least that QUIC allows. Bounds how late the loss of a last packet

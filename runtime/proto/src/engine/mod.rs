@@ -54,6 +54,8 @@ use crate::link::tail::Witness;
 use crate::transport;
 use crate::wire::control;
 
+/// Bytes of one transmit. With segmentation offload, systems refuse more in one call, and quinn-udp says nothing of it.
+const TRANSMIT_BYTES_MAX: usize = 64_000;
 /// Datagrams that one link may send before the others have their turn.
 const TURN_DATAGRAMS: usize = 64;
 
@@ -194,6 +196,7 @@ impl Engine {
         let EngineConfig { id, cluster, membership, limits, mut endpoint, credentials, may_discover_mtu } =
             config;
         endpoint.supported_versions(vec![QUIC_V1]);
+        endpoint.max_udp_payload_size(transport::MTU_MAX).expect("QUIC takes datagrams of this size");
         let mut server = credentials.server();
         server.migration(false).max_incoming(limits.half_open_max);
         let endpoint =
@@ -429,9 +432,9 @@ impl Engine {
                 continue;
             };
             link.tail.ping(&mut link.connection);
-            if let Some(transmit) =
-                link.connection.poll_transmit(now, max_datagrams.min(TURN_DATAGRAMS), buffer)
-            {
+            let fit = TRANSMIT_BYTES_MAX / usize::from(link.connection.current_mtu());
+            let max_datagrams = max_datagrams.min(TURN_DATAGRAMS).min(fit);
+            if let Some(transmit) = link.connection.poll_transmit(now, max_datagrams, buffer) {
                 link.tail.pinged();
                 self.stats.datagrams_sent +=
                     transmit.segment_size.map_or(1, |size| transmit.size.div_ceil(size)) as u64;

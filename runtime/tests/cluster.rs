@@ -6,11 +6,14 @@ mod cluster {
     pub(crate) mod world;
 
     mod attach;
+    mod conflict;
+    mod detect;
     mod life;
     mod members;
     mod names;
     mod restart;
     mod send;
     mod spawn;
+    mod starved;
     mod watch;
 }

@@ -49,6 +49,8 @@ impl Inbox {
                 Received::Down { pid, reason, .. } => {
                     self.scene.told(self.context.pid(), pid, "monitor", &reason);
                 }
+                // What scenarios do not speak of yet.
+                _ => {}
             }
         }
     }

@@ -98,7 +98,6 @@ impl Stage {
                             break Err(CallResult::NoConnection);
                         }
                         Some(Received::Down { .. }) => break Err(CallResult::NoProc),
-                        Some(Received::Exit { .. }) => {}
                         Some(Received::Message(bytes)) => {
                             let reply = Message::read(bytes);
                             if let Some(reply) =
@@ -107,6 +106,7 @@ impl Stage {
                                 break Ok(String::from_utf8_lossy(reply.body()).into_owned());
                             }
                         }
+                        Some(_) => {}
                     }
                 },
             };

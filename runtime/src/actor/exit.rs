@@ -71,6 +71,12 @@ pub(crate) fn take_down(cell: &Arc<Cell>, pid: Pid, reference: Reference, reason
     after.settle();
 }
 
+/// The process learns something that is no message, whatever its mailbox's bounds say.
+pub(crate) fn tell(cell: &Arc<Cell>, what: Received) {
+    let after = cell.lock().push_signal(cell, what);
+    after.settle();
+}
+
 /// The process has ended, its body is dropped: tells everybody, once.
 ///
 /// Names go first, so that whoever hears of the end finds them free; then links, watchers and the monitors that it

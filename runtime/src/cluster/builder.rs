@@ -36,6 +36,7 @@ pub struct ClusterNodeBuilder {
     limits: Limits,
     membership: Membership,
     spin: Duration,
+    guard: Option<bool>,
     /// Another name for the hello than the node's own.
     announced: Option<String>,
     entropy: Option<[u8; 32]>,
@@ -51,6 +52,7 @@ impl ClusterNodeBuilder {
             limits: Limits::default(),
             membership: Membership::default(),
             spin: SPIN,
+            guard: None,
             announced: None,
             entropy: None,
             key_log: Arc::new(NoKeyLog),
@@ -105,6 +107,19 @@ impl ClusterNodeBuilder {
         self
     }
 
+    /// Whether a thread does the network's work while processes hold every worker of the tokio runtime, so that peers do not
+    /// take this node for dead: yes, unless the runtime was built with a spawner of its own.
+    ///
+    /// The thread looks ten times a second, and takes over after at most two looks; [`NodeStats::takeovers`] counts. It
+    /// changes nothing about the processes: what they do not read waits in their mailboxes.
+    ///
+    /// [`NodeStats::takeovers`]: super::NodeStats::takeovers
+    #[must_use]
+    pub fn guard(mut self, guard: bool) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+
     /// Announces another name than the identity's in the hello, which no honest peer accepts: for tests of that refusal.
     #[doc(hidden)]
     #[must_use]
@@ -147,8 +162,18 @@ impl ClusterNodeBuilder {
     /// # Errors
     /// [`BindError`]; nothing is left behind then.
     pub fn start(self, socket: impl Socket + Unpin) -> Result<ClusterNode, BindError> {
-        let Self { name, runtime, identity, limits, mut membership, spin, announced, entropy, key_log } =
-            self;
+        let Self {
+            name,
+            runtime,
+            identity,
+            limits,
+            mut membership,
+            spin,
+            guard,
+            announced,
+            entropy,
+            key_log,
+        } = self;
         let (asked, max) = (limits.message_bytes_max, MESSAGE_BYTES_CEILING);
         if asked > max {
             return Err(BindError::MessageBytes { asked, max });
@@ -185,7 +210,7 @@ impl ClusterNodeBuilder {
             cluster: identity.cluster().clone(),
             membership,
             limits,
-            endpoint: quic::endpoint_config(entropy),
+            endpoint: quic::endpoint_config(&identity, &id.name, entropy),
             credentials: Box::new(NodeCredentials::new(identity.clone(), tls)),
             may_discover_mtu: !socket.may_fragment(),
         });
@@ -201,8 +226,12 @@ impl ClusterNodeBuilder {
             );
         }
         let spin = if tokio.metrics().num_workers() == 1 { spin } else { Duration::ZERO };
+        let mut driver = Driver::new(Loop(core.clone()), socket, spin, runtime.clock().clone());
+        if guard.unwrap_or(runtime.is_on_tokio()) {
+            driver = driver.guarded().map_err(BindError::Thread)?;
+        }
         // Ends by itself when the node is shut down, and with the tokio runtime otherwise.
-        runtime.run(Driver::new(Loop(core.clone()), socket, spin, runtime.clock().clone()));
+        runtime.run(driver);
         Ok(ClusterNode::new(core))
     }
 }

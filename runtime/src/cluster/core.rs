@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use atomic_waker::AtomicWaker;
 use parking_lot::{Mutex, RwLock};
 use regatta_proto::engine::Engine;
-use regatta_proto::host::{CallError, CallOutcome, ConnectError, LinkId, Owner};
+use regatta_proto::host::{CallError, CallOutcome, ConflictPolicy, ConnectError, LinkId, Owner};
 use regatta_proto::id::{Name, NodeId, Pid};
 use regatta_proto::link::outgoing::{Outgoing, TooLarge};
 use regatta_proto::wire::control::Question;
@@ -23,6 +23,7 @@ use regatta_proto::wire::frame::SpawnRequest;
 use rustc_hash::FxHashMap;
 use tokio::sync::{oneshot, watch};
 
+use super::conflict::Resolvers;
 use super::events::Events;
 use super::host::NodeHost;
 use super::log_limit::LogLimit;
@@ -30,7 +31,7 @@ use super::outbox::PeerLink;
 use super::peers::Peers;
 use super::spawn::Factories;
 use crate::actor::{Runtime, SendError, current};
-use crate::net::driver::Driven;
+use crate::net::Driven;
 use crate::net::socket::Received;
 
 /// What must run without the engine's lock.
@@ -41,7 +42,11 @@ pub(crate) enum Work {
     /// Answer a peer's question.
     Answer { link: LinkId, stream: u64, question: Question },
     /// A local process lost a global name.
-    NameLost { name: Name, serial: u64, winner: Owner },
+    NameLost { name: Name, serial: u64, winner: Owner, policy: ConflictPolicy },
+    /// A local process keeps a global name that another one has claimed too.
+    NameKept { name: Name, serial: u64, loser: Owner, policy: ConflictPolicy },
+    /// The program decides which of two claims to a name stays.
+    NameClash { name: Name, serial: u64, other: Owner, claimed_at: u64 },
 }
 
 /// How far the node's life has come.
@@ -71,6 +76,8 @@ pub(crate) struct Core {
     pub(crate) factories: Factories,
     /// Global names as this node sees them, for reads without the engine's lock.
     pub(crate) names: RwLock<FxHashMap<Name, Owner>>,
+    /// Who decides about names that others claim too, by the process that holds them here.
+    pub(crate) resolvers: Resolvers,
     pub(crate) dials: Mutex<FxHashMap<u64, oneshot::Sender<Result<NodeId, ConnectError>>>>,
     pub(crate) calls: Mutex<FxHashMap<u64, oneshot::Sender<CallResult>>>,
     pub(crate) life: watch::Sender<Life>,
@@ -93,6 +100,10 @@ pub(crate) struct Core {
     ended: Mutex<Vec<u64>>,
     /// What the loop takes of both in this turn; only it locks this.
     turn: Mutex<Turn>,
+    /// What the loop has left to be done without any lock.
+    todo: Mutex<Vec<Work>>,
+    /// How often a guard did the loop's work.
+    takeovers: AtomicU64,
     waker: AtomicWaker,
     numbers: AtomicU64,
     /// The address that the socket is bound to.
@@ -107,6 +118,7 @@ impl Core {
             peers: Peers::default(),
             factories: Factories::default(),
             names: RwLock::default(),
+            resolvers: Resolvers::default(),
             dials: Mutex::default(),
             calls: Mutex::default(),
             life: watch::Sender::new(Life::Running),
@@ -120,6 +132,8 @@ impl Core {
             scheduled: Mutex::default(),
             ended: Mutex::default(),
             turn: Mutex::default(),
+            todo: Mutex::default(),
+            takeovers: AtomicU64::new(0),
             waker: AtomicWaker::new(),
             numbers: AtomicU64::new(1),
             addr,
@@ -145,6 +159,11 @@ impl Core {
         self.perform(work);
         self.poke();
         result
+    }
+
+    /// How often a guard did the loop's work.
+    pub(crate) fn takeovers(&self) -> u64 {
+        self.takeovers.load(Ordering::Relaxed)
     }
 
     /// Reads the engine.
@@ -177,7 +196,15 @@ impl Core {
                     let answer = self.answer_to(&question);
                     self.with_engine(|_, engine, _| engine.answer(link, stream, &answer));
                 }
-                Work::NameLost { name, serial, winner } => self.name_lost(&name, serial, &winner),
+                Work::NameLost { name, serial, winner, policy } => {
+                    self.name_lost(&name, serial, &winner, policy);
+                }
+                Work::NameKept { name, serial, loser, policy } => {
+                    self.name_kept(&name, serial, &loser, policy);
+                }
+                Work::NameClash { name, serial, other, claimed_at } => {
+                    self.name_clash(&name, serial, &other, claimed_at);
+                }
             }
         }
     }
@@ -206,7 +233,7 @@ impl Core {
         self.waker.wake();
     }
 
-    /// Begins the end: every link says goodbye.
+    /// Begins the end: nothing more can be sent; every link delivers what was, and says goodbye.
     pub(crate) fn shutdown(&self) {
         let first = self.life.send_if_modified(|life| {
             let running = *life == Life::Running;
@@ -217,7 +244,14 @@ impl Core {
         });
         if first {
             self.closing.store(true, Ordering::Release);
-            self.with_engine(|now, engine, host| engine.shutdown(now, host));
+            self.with_engine(|now, engine, host| {
+                for link in self.peers.all() {
+                    if let Some(mut left) = link.close() {
+                        engine.take(now, link.link, &mut left, host);
+                    }
+                }
+                engine.shutdown(now, host);
+            });
         }
     }
 
@@ -246,12 +280,14 @@ const WOKEN_POLLS: u32 = 256;
 /// How long they may take.
 const WOKEN_TIME: Duration = Duration::from_micros(100);
 
-/// The loop's side of a node. Dropped with the loop, also when the runtime around it is torn down.
+/// The loop's side of a node.
 pub(crate) struct Loop(pub(crate) Arc<Core>);
 
-impl Drop for Loop {
-    fn drop(&mut self) {
-        self.0.over();
+impl Loop {
+    fn later(&self, mut work: Vec<Work>) {
+        if !work.is_empty() {
+            self.0.todo.lock().append(&mut work);
+        }
     }
 }
 
@@ -261,8 +297,6 @@ impl Driven for Loop {
     }
 
     fn receive(&self, now: Instant, datagrams: &mut VecDeque<Received>, max_signals: usize) -> usize {
-        // What the signals wake runs here, before the answers leave.
-        let mut visit = self.0.runtime.visit();
         let mut engine = self.0.engine.lock();
         let before = engine.stats().signals_received;
         let ((), work) = self.0.drive(now, &mut engine, |now, engine, host| {
@@ -276,8 +310,7 @@ impl Driven for Loop {
         });
         let signals = engine.stats().signals_received - before;
         drop(engine);
-        self.0.perform(work);
-        visit.run(WOKEN_POLLS, WOKEN_TIME);
+        self.later(work);
         signals as usize
     }
 
@@ -290,7 +323,7 @@ impl Driven for Loop {
         let core = &*self.0;
         let mut engine = core.engine.lock();
         let due = engine.poll_timeout().is_some_and(|timeout| timeout <= now);
-        let ((), work) = core.drive(now, &mut engine, |_, engine, host| {
+        let (resolvers, work) = core.drive(now, &mut engine, |_, engine, host| {
             if due {
                 engine.handle_timeout(now, host);
             }
@@ -302,12 +335,28 @@ impl Driven for Loop {
                 link.take(|outgoing| engine.take(now, link.link, outgoing, host));
             }
             std::mem::swap(&mut turn.ended, &mut *core.ended.lock());
+            let mut resolvers = Vec::new();
             for serial in turn.ended.drain(..) {
                 engine.process_ended(now, serial, host);
+                resolvers.extend(core.resolvers.take(serial));
             }
+            resolvers
         });
         drop(engine);
-        core.perform(work);
+        drop(resolvers);
+        self.later(work);
+    }
+
+    fn running<T>(&self, deliver: impl FnOnce() -> T) -> T {
+        let mut visit = self.0.runtime.visit();
+        let delivered = deliver();
+        visit.run(WOKEN_POLLS, WOKEN_TIME);
+        delivered
+    }
+
+    fn perform(&self) {
+        let work = std::mem::take(&mut *self.0.todo.lock());
+        self.0.perform(work);
     }
 
     fn transmit(
@@ -331,6 +380,18 @@ impl Driven for Loop {
         }
         let engine = self.0.engine.lock();
         engine.links().next().is_none() && engine.is_quiet()
+    }
+
+    fn over(&self) {
+        self.0.over();
+    }
+
+    fn taken_over(&self) {
+        self.0.takeovers.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(
+            node = %self.0.id.name,
+            "processes hold every worker: a guard does the network's work until one is free"
+        );
     }
 
     fn failed(&self, error: &io::Error) {

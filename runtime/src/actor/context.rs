@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context as Poller, Poll};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::process::{IntoExit, ProcessHandle};
 use super::received::Received;
 use super::runtime::{Runtime, SpawnOptions};
 use super::sync::atomic::Ordering;
+use super::timers::Deadline;
 use super::{links, watch};
 
 /// A process as its own body sees it.
@@ -80,13 +82,18 @@ impl Context {
     /// [`Context::recv`] that gives up after `timeout`: `None`. With a timeout of zero it takes what is there already, and
     /// needs no timer.
     ///
-    /// # Panics
-    /// Outside of a tokio runtime with its timer enabled, if there is nothing to receive at once and `timeout` is not zero.
+    /// The time is that of the runtime's clock, and costs no task.
     pub async fn recv_timeout(&mut self, timeout: Duration) -> Option<Received> {
         if timeout.is_zero() {
             return self.recv_now().await;
         }
-        tokio::time::timeout(timeout, self.recv()).await.ok()
+        let rt = self.runtime().clone();
+        let mut deadline = pin!(Deadline::after(&rt, timeout));
+        poll_fn(|poller| match self.poll_recv(poller) {
+            Poll::Pending => deadline.as_mut().poll(poller).map(|()| None),
+            received => received.map(Some),
+        })
+        .await
     }
 
     /// What is there at the first look. If nothing is, others run before the answer: a body that asks again and again
@@ -113,6 +120,22 @@ impl Context {
     pub async fn recv_match(&mut self, mut wanted: impl FnMut(&Received) -> bool) -> Received {
         let mut seen = 0;
         poll_fn(|poller| self.poll_match(&mut seen, &mut wanted, poller)).await
+    }
+
+    /// [`Context::recv_match`] that gives up after `timeout`: `None`. With a timeout of zero it takes what is there already.
+    pub async fn recv_match_timeout(
+        &mut self,
+        timeout: Duration,
+        mut wanted: impl FnMut(&Received) -> bool,
+    ) -> Option<Received> {
+        let rt = self.runtime().clone();
+        let mut deadline = pin!(Deadline::after(&rt, timeout));
+        let mut seen = 0;
+        poll_fn(|poller| match self.poll_match(&mut seen, &mut wanted, poller) {
+            Poll::Pending => deadline.as_mut().poll(poller).map(|()| None),
+            received => received.map(Some),
+        })
+        .await
     }
 
     /// Sends `payload` to a process, here or on another node. Waits for room on the link, never on a local mailbox.

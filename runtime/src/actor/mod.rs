@@ -20,6 +20,7 @@
 //! | `registry` | local names |
 //! | `info` | what a process looks like from outside |
 //! | `control` | release, suspend, shut down, count |
+//! | `timers` | deadlines, messages that are sent later, intervals |
 //! | `hold` | holding what a call spawns |
 //! | `remote` | the seam to other nodes |
 //! | `current` | which process this thread polls |
@@ -56,6 +57,7 @@ pub(crate) mod sync;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
+pub mod timers;
 pub(crate) mod watch;
 
 pub use context::Context;
@@ -68,3 +70,4 @@ pub use process::{IntoExit, ProcessHandle};
 pub use received::Received;
 pub use remote::Remote;
 pub use runtime::{Runtime, RuntimeBuilder, SpawnOptions, Spawner};
+pub use timers::TimerRef;

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::available_parallelism;
 
 use bytes::Bytes;
@@ -27,6 +27,7 @@ use super::registry::Registry;
 use super::remote::Remote;
 use super::scheduler::{self, Schedulers, Visit};
 use super::table::Table;
+use super::timers::Timers;
 use super::{current, exit, hold, links, poll, watch};
 use crate::clock::{Clock, SystemClock};
 
@@ -74,6 +75,7 @@ pub(crate) struct Inner {
     clock: Arc<dyn Clock>,
     executor: Executor,
     schedulers: Schedulers,
+    timers: Timers,
     limits: MailboxLimits,
     table: Table,
     registry: Registry,
@@ -338,11 +340,11 @@ impl Runtime {
     }
 
     /// The serial of the process of this runtime whose body runs on this thread; 0 if there is none.
-    fn sender(&self) -> u64 {
+    pub(crate) fn sender(&self) -> u64 {
         current::current().filter(|pid| self.is_here(*pid)).map_or(0, Pid::serial)
     }
 
-    fn is_here(&self, pid: Pid) -> bool {
+    pub(crate) fn is_here(&self, pid: Pid) -> bool {
         pid.incarnation() == self.inner.incarnation
     }
 
@@ -402,8 +404,16 @@ impl Runtime {
         Self { inner }
     }
 
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.inner)
+    }
+
     pub(crate) fn schedulers(&self) -> &Schedulers {
         &self.inner.schedulers
+    }
+
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.inner.timers
     }
 
     /// Lets this thread, in the middle of a task that is no process, run what it wakes: see [`Visit::run`].
@@ -537,6 +547,7 @@ impl RuntimeBuilder {
             clock,
             executor,
             schedulers,
+            timers: Timers::default(),
             limits: self.limits,
             table: Table::new(),
             registry: Registry::default(),

@@ -13,4 +13,5 @@ mod panics;
 mod remote;
 mod scheduler;
 mod shutdown;
+mod timers;
 mod world;

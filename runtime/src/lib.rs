@@ -1,12 +1,14 @@
 //! Processes, links, monitors and clusters as on the BEAM, over QUIC with mutual TLS.
 //!
-//! A [`Runtime`] runs processes: async bodies with a mailbox, a pid, links and monitors. A [`ClusterNode`] makes a
-//! runtime a member of a cluster. A process sends to a pid the same way wherever that pid lives.
+//! A [`Runtime`] runs processes: async bodies with a mailbox, a pid, links and monitors. A [`Server`] is a process with typed
+//! calls and casts. A [`ClusterNode`] makes a runtime a member of a cluster. A process sends to a pid, and calls a server, the
+//! same way wherever it lives.
 
 pub mod actor;
 pub mod clock;
 pub mod cluster;
 pub mod net;
+pub mod server;
 
 pub use actor::{Context, ProcessHandle, Received, Runtime, RuntimeBuilder, SendError};
 pub use bytes::Bytes;
@@ -15,3 +17,4 @@ pub use cluster::{ClusterCa, ClusterNode, Identity, RemoteNode, SpawnRemote};
 pub use regatta_proto::id::{Incarnation, Name, NodeId, NodeName, Pid, Reference};
 pub use regatta_proto::limits::Limits;
 pub use regatta_proto::reason::ExitReason;
+pub use server::{CallError, Next, ReplyTo, Server, ServerRef};

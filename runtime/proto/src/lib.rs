@@ -11,6 +11,7 @@ pub(crate) mod cluster;
 pub mod engine;
 pub mod host;
 pub mod id;
+mod id_serde;
 pub mod limits;
 pub mod link;
 pub mod reason;

@@ -22,7 +22,8 @@ use regatta_proto::id::{Name, Pid, Reference};
 use regatta_proto::reason::ExitReason;
 
 use super::error::SendError;
-use super::mailbox::{Handled, Mailbox, MailboxLimits};
+use super::letter::Posted;
+use super::mailbox::{Envelope, Handled, Mailbox, MailboxLimits, Other};
 use super::poll::Task;
 use super::received::Received;
 use super::runtime::Runtime;
@@ -234,16 +235,26 @@ impl Cell {
 
     /// Puts a message into the mailbox and wakes the receiver.
     pub(crate) fn send(self: &Arc<Self>, payload: Bytes) -> Result<(), SendError> {
+        self.put(Envelope::Message(payload)).map_err(|(error, message)| {
+            drop(message);
+            error
+        })
+    }
+
+    /// Puts a typed message into the mailbox and wakes the receiver. A refused one comes back, to be told why.
+    pub(crate) fn post(self: &Arc<Self>, letter: Posted) -> Result<(), (SendError, Posted)> {
+        self.put(Envelope::Other(Other::Letter(letter))).map_err(|(error, message)| {
+            (error, message.received().expect_err("it is the letter that was put"))
+        })
+    }
+
+    #[inline]
+    fn put(self: &Arc<Self>, message: Envelope) -> Result<(), (SendError, Envelope)> {
         let mut state = self.lock();
         if let Phase::Ended(_) = state.phase {
-            drop(state);
-            return Err(SendError::NoProc);
+            return Err((SendError::NoProc, message));
         }
-        if let Err((error, payload)) = state.mailbox.push(payload, &self.handled) {
-            drop(state);
-            drop(payload);
-            return Err(error);
-        }
+        state.mailbox.push(message, &self.handled)?;
         let after = state.tell(self);
         drop(state);
         after.settle();
@@ -422,3 +433,7 @@ pub(crate) const TRAPS: u8 = 1 << 3;
 pub(crate) const TRACKED: u8 = 1 << 4;
 /// It has ended and everybody has been told.
 pub(crate) const DONE: u8 = 1 << 5;
+/// It is a server: it takes typed messages.
+pub(crate) const SERVES: u8 = 1 << 6;
+/// Its body is over, and about to be dropped: what that lets go is let go by the process's end.
+pub(crate) const ENDING: u8 = 1 << 7;

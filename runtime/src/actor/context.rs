@@ -14,9 +14,10 @@ use bytes::Bytes;
 use regatta_proto::id::{Pid, Reference};
 use regatta_proto::reason::ExitReason;
 
-use super::cell::{Cell, STOP, SUSPENDED, TRAPS};
+use super::cell::{Cell, ENDING, STOP, SUSPENDED, TRAPS};
 use super::error::{RegisterError, SendError};
-use super::mailbox::Envelope;
+use super::letter::Posted;
+use super::mailbox::{Envelope, Other};
 use super::process::{IntoExit, ProcessHandle};
 use super::received::Received;
 use super::runtime::{Runtime, SpawnOptions};
@@ -194,10 +195,10 @@ impl Context {
         if !was {
             self.cell.lock().mailbox.take(&mut self.queue);
             let fired = self.queue.iter().position(|envelope| match envelope {
-                Envelope::Signal(signal) => {
+                Envelope::Other(Other::Signal(signal)) => {
                     matches!(&**signal, Received::Down { reference: r, .. } if *r == reference)
                 }
-                Envelope::Message(_) => false,
+                _ => false,
             });
             if fired.is_some_and(|at| self.queue.remove(at).is_some()) {
                 self.cell.handled.add(1, 0);
@@ -281,7 +282,34 @@ impl Context {
             return Poll::Pending;
         }
         let envelope = self.queue.pop_front().expect("a refill that says so put something in");
+        if envelope.is_letter() {
+            // A server that receives inside of a call: what is for its loop stays for that.
+            self.queue.push_front(envelope);
+            return self.poll_match(&mut 0, &mut |_| true, poller);
+        }
         Poll::Ready(self.hand_over(envelope))
+    }
+
+    /// The next entry, typed messages included.
+    pub(crate) async fn next(&mut self) -> Result<Received, Posted> {
+        poll_fn(|poller| {
+            if !self.may_receive(poller) || self.queue.is_empty() && !self.refill(poller) {
+                return Poll::Pending;
+            }
+            let envelope = self.queue.pop_front().expect("a refill that says so put something in");
+            self.count(&envelope);
+            Poll::Ready(envelope.received())
+        })
+        .await
+    }
+
+    /// The body is over: what it lets go from here on it lets go by its end.
+    pub(crate) fn ends(&self) {
+        self.cell.set(ENDING);
+    }
+
+    pub(crate) fn cell(&self) -> &Arc<Cell> {
+        &self.cell
     }
 
     fn poll_match(
@@ -370,9 +398,13 @@ impl Context {
     }
 
     fn hand_over(&mut self, envelope: Envelope) -> Received {
+        self.count(&envelope);
+        envelope.received().expect("letters are for the server's loop alone")
+    }
+
+    fn count(&mut self, envelope: &Envelope) {
         self.budget -= 1;
         self.cell.handled.add(1, envelope.bytes());
-        envelope.into()
     }
 }
 
@@ -384,7 +416,8 @@ impl std::fmt::Debug for Context {
 
 fn matches(envelope: &mut Envelope, wanted: &mut impl FnMut(&Received) -> bool) -> bool {
     match envelope {
-        Envelope::Signal(signal) => wanted(signal),
+        Envelope::Other(Other::Signal(signal)) => wanted(signal),
+        Envelope::Other(Other::Letter(_)) => false,
         Envelope::Message(payload) => {
             let entry = Received::Message(std::mem::take(payload));
             let matched = wanted(&entry);

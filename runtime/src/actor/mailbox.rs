@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 use super::error::SendError;
+use super::letter::Posted;
 use super::received::Received;
 
 /// What happens to a message that finds its receiver's mailbox at a bound.
@@ -46,8 +47,17 @@ impl Default for MailboxLimits {
 pub(crate) enum Envelope {
     /// A message.
     Message(Bytes),
+    /// Anything else.
+    Other(Other),
+}
+
+/// An entry that is no message.
+#[derive(Debug)]
+pub(crate) enum Other {
     /// An exit or a down.
     Signal(Box<Received>),
+    /// A typed message, for a server.
+    Letter(Posted),
 }
 
 impl Envelope {
@@ -55,17 +65,22 @@ impl Envelope {
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::Message(payload) => payload.len() as u64,
-            Self::Signal(_) => 0,
+            Self::Other(Other::Signal(_)) => 0,
+            Self::Other(Other::Letter(letter)) => letter.bytes(),
         }
     }
-}
 
-impl From<Envelope> for Received {
-    fn from(envelope: Envelope) -> Self {
-        match envelope {
-            Envelope::Message(payload) => Self::Message(payload),
-            Envelope::Signal(signal) => *signal,
+    /// What a body may see of it.
+    pub(crate) fn received(self) -> Result<Received, Posted> {
+        match self {
+            Self::Message(payload) => Ok(Received::Message(payload)),
+            Self::Other(Other::Signal(signal)) => Ok(*signal),
+            Self::Other(Other::Letter(letter)) => Err(letter),
         }
+    }
+
+    pub(crate) fn is_letter(&self) -> bool {
+        matches!(self, Self::Other(Other::Letter(_)))
     }
 }
 
@@ -116,19 +131,20 @@ impl Mailbox {
     /// Takes a message in, within the bounds.
     ///
     /// On refusal the message comes back, to be dropped outside of the lock.
-    pub(crate) fn push(&mut self, payload: Bytes, handled: &Handled) -> Result<(), (SendError, Bytes)> {
-        let bytes = payload.len() as u64;
+    #[inline]
+    pub(crate) fn push(&mut self, message: Envelope, handled: &Handled) -> Result<(), (SendError, Envelope)> {
+        let bytes = message.bytes();
         if !self.has_room(bytes) {
             (self.handled, self.handled_bytes) = (handled.count(), handled.bytes());
             if !self.has_room(bytes) {
                 match self.limits.policy {
-                    OverflowPolicy::Reject => return Err((SendError::MailboxFull, payload)),
+                    OverflowPolicy::Reject => return Err((SendError::MailboxFull, message)),
                 }
             }
         }
         self.pushed_bytes += bytes;
         self.pushed += 1;
-        self.inbox.push_back(Envelope::Message(payload));
+        self.inbox.push_back(message);
         Ok(())
     }
 
@@ -146,7 +162,7 @@ impl Mailbox {
     /// Takes an exit or a down in, whatever the bounds say.
     pub(crate) fn push_signal(&mut self, signal: Received) {
         self.pushed += 1;
-        self.inbox.push_back(Envelope::Signal(Box::new(signal)));
+        self.inbox.push_back(Envelope::Other(Other::Signal(Box::new(signal))));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -185,7 +201,8 @@ mod tests {
     fn what_the_receiver_took_but_did_not_handle_still_counts() {
         let limits = MailboxLimits { messages_max: 2, ..MailboxLimits::default() };
         let (mut mailbox, handled, mut own) = (Mailbox::new(limits), Handled::default(), VecDeque::new());
-        let push = |mailbox: &mut Mailbox| mailbox.push(Bytes::from_static(b"x"), &handled);
+        let push =
+            |mailbox: &mut Mailbox| mailbox.push(Envelope::Message(Bytes::from_static(b"x")), &handled);
         assert!(push(&mut mailbox).is_ok());
         assert!(push(&mut mailbox).is_ok());
         assert!(mailbox.take(&mut own));

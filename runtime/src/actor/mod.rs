@@ -20,6 +20,8 @@
 //! | `registry` | local names |
 //! | `info` | what a process looks like from outside |
 //! | `control` | release, suspend, shut down, count |
+//! | `letter` | the seam for typed messages |
+//! | `pending` | calls to other nodes that wait for their answer |
 //! | `timers` | deadlines, messages that are sent later, intervals |
 //! | `hold` | holding what a call spawns |
 //! | `remote` | the seam to other nodes |
@@ -44,8 +46,10 @@ pub mod error;
 pub(crate) mod exit;
 pub(crate) mod hold;
 pub mod info;
+pub(crate) mod letter;
 pub(crate) mod links;
 pub mod mailbox;
+pub(crate) mod pending;
 pub(crate) mod poll;
 pub mod process;
 pub mod received;
@@ -56,7 +60,7 @@ pub(crate) mod scheduler;
 pub(crate) mod sync;
 pub(crate) mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod timers;
 pub(crate) mod watch;
 

@@ -12,14 +12,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use regatta_proto::id::{Pid, Reference};
+use bytes::Bytes;
+use regatta_proto::id::{Incarnation, Name, NodeName, Pid, Reference};
 use regatta_proto::reason::ExitReason;
-use regatta_proto::signal::Signal;
+use regatta_proto::signal::{Signal, Unanswered};
 
-use super::cell::{Cell, TRACKED};
+use super::cell::{Cell, SERVES, TRACKED};
 use super::error::SendError;
 use super::exit;
+use super::letter::{Posted, Request};
 use super::links;
+use super::pending::Ended;
 use super::received::Received;
 use super::runtime::Runtime;
 use super::watch;
@@ -33,6 +36,26 @@ pub trait Remote: Send + Sync + 'static {
     /// [`SendError::Busy`] and [`SendError::TooLarge`] are for messages alone: any other signal is queued, or there is
     /// no link to queue it on ([`SendError::NoConnection`], [`SendError::StaleIncarnation`]).
     fn signal(&self, from: u64, to: Pid, signal: Signal) -> Result<(), SendError>;
+
+    /// Queues a typed request of local process `from` to `to`, or, if there is a name, to whoever holds it on the node of
+    /// `to`. With a reference, the end of the link ends the call: the runtime is given a down with it.
+    ///
+    /// # Errors
+    /// As for a message.
+    fn request(
+        &self,
+        from: u64,
+        to: Pid,
+        name: Option<&Name>,
+        reference: Option<Reference>,
+        body: Bytes,
+    ) -> Result<(), SendError>;
+
+    /// The present start of a node: of a linked one, or of this one.
+    fn node(&self, name: &NodeName) -> Option<Incarnation>;
+
+    /// Who holds a global name, as this node sees it.
+    fn whereis_global(&self, name: &Name) -> Option<Pid>;
 
     /// Resolves when the link towards `to` has room: at once if it has, or if there is no link.
     fn ready(&self, to: Pid) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
@@ -122,9 +145,54 @@ impl Runtime {
         }
     }
 
+    fn take_request(
+        &self,
+        from: Pid,
+        to: u64,
+        cell: Option<Arc<Cell>>,
+        reference: Option<Reference>,
+        body: Bytes,
+    ) -> Result<(), SendError> {
+        let refuse = |why| {
+            if let Some(reference) = reference {
+                self.signal(to, from, Signal::Reply { reference, result: Err(why) });
+            }
+        };
+        let Some(cell) = cell else {
+            refuse(Unanswered::NoProc);
+            return self.count(Err(SendError::NoProc));
+        };
+        if !cell.has(SERVES) {
+            refuse(Unanswered::NoServer);
+            return Ok(());
+        }
+        let letter = Posted::new(Arc::new(Request::new(Arc::clone(&cell), from, reference, body)));
+        let Err((error, letter)) = cell.post(letter) else { return Ok(()) };
+        match error {
+            SendError::MailboxFull => letter.refuse(Unanswered::MailboxFull),
+            _ => letter.refuse(Unanswered::NoProc),
+        }
+        self.count(Err(error))
+    }
+
     fn take(&self, from: Pid, to: u64, cell: Option<Arc<Cell>>, signal: Signal) -> Result<(), SendError> {
+        let signal = match signal {
+            Signal::Down { reference, reason } => match self.pending().end(reference, Ended::Down(reason)) {
+                Err(Ended::Down(reason)) => Signal::Down { reference, reason },
+                _ => return Ok(()),
+            },
+            signal => signal,
+        };
         let alive = match (signal, cell) {
             (Signal::Message(payload), cell) => return self.push(cell.as_ref(), payload),
+            (Signal::Request { reference, body }, cell) => {
+                return self.take_request(from, to, cell, reference, body);
+            }
+            // Too late for a call that is over: nobody's.
+            (Signal::Reply { reference, result }, _) => {
+                let ended = result.map_or_else(Ended::Unanswered, Ended::Reply);
+                return self.pending().end(reference, ended).map_err(|_late| SendError::NoProc);
+            }
             (Signal::Link, cell) => {
                 let alive = cell.is_some_and(|cell| links::take_link(&cell, from));
                 if !alive {

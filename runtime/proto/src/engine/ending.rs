@@ -154,7 +154,8 @@ impl Engine {
                 Track::Unlinking { local, remote, id } => {
                     host.deliver(remote, To::Serial(local), Signal::UnlinkAck { id });
                 }
-                Track::Monitoring { watcher, reference, target } => {
+                Track::Monitoring { watcher, reference, target }
+                | Track::Asking { caller: watcher, reference, target } => {
                     let reason = ExitReason::NoConnection;
                     host.deliver(target, To::Serial(watcher), Signal::Down { reference, reason });
                 }

@@ -14,4 +14,4 @@ mod remote;
 mod scheduler;
 mod shutdown;
 mod timers;
-mod world;
+pub(crate) mod world;

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod cluster;
 pub mod net;
 pub mod server;
+pub mod supervisor;
 
 pub use actor::{Context, ProcessHandle, Received, Runtime, RuntimeBuilder, SendError};
 pub use bytes::Bytes;

@@ -2,6 +2,7 @@
 
 use regatta_proto::id::Pid;
 use regatta_proto::reason::ExitReason;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::codec::CodecError;
@@ -59,7 +60,7 @@ impl CallError {
 }
 
 /// Why a server did not start. Its process has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StartError {
     /// The name that it was to have is held by a live process.

@@ -1,11 +1,13 @@
 //! One run of one scenario: start the nodes, do the steps, watch the cluster, judge.
 
+mod changes;
+mod faults;
 mod judge;
+mod nemesis;
 mod points;
-mod random;
-mod spawn;
 mod stage;
 mod steps;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod traffic;
@@ -19,10 +21,18 @@ use tokio::sync::watch;
 pub use stage::StepState;
 
 use crate::behaviour::Behaviours;
+use crate::behaviour::Scene;
 use crate::load::Figures;
+use crate::record::Recorder;
 use crate::scenario::{Scenario, World};
-use crate::world;
+use crate::world::cluster::Cluster;
+use crate::world::inproc::Inproc;
+use crate::world::{self, KeyLines, Means};
 use stage::Stage;
+use tasks::OnTokio;
+
+/// How often the cluster is looked at, in real time, when nothing says that it changed.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// How a run came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -137,8 +147,7 @@ pub fn run(scenario: Arc<Scenario>, world: World, options: &RunOptions) -> RunRe
     if missing.is_empty() {
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(tokio) => {
-                let stage = Stage::new(scenario, options.clone());
-                tokio.block_on(stage.play(&mut report));
+                tokio.block_on(in_real_time(scenario, options, &mut report));
                 tokio.shutdown_background();
             }
             Err(error) => report.findings.push(Finding {
@@ -165,4 +174,33 @@ pub fn run(scenario: Arc<Scenario>, world: World, options: &RunOptions) -> RunRe
     report.outcome = all.into_iter().find(|outcome| outcome.code() == code).unwrap_or(Outcome::Pass);
     report.duration = begun.elapsed();
     report
+}
+
+/// Plays a run with nodes that live in real time.
+async fn in_real_time(scenario: Arc<Scenario>, options: &RunOptions, report: &mut RunReport) {
+    let recorder = Arc::new(Recorder::default());
+    let scene = Arc::new(Scene::new(recorder.clone()));
+    let means = Arc::new(means(scenario.clone(), options, scene.clone()));
+    let ground = Arc::new(Inproc::new(means));
+    let cluster = Cluster::new(scenario, ground);
+    Stage::new(options.clone(), scene, cluster, Arc::new(OnTokio), LOOK).play(report).await;
+}
+
+/// What the nodes of a run are started with. A scenario that measures gets the plain path of its datagrams, unless it asks
+/// for faults, and none of its messages or datagrams is kept.
+fn means(scenario: Arc<Scenario>, options: &RunOptions, scene: Arc<Scene>) -> Means {
+    let measures = !scenario.loads.is_empty();
+    if measures {
+        scene.recorder().skip_messages();
+    }
+    Means {
+        behaviours: options.behaviours.clone(),
+        seed: options.seed,
+        started: scene.recorder().started(),
+        taps: !measures || scenario.has_faults(),
+        captures: !measures,
+        keys: (!measures).then(|| Arc::new(KeyLines::default())),
+        scenario,
+        scene,
+    }
 }

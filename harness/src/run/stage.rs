@@ -140,7 +140,7 @@ impl Stage {
     }
 
     /// Plays the scenario to its end and puts what came out into the report.
-    pub(super) async fn play(self: Arc<Self>, report: &mut RunReport) {
+    pub(super) async fn play(self: Arc<Self>, mut report: RunReport) -> RunReport {
         let timeout = self.scenario.timeout;
         let stage = self.clone();
         let observer = self.spawn(async move { stage.watch().await });
@@ -153,7 +153,7 @@ impl Stage {
                 self.find(Outcome::Interrupted, None, "interrupted", self.meanwhile().1, None);
                 report.findings = std::mem::take(&mut self.state().findings);
                 self.cluster.abandon();
-                return;
+                return report;
             }
             played = tokio::time::timeout(timeout, self.acts()) => played,
         };
@@ -195,6 +195,8 @@ impl Stage {
         let order = |id: &String| self.scenario.loads.iter().position(|load| load.id == *id);
         report.figures = std::mem::take(&mut state.loads).into_iter().collect();
         report.figures.sort_by_key(|(id, _)| order(id));
+        drop(state);
+        report
     }
 
     /// Ends what still goes on.

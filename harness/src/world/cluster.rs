@@ -89,6 +89,22 @@ pub(crate) trait Ground: Send + Sync {
 
     /// The world's time.
     fn time(&self) -> Arc<dyn Clock>;
+
+    /// From now on the network is like this. Whether the world has one network for all nodes, and has been told; else each
+    /// node is.
+    fn network(&self, _network: &Network) -> bool {
+        false
+    }
+
+    /// What the rules did in a network for all nodes.
+    fn counts(&self) -> BTreeMap<Key, Counts> {
+        BTreeMap::new()
+    }
+
+    /// The last datagrams in a network for all nodes, and how many older ones there were.
+    fn captured(&self) -> (Vec<Captured>, u64) {
+        (Vec::new(), 0)
+    }
 }
 
 /// How the harness reaches one running node.
@@ -100,10 +116,14 @@ pub(crate) trait Hand: Send + Sync {
     fn view(&self) -> Arc<NodeView>;
 
     /// What the network's rules did to what the node sent.
-    fn counts(&self) -> BTreeMap<Key, Counts>;
+    fn counts(&self) -> BTreeMap<Key, Counts> {
+        BTreeMap::new()
+    }
 
     /// The last datagrams that the node sent, and how many older ones there were.
-    fn captured(&self) -> Boxed<(Vec<Captured>, u64)>;
+    fn captured(&self) -> Boxed<(Vec<Captured>, u64)> {
+        Box::pin(std::future::ready((Vec::new(), 0)))
+    }
 
     /// Holds the node still, or lets it go on.
     fn pause(&self, paused: bool) -> Boxed<Result<(), Refused>>;
@@ -358,10 +378,9 @@ impl Cluster {
             let inner = self.inner();
             (inner.past_counts.clone(), inner.seats.values().cloned().collect::<Vec<_>>())
         };
-        for seat in seats {
-            for (key, counts) in seat.hand.counts() {
-                all.entry(key).or_default().add(&counts);
-            }
+        let of_seats = seats.into_iter().map(|seat| seat.hand.counts());
+        for (key, counts) in of_seats.chain([self.ground.counts()]).flatten() {
+            all.entry(key).or_default().add(&counts);
         }
         all
     }
@@ -369,6 +388,7 @@ impl Cluster {
     /// The last datagrams of all nodes, in the order of time, and how many older ones there were.
     pub(crate) async fn captured(&self) -> (Vec<Captured>, u64) {
         let mut parts = std::mem::take(&mut self.inner().past_captured);
+        parts.push(self.ground.captured());
         for seat in self.seats() {
             parts.push(seat.hand.captured().await);
         }
@@ -416,6 +436,9 @@ impl Cluster {
             let inner = self.inner();
             (inner.network.clone(), inner.seats.values().cloned().collect::<Vec<_>>(), inner.paused.clone())
         };
+        if self.ground.network(&network) {
+            return;
+        }
         let mut waiting = Vec::new();
         for seat in seats {
             let answer = seat.ask(Order::Network(network.clone()));

@@ -1,8 +1,10 @@
 //! All nodes in this process: each with a tokio runtime of its own and real UDP on a loopback address of its own.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -189,6 +191,10 @@ impl Underlay for RealUnderlay {
     fn rebind(&self) -> io::Result<SocketAddr> {
         let _inside = self.tokio.enter();
         self.tap.as_ref().ok_or(io::ErrorKind::Unsupported)?.rebind()
+    }
+
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.tokio.spawn(task);
     }
 }
 

@@ -7,6 +7,8 @@ mod spawn;
 mod traffic;
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -38,6 +40,9 @@ pub(crate) trait Underlay: Send + Sync {
     /// # Errors
     /// What the operating system says.
     fn rebind(&self) -> std::io::Result<std::net::SocketAddr>;
+
+    /// Runs a task where the node's run.
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
 }
 
 /// What the harness has beside a running node.
@@ -76,11 +81,11 @@ impl Agent {
         let control = start_control(node.runtime(), name, &scene);
         scene.node_up(name, node.clone());
         let (mut changes, told) = (node.changes(), scene.clone());
-        tokio::spawn(async move {
+        underlay.spawn(Box::pin(async move {
             while changes.changed().await.is_ok() {
                 told.touch();
             }
-        });
+        }));
         Arc::new(Self {
             name: name.to_owned(),
             node,
@@ -213,7 +218,7 @@ impl Agent {
         let workers = tokio::runtime::Handle::current().metrics().num_workers();
         for _ in 0..workers {
             let hog = self.hog.clone();
-            tokio::spawn(async move {
+            self.underlay.spawn(Box::pin(async move {
                 while hog.load(Relaxed) {
                     let begun = std::time::Instant::now();
                     while begun.elapsed() < HOG_TURN {
@@ -221,7 +226,7 @@ impl Agent {
                     }
                     tokio::task::yield_now().await;
                 }
-            });
+            }));
         }
     }
 

@@ -1,7 +1,7 @@
-//! Operating-system processes: a trial in a process of its own, and the far node in a process of its own.
+//! Operating-system processes: a trial in a process of its own, and the far nodes in a process of their own.
 //!
 //! Each trial runs in a fresh process (this binary again), so nothing of one trial, above all tasks that its system
-//! left behind, can weigh on the next, and a trial that hangs is cut without harm to the others. The far node of the
+//! left behind, can weigh on the next, and a trial that hangs is cut without harm to the others. The far nodes of the
 //! layout `two-processes` is **forked** from the trial while that has one thread: the seed's identities cannot be
 //! written out and read back, so the second process can only have its own by inheriting it. It then builds its own
 //! runtime and shares nothing.
@@ -26,21 +26,23 @@ use crate::workload::Failure;
 
 /// The hidden option that makes this binary run one trial.
 pub(crate) const TRIAL_OPTION: &str = "--trial";
-/// Longest wait for an answer of the far node.
+/// Longest wait for an answer of the far nodes.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Address space of a trial: a system that queues without bound dies of this, not the machine.
 const TRIAL_BYTES_MAX: libc::rlim_t = 6 << 30;
 
-/// What the measuring side asks of the far node.
+/// What the measuring side asks of the far nodes.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Ask {
-    /// Where do you listen?
-    Address,
-    /// Do you hold a link to this node?
-    Sees(String),
-    /// Start so many echoes.
+    /// Where do your nodes listen?
+    Addresses,
+    /// Does each of your nodes hold a link to this node?
+    See(String),
+    /// Start so many echoes, in turn on each node.
     Echo(u32),
-    /// Start so many sinks.
+    /// Start the latency probe's echo on each node.
+    ProbeEcho,
+    /// Start so many sinks, in turn on each node.
     Sink(u32),
     /// Offer the process that [`System::spawn_remote`](crate::workload::System::spawn_remote) starts.
     OfferSpawn,
@@ -48,15 +50,15 @@ pub(crate) enum Ask {
     Mark,
 }
 
-/// What the far node answers.
+/// What the far nodes answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Answer {
     /// It is done.
     Done,
-    /// The listening address.
-    Address(std::net::SocketAddr),
-    /// Whether the link is there.
-    Sees(bool),
+    /// The listening addresses, in the order of the links.
+    Addresses(Vec<std::net::SocketAddr>),
+    /// Whether all the links are there.
+    See(bool),
     /// The sinks' counts.
     Mark(Mark),
     /// It failed, in these words.
@@ -66,13 +68,13 @@ pub(crate) enum Answer {
 /// What all sinks have counted together at one moment.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Mark {
-    /// The far node's clock, in nanoseconds since it began.
+    /// The far side's clock, in nanoseconds since it began.
     pub(crate) at_ns: u64,
     /// Messages.
     pub(crate) received: u64,
     /// Messages that came after a later one of the same sender.
     pub(crate) out_of_order: u64,
-    /// Peak resident memory of the far node's process, in KiB.
+    /// Peak resident memory of the far nodes' process, in KiB.
     pub(crate) rss_peak_kib: u64,
 }
 
@@ -109,16 +111,32 @@ fn spawn(trial: &Trial) -> io::Result<Child> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let prepare = move || {
         die_with(parent)?;
-        let limit = libc::rlimit { rlim_cur: TRIAL_BYTES_MAX, rlim_max: TRIAL_BYTES_MAX };
-        // SAFETY: the limit is a valid struct on this stack, and the call is async-signal-safe.
-        match unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
+        limit(libc::RLIMIT_AS, TRIAL_BYTES_MAX)?;
+        limit(libc::RLIMIT_NOFILE, descriptors_max()?)
     };
     // SAFETY: the closure makes only system calls; it takes no lock and allocates nothing unless it fails.
     unsafe { command.pre_exec(prepare) };
     command.spawn()
+}
+
+/// Limits a resource of this process. Makes one system call.
+fn limit(resource: libc::__rlimit_resource_t, most: libc::rlim_t) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: the limit is a valid struct on this stack, and the call is async-signal-safe.
+    match unsafe { libc::setrlimit(resource, &raw const limit) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Descriptors that a process may have open if it asks: raw UDP has a socket a process. Makes one system call.
+fn descriptors_max() -> io::Result<libc::rlim_t> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limit is a valid struct on this stack, and the call is async-signal-safe.
+    match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } {
+        0 => Ok(limit.rlim_max),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Prints what the trial came to, as the one line that [`run`] reads.
@@ -147,7 +165,7 @@ fn die_with(parent: u32) -> io::Result<()> {
     }
 }
 
-/// The far node in a process of its own, as its parent holds it. Dropping it ends the process and waits for its end.
+/// The far nodes in a process of their own, as its parent holds it. Dropping it ends the process and waits for its end.
 #[derive(Debug)]
 pub(crate) struct FarProcess {
     pid: libc::pid_t,
@@ -223,7 +241,7 @@ fn serve<F>(stream: UnixStream, start: impl FnOnce() -> Result<F, Failure>) -> R
 where
     F: FnMut(Ask) -> Answer,
 {
-    let mut answer = start().inspect_err(|failure| eprintln!("far node: {failure}"))?;
+    let mut answer = start().inspect_err(|failure| eprintln!("far nodes: {failure}"))?;
     let mut writer = stream.try_clone()?;
     for line in BufReader::new(stream).lines() {
         let ask = from_str(&line?).map_err(io::Error::from)?;

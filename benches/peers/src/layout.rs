@@ -1,9 +1,9 @@
-//! Where the two nodes live: one runtime for both, a runtime each, or a process each.
+//! Where the nodes live: one runtime for all, a runtime each, or a process for each side.
 //!
 //! What must stay true: a layout looks the same to the workload. The near node's processes are started on the near
-//! node's runtime, the far node is only asked and answers, and the measuring thread is none of the runtimes' workers.
+//! node's runtime, the far nodes are only asked and answer, and the measuring thread is none of the runtimes' workers.
 
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,20 +12,20 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::child::{ANSWER_TIMEOUT, Answer, Ask, FarProcess, Mark, rss_peak_kib};
-use crate::workload::{self, FAR, Failure, NEAR, System, Tally};
+use crate::workload::{self, Failure, NEAR, System, Tally};
 
-/// How the two nodes share, or do not share, threads and processes.
+/// How the nodes share, or do not share, threads and processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 pub(crate) enum Layout {
-    /// Both nodes in one process on one tokio runtime of two workers.
+    /// All nodes in one process on one tokio runtime of two workers.
     #[value(name = "one-process-2w")]
     #[serde(rename = "one-process-2w")]
     OneProcess2w,
-    /// Both nodes in one process, each on a single-threaded tokio runtime with a thread of its own.
+    /// All nodes in one process, each on a single-threaded tokio runtime with a thread of its own.
     #[value(name = "runtime-per-node")]
     #[serde(rename = "runtime-per-node")]
     RuntimePerNode,
-    /// Each node in a process of its own, on a tokio runtime of two workers.
+    /// The near node in one process and the far ones in another, each process with a tokio runtime of two workers.
     #[value(name = "two-processes")]
     #[serde(rename = "two-processes")]
     TwoProcesses,
@@ -40,92 +40,108 @@ impl Layout {
             Self::TwoProcesses => "two-processes",
         }
     }
+
+    /// The layout's name with the number of links, unless that is one.
+    pub(crate) fn with_links(self, links: u32) -> String {
+        let name = self.name();
+        if links == 1 { name.into() } else { format!("{name}, {links} links") }
+    }
 }
 
-/// Two linked nodes of one system.
-pub(crate) struct Pair<S: System> {
+/// A near node and the far nodes that it is linked to, all of one system.
+pub(crate) struct Nodes<S: System> {
     /// The near node.
     pub(crate) near: S,
     /// The runtime of the near node.
     pub(crate) near_runtime: Handle,
     /// Who issued the nodes' certificates.
     pub(crate) authority: Arc<S::Authority>,
-    far: FarSide<S>,
+    /// How many far nodes there are.
+    pub(crate) links: u32,
+    far: Far<S>,
     _runtimes: Vec<Runtime>,
 }
 
-enum FarSide<S: System> {
-    Here { runtime: Handle, node: Arc<Mutex<FarNode<S>>> },
+enum Far<S: System> {
+    Here(FarSide<S>),
     There(FarProcess),
 }
 
-impl<S: System> Pair<S> {
-    /// Starts both nodes, links them, and waits until each holds the link.
-    pub(crate) fn start(layout: Layout) -> Result<Self, Failure> {
+impl<S: System> Nodes<S> {
+    /// Starts the near node and `links` far ones, links them, and waits until each holds its link.
+    pub(crate) fn start(layout: Layout, links: u32) -> Result<Self, Failure> {
         let authority = S::authority()?;
-        let (near_identity, far_identity) = (S::issue(&authority, NEAR)?, S::issue(&authority, FAR)?);
+        let near_identity = S::issue(&authority, NEAR)?;
+        let identities = (0..links).map(|link| S::issue(&authority, &workload::far(link)));
+        let identities = identities.collect::<Result<Vec<_>, _>>()?;
         let (near_runtime, far, runtimes) = match layout {
             Layout::OneProcess2w => {
                 let runtime = workers()?;
                 let handle = runtime.handle().clone();
-                let far = FarSide::here(handle.clone(), far_identity)?;
-                (handle, far, vec![runtime])
+                let far = FarSide::start(identities, |_| Ok(handle.clone()))?;
+                (handle, Far::Here(far), vec![runtime])
             }
             Layout::RuntimePerNode => {
-                let far = FarSide::here(single_threaded(FAR)?, far_identity)?;
-                (single_threaded(NEAR)?, far, Vec::new())
+                let far = FarSide::start(identities, single_threaded)?;
+                (single_threaded(NEAR)?, Far::Here(far), Vec::new())
             }
             Layout::TwoProcesses => {
                 let far = FarProcess::fork(|| {
                     let runtime = workers()?;
-                    let mut far = FarSide::<S>::here(runtime.handle().clone(), far_identity)?;
+                    let mut far = FarSide::<S>::start(identities, |_| Ok(runtime.handle().clone()))?;
                     Ok(move |ask| {
                         let _kept = &runtime;
-                        far.ask(ask).unwrap_or_else(|failure| Answer::Failed(failure.to_string()))
+                        far.answer(ask).unwrap_or_else(|failure| Answer::Failed(failure.to_string()))
                     })
                 })?;
                 let runtime = workers()?;
-                (runtime.handle().clone(), FarSide::There(far), vec![runtime])
+                (runtime.handle().clone(), Far::There(far), vec![runtime])
             }
         };
         let near = run_on(&near_runtime, async move { S::start(NEAR, &near_identity) })??;
-        let mut pair = Self { near, near_runtime, authority: Arc::new(authority), far, _runtimes: runtimes };
-        pair.link()?;
-        Ok(pair)
+        let authority = Arc::new(authority);
+        let mut nodes = Self { near, near_runtime, authority, links, far, _runtimes: runtimes };
+        nodes.link()?;
+        Ok(nodes)
     }
 
     fn link(&mut self) -> Result<(), Failure> {
-        let address = self.far_address()?;
-        let near = self.near.clone();
-        run_on(&self.near_runtime, async move { near.connect(address).await })??;
+        for address in self.far_addresses()? {
+            let near = self.near.clone();
+            run_on(&self.near_runtime, async move { near.connect(address).await })??;
+        }
         // The accepting side may learn of the link a moment later, and the seed has no event for it.
         let begin = Instant::now();
-        while !matches!(self.ask(Ask::Sees(NEAR.into()))?, Answer::Sees(true)) {
+        while !matches!(self.ask(Ask::See(NEAR.into()))?, Answer::See(true)) {
             if begin.elapsed() > ANSWER_TIMEOUT {
-                return Err(Failure::Late("the far node's half of the link"));
+                return Err(Failure::Late("a far node's half of the link"));
             }
             thread::sleep(Duration::from_millis(1));
         }
         Ok(())
     }
 
-    /// Asks the far node. An answer that it failed is an error here.
+    /// Asks the far nodes. An answer that one of them failed is an error here.
     pub(crate) fn ask(&mut self, ask: Ask) -> Result<Answer, Failure> {
-        match self.far.ask(ask)? {
+        let answer = match &mut self.far {
+            Far::Here(far) => far.answer(ask)?,
+            Far::There(process) => process.ask(&ask)?,
+        };
+        match answer {
             Answer::Failed(words) => Err(Failure::Far(words)),
             answer => Ok(answer),
         }
     }
 
-    /// Where the far node listens.
-    pub(crate) fn far_address(&mut self) -> Result<std::net::SocketAddr, Failure> {
-        match self.ask(Ask::Address)? {
-            Answer::Address(address) => Ok(address),
+    /// Where the far nodes listen, in the order of the links.
+    pub(crate) fn far_addresses(&mut self) -> Result<Vec<std::net::SocketAddr>, Failure> {
+        match self.ask(Ask::Addresses)? {
+            Answer::Addresses(addresses) => Ok(addresses),
             other => Err(Failure::Far(format!("unexpected answer {other:?}"))),
         }
     }
 
-    /// What the far node's sinks have counted by now.
+    /// What the far nodes' sinks have counted by now.
     pub(crate) fn mark(&mut self) -> Result<Mark, Failure> {
         match self.ask(Ask::Mark)? {
             Answer::Mark(mark) => Ok(mark),
@@ -143,51 +159,66 @@ impl<S: System> Pair<S> {
     }
 }
 
-impl<S: System> FarSide<S> {
-    fn here(runtime: Handle, identity: S::Identity) -> Result<Self, Failure> {
-        let node = run_on(&runtime, async move { FarNode::start(&identity) })??;
-        Ok(Self::Here { runtime, node: Arc::new(Mutex::new(node)) })
-    }
-
-    fn ask(&mut self, ask: Ask) -> Result<Answer, Failure> {
-        match self {
-            Self::Here { runtime, node } => {
-                let node = node.clone();
-                run_on(runtime, async move { node.lock().expect("no answer panics half-way").answer(ask) })?
-            }
-            Self::There(process) => process.ask(&ask),
-        }
-    }
-}
-
-/// The far node itself.
-struct FarNode<S: System> {
-    node: S,
+/// The far nodes themselves, each with its runtime.
+struct FarSide<S: System> {
+    nodes: Vec<(Handle, S)>,
     tallies: Vec<Arc<Tally>>,
     began: Instant,
 }
 
-impl<S: System> FarNode<S> {
-    fn start(identity: &S::Identity) -> Result<Self, Failure> {
-        Ok(Self { node: S::start(FAR, identity)?, tallies: Vec::new(), began: Instant::now() })
+impl<S: System> FarSide<S> {
+    /// Starts a node with each of the identities, on the runtime that `runtime` gives for its name.
+    fn start(
+        identities: Vec<S::Identity>,
+        runtime: impl Fn(&str) -> Result<Handle, Failure>,
+    ) -> Result<Self, Failure> {
+        let nodes = (0..).zip(identities).map(|(link, identity)| {
+            let name = workload::far(link);
+            let runtime = runtime(&name)?;
+            let node = run_on(&runtime, async move { S::start(&name, &identity) })??;
+            Ok((runtime, node))
+        });
+        let nodes = nodes.collect::<Result<Vec<_>, Failure>>()?;
+        Ok(Self { nodes, tallies: Vec::new(), began: Instant::now() })
     }
 
     fn answer(&mut self, ask: Ask) -> Result<Answer, Failure> {
+        let links = u32::try_from(self.nodes.len()).expect("links are counted in 32 bits");
         match ask {
-            Ask::Address => return self.node.address().map(Answer::Address),
-            Ask::Sees(peer) => return Ok(Answer::Sees(self.node.sees(&peer))),
+            Ask::Addresses => {
+                let addresses = self.nodes.iter().map(|(_, node)| node.address());
+                return addresses.collect::<Result<_, _>>().map(Answer::Addresses);
+            }
+            Ask::See(peer) => return Ok(Answer::See(self.nodes.iter().all(|(_, node)| node.sees(&peer)))),
             Ask::Mark => return Ok(Answer::Mark(self.mark())),
-            Ask::OfferSpawn => self.node.offer_spawn()?,
-            Ask::Echo(count) => (0..count).try_for_each(|index| workload::echo(&self.node, index))?,
+            Ask::OfferSpawn => self.in_turn(links, |_, node| node.offer_spawn())?,
+            Ask::ProbeEcho => self.in_turn(links, |link, node| workload::probe_echo(node, link))?,
+            Ask::Echo(count) => self.in_turn(count, |index, node| workload::echo(node, index))?,
             Ask::Sink(count) => {
-                for index in 0..count {
-                    let tally = Arc::new(Tally::default());
-                    workload::sink(&self.node, index, tally.clone())?;
-                    self.tallies.push(tally);
-                }
+                let tallies: Vec<_> = (0..count).map(|_| Arc::<Tally>::default()).collect();
+                self.tallies.extend(tallies.iter().cloned());
+                self.in_turn(count, move |index, node| {
+                    workload::sink(node, index, tallies[index as usize].clone())
+                })?;
             }
         }
         Ok(Answer::Done)
+    }
+
+    /// Starts `count` things, the one of each index on the node of the link with the index modulo the number of links.
+    fn in_turn(
+        &self,
+        count: u32,
+        start: impl Fn(u32, &S) -> Result<(), Failure> + Send + Sync + 'static,
+    ) -> Result<(), Failure> {
+        let start = Arc::new(start);
+        let links = self.nodes.len();
+        for (link, (runtime, node)) in (0u32..).zip(&self.nodes) {
+            let (node, start) = (node.clone(), start.clone());
+            let mut indexes = (link..count).step_by(links);
+            run_on(runtime, async move { indexes.try_for_each(|index| start(index, &node)) })??;
+        }
+        Ok(())
     }
 
     fn mark(&self) -> Mark {

@@ -1,4 +1,4 @@
-//! The same cluster workload on Regatta and on the crates it grew from, in one run.
+//! The same cluster workload on Regatta, on the crates it grew from, and on the bare transports, in one run.
 //!
 //! This file reads the arguments and decides the order: in each round every layout and every probe comes up, and the
 //! systems run one right after the other in random order, so that a slow minute of the machine meets them all. Each
@@ -7,10 +7,12 @@
 mod child;
 mod layout;
 mod machine;
+mod raw;
 mod regatta;
 mod report;
 mod seed;
 mod stats;
+mod systems;
 mod trial;
 mod workload;
 
@@ -25,9 +27,8 @@ use clap::{Parser, ValueEnum};
 use crate::layout::Layout;
 use crate::machine::{Interference, Machine, Neighbours};
 use crate::report::{FailedTrial, Report, SCHEMA};
-use crate::stats::Results;
+use crate::stats::{Cell, Results};
 use crate::trial::{Outcome, Probe, Trial};
-use crate::workload::System as _;
 
 /// Compares Regatta with its peers on one workload, and prints medians and ratios.
 #[derive(Debug, Parser)]
@@ -38,9 +39,15 @@ struct Options {
     /// Write the result as JSON to this file; `-` is standard output, and the table then goes to standard error.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Systems to run, separated by commas.
-    #[arg(long, value_delimiter = ',', value_name = "A,B", default_values = SYSTEMS, value_parser = clap::builder::PossibleValuesParser::new(SYSTEMS))]
+    /// Systems to run, separated by commas, or `all`.
+    #[arg(long, value_delimiter = ',', value_name = "A,B", default_values = ["seed", "regatta"], value_parser = system_names(&["all"]))]
     systems: Vec<String>,
+    /// The system that the others are compared with, by default the first of `--systems`.
+    #[arg(long, value_name = "NAME", value_parser = system_names(&[]))]
+    base: Option<String>,
+    /// Numbers of far nodes that the near one is linked to, separated by commas.
+    #[arg(long, value_delimiter = ',', value_name = "N,M", default_values_t = [1], value_parser = clap::value_parser!(u32).range(1..=LINKS_MAX))]
+    links: Vec<u32>,
     /// Layouts to run, separated by commas.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Layout::OneProcess2w, Layout::RuntimePerNode, Layout::TwoProcesses])]
     layouts: Vec<Layout>,
@@ -59,6 +66,20 @@ struct Options {
     /// Run one trial, given as JSON, and print its outcome.
     #[arg(long, hide = true, value_name = "JSON")]
     trial: Option<String>,
+}
+
+impl Options {
+    fn systems(&self) -> Vec<systems::Entry> {
+        let all = self.systems.iter().any(|name| name == "all");
+        // In the order in which they were given: the first is compared with.
+        let given = || self.systems.iter().filter_map(|name| systems::named(name)).collect();
+        if all { systems::SYSTEMS.to_vec() } else { given() }
+    }
+
+    /// Each layout with each number of links.
+    fn cells(&self) -> Vec<(Layout, u32)> {
+        self.layouts.iter().flat_map(|layout| self.links.iter().map(|links| (*layout, *links))).collect()
+    }
 }
 
 /// What can be measured.
@@ -88,11 +109,8 @@ impl Measure {
     }
 }
 
-/// The systems that this build can run, the seed first.
-const SYSTEMS: &[&str] = &[
-    "seed",
-    "regatta",
-];
+/// Most far nodes in a trial.
+const LINKS_MAX: i64 = 100;
 /// How much longer than its warm-up and window a trial may take before it is cut.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -115,14 +133,16 @@ fn main() -> ExitCode {
     }
 }
 
+/// What `--systems` and `--base` take.
+fn system_names(more: &[&'static str]) -> clap::builder::PossibleValuesParser {
+    let names = systems::SYSTEMS.iter().map(|entry| entry.name);
+    clap::builder::PossibleValuesParser::new(names.chain(more.iter().copied()).collect::<Vec<_>>())
+}
+
 /// Runs one trial in this process.
 fn run_here(trial: &Trial) -> Result<Outcome, String> {
-    let outcome = match trial.system.as_str() {
-        seed::Seed::NAME => trial::run::<seed::Seed>(trial),
-        regatta::Regatta::NAME => trial::run::<regatta::Regatta>(trial),
-        other => return Err(format!("this build has no system {other:?}")),
-    };
-    outcome.map_err(|failure| failure.to_string())
+    let system = systems::named(&trial.system).ok_or(format!("this build has no system {:?}", trial.system));
+    system?.run(trial).map_err(|failure| failure.to_string())
 }
 
 /// Runs all rounds, each trial in a process of its own.
@@ -137,14 +157,18 @@ fn run(options: &Options) -> Report {
     let mut random = Random(order_seed);
     let (begin, neighbours) = (Instant::now(), Neighbours::watch());
     let mut worst = Interference { other_cores: 0.0, stolen_cores: 0.0 };
-    let (mut results, mut failures) = (Results::default(), Vec::new());
+    let chosen = options.systems();
+    let base = options.base.clone().unwrap_or_else(|| chosen[0].name.to_owned());
+    let (mut results, mut failures) = (Results::new(base), Vec::new());
+    let cells = options.cells();
     for round in 1..=rounds {
-        for layout in random.shuffled(&options.layouts) {
-            eprint!("\rround {round} of {rounds}: {:<20}", layout.name());
+        for (layout, links) in random.shuffled(&cells) {
+            eprint!("\rround {round} of {rounds}: {:<30}", layout.with_links(links));
             let probes: Vec<Probe> = options.measures.iter().flat_map(|measure| measure.probes()).collect();
             for probe in random.shuffled(&probes) {
-                for system in random.shuffled(&options.systems) {
-                    let trial = Trial { system: system.clone(), layout, probe, warm_up, window };
+                for system in random.shuffled(&chosen).into_iter().filter(|system| system.can(probe)) {
+                    let system = system.name.to_owned();
+                    let trial = Trial { system: system.clone(), layout, links, probe, warm_up, window };
                     let watch = Neighbours::watch();
                     let outcome = child::run(&trial, warm_up + window + GRACE);
                     let now = watch.since();
@@ -152,14 +176,15 @@ fn run(options: &Options) -> Report {
                     worst.stolen_cores = worst.stolen_cores.max(now.stolen_cores);
                     if let Err(reason) = &outcome {
                         let (reason, probe) = (reason.clone(), format!("{probe:?}"));
-                        failures.push(FailedTrial { round, system: system.clone(), layout, probe, reason });
+                        let system = system.clone();
+                        failures.push(FailedTrial { round, system, layout, links, probe, reason });
                     }
-                    results.add(layout, probe, &system, outcome.ok());
+                    results.add(Cell { layout, links, probe }, &system, outcome.ok());
                 }
             }
         }
     }
-    eprintln!("\r{:<40}", "");
+    eprintln!("\r{:<50}", "");
     let (rows, extra) = results.rows();
     Report {
         schema: SCHEMA,
@@ -172,6 +197,7 @@ fn run(options: &Options) -> Report {
         machine: Machine::read(),
         interference: neighbours.since(),
         interference_worst: worst,
+        base: results.base().to_owned(),
         rows,
         extra,
         failures,

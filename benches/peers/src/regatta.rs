@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use ::regatta::{Bytes, ClusterCa, ClusterNode, Context, Identity, Runtime};
 
-use crate::workload::{Failure, Mailbox, System};
+use crate::workload::{Failure, Mailbox, Offers, System};
 
 /// A node of Regatta.
 #[derive(Clone)]
@@ -23,6 +23,7 @@ impl Mailbox for RegattaMailbox {
 
 impl System for Regatta {
     const NAME: &'static str = "regatta";
+    const OFFERS: Offers = Offers { spawn: true, handshake: true };
     type Authority = ClusterCa;
     type Identity = Identity;
     type Mailbox = RegattaMailbox;

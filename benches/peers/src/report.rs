@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::layout::Layout;
 use crate::machine::{Interference, Machine};
-use crate::stats::{BASE, Row};
+use crate::stats::Row;
 
 /// The version of the JSON document; it grows with every change that a reader could notice.
-pub(crate) const SCHEMA: &str = "regatta-peers/1";
+pub(crate) const SCHEMA: &str = "regatta-peers/2";
 /// Interference, in processors, from which on the table warns.
 const NOISY_CORES: f64 = 0.1;
 
@@ -22,6 +22,8 @@ pub(crate) struct FailedTrial {
     pub(crate) system: String,
     /// In which layout.
     pub(crate) layout: Layout,
+    /// With how many links.
+    pub(crate) links: u32,
     /// What was measured.
     pub(crate) probe: String,
     /// Why there is no figure.
@@ -51,6 +53,8 @@ pub(crate) struct Report {
     pub(crate) interference: Interference,
     /// The greatest interference in one trial.
     pub(crate) interference_worst: Interference,
+    /// The system that the others are compared with.
+    pub(crate) base: String,
     /// The main measures.
     pub(crate) rows: Vec<Row>,
     /// Everything else: saturation at each number in flight, further quantiles, loss, backlog, memory.
@@ -74,23 +78,24 @@ impl Display for Report {
             machine.revision.as_deref().unwrap_or("unknown"),
             self.duration_s
         )?;
-        let head = ["measure", "system", "median", "min", "max", "rounds", "× seed"];
+        let ratio = format!("× {}", self.base);
+        let head = ["measure", "system", "median", "min", "max", "rounds", &ratio];
         let mut lines: Vec<[String; 7]> = Vec::new();
         let mut sections = Vec::new();
         for row in &self.rows {
-            if sections.last().is_none_or(|(layout, _)| *layout != row.layout) {
-                sections.push((row.layout, lines.len()));
+            if sections.last().is_none_or(|(section, _)| *section != (row.layout, row.links)) {
+                sections.push(((row.layout, row.links), lines.len()));
             }
-            lines.push(cells(row));
+            lines.push(cells(row, &self.base));
         }
         let width = |column: usize| {
             let cells = lines.iter().map(|line| line[column].chars().count());
             cells.chain([head[column].chars().count()]).max().unwrap_or(0)
         };
         let widths: [usize; 7] = std::array::from_fn(width);
-        for (index, (layout, begin)) in sections.iter().enumerate() {
+        for (index, ((layout, links), begin)) in sections.iter().enumerate() {
             let end = sections.get(index + 1).map_or(lines.len(), |next| next.1);
-            writeln!(f, "\n{}", layout.name())?;
+            writeln!(f, "\n{}", layout.with_links(*links))?;
             line(f, &head.map(str::to_owned), &widths)?;
             lines[*begin..end].iter().try_for_each(|cells| line(f, cells, &widths))?;
         }
@@ -102,7 +107,8 @@ impl Report {
     fn notes(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\n× seed: median over the rounds of the ratio within a round; min and max are over the rounds."
+            "\n× {}: median over the rounds of the ratio within a round; min and max are over the rounds.",
+            self.base
         )?;
         let spread = |row: &&Row| match (row.median, row.min, row.max) {
             (Some(median), Some(min), Some(max)) if median > 0.0 => (max - min) / median,
@@ -126,22 +132,24 @@ impl Report {
             )?;
         }
         for row in self.extra.iter().filter(|row| row.measure == "flood_lost" && row.max > Some(0.0)) {
-            let (system, layout, share) = (&row.system, row.layout.name(), row.max.unwrap_or(0.0));
+            let (system, layout, share) =
+                (&row.system, row.layout.with_links(row.links), row.max.unwrap_or(0.0));
             writeln!(f, "{system} lost up to {:.3} % of a flood in {layout}.", share * 100.0)?;
         }
         for failed in &self.failures {
-            let (round, system, layout) = (failed.round, &failed.system, failed.layout.name());
+            let (round, system, layout) =
+                (failed.round, &failed.system, failed.layout.with_links(failed.links));
             writeln!(f, "no figure: round {round}, {system}, {layout}, {}: {}", failed.probe, failed.reason)?;
         }
         writeln!(f, "benches/BIAS.md says what these figures cannot show.")
     }
 }
 
-fn cells(row: &Row) -> [String; 7] {
+fn cells(row: &Row, base: &str) -> [String; 7] {
     let value = |value: Option<f64>| value.map_or_else(|| "-".into(), |value| number(value, row.unit));
     let pairs = row.in_flight.map(|k| format!(" ({k} in flight)")).unwrap_or_default();
     let failed = if row.failed > 0 { format!(" ({} failed)", row.failed) } else { String::new() };
-    let ratio = if row.system == BASE { None } else { row.ratio_to_seed };
+    let ratio = if row.system == base { None } else { row.ratio };
     [
         row.measure.clone(),
         format!("{}{pairs}", row.system),

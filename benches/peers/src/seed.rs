@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use rusm_cluster::{ClusterCa, ClusterNode, Identity};
 use rusm_otp::{Context, Runtime};
 
-use crate::workload::{Failure, Mailbox, System};
+use crate::workload::{Failure, Mailbox, Offers, System};
 
 /// A node of the seed.
 #[derive(Clone)]
@@ -24,6 +24,7 @@ impl Mailbox for SeedMailbox {
 
 impl System for Seed {
     const NAME: &'static str = "seed";
+    const OFFERS: Offers = Offers { spawn: true, handshake: true };
     type Authority = ClusterCa;
     type Identity = Identity;
     type Mailbox = SeedMailbox;

@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use crate::child::{self, Ask, Mark};
-use crate::layout::{Layout, Pair};
+use crate::layout::{Layout, Nodes};
 use crate::workload::{self, Counter, Course, Failure, System};
 
-/// Flood senders on the near node, each with a sink of its own on the far node.
-pub(crate) const FLOOD_SENDERS: u32 = 4;
+/// Least number of flood senders on the near node, each with a sink of its own on a far node; no link is without one.
+const FLOOD_SENDERS_MIN: u32 = 4;
 /// How long a flood may take to arrive once its senders stopped, before the rest counts as lost.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Most handshakes in one trial; each brings up a node.
@@ -44,6 +44,8 @@ pub(crate) struct Trial {
     pub(crate) system: String,
     /// Where its nodes live.
     pub(crate) layout: Layout,
+    /// Far nodes, each linked to the near one.
+    pub(crate) links: u32,
     /// What is measured.
     pub(crate) probe: Probe,
     /// How long the load runs before it is measured.
@@ -57,34 +59,34 @@ pub(crate) type Outcome = BTreeMap<String, f64>;
 
 /// Runs the trial on system `S`, in this process.
 pub(crate) fn run<S: System>(trial: &Trial) -> Result<Outcome, Failure> {
-    let pair = Pair::<S>::start(trial.layout)?;
+    let nodes = Nodes::<S>::start(trial.layout, trial.links)?;
     // Only now: the far node is forked while there is one thread.
     child::end_with_stdin();
     match trial.probe {
-        Probe::RoundTrip => round_trip(pair, trial),
-        Probe::Saturation(in_flight) => saturation(pair, trial, in_flight),
-        Probe::Flood => flood(pair, trial),
-        Probe::Spawn => spawn(pair, trial),
-        Probe::Handshake => handshake(pair, trial),
+        Probe::RoundTrip => round_trip(nodes, trial),
+        Probe::Saturation(in_flight) => saturation(nodes, trial, in_flight),
+        Probe::Flood => flood(nodes, trial),
+        Probe::Spawn => spawn(nodes, trial),
+        Probe::Handshake => handshake(nodes, trial),
     }
 }
 
-fn round_trip<S: System>(mut pair: Pair<S>, trial: &Trial) -> Result<Outcome, Failure> {
-    pair.ask(Ask::Echo(1))?;
+fn round_trip<S: System>(mut nodes: Nodes<S>, trial: &Trial) -> Result<Outcome, Failure> {
+    nodes.ask(Ask::ProbeEcho)?;
     let (sender, receiver) = mpsc::channel();
-    let (warm_up, window) = (trial.warm_up, trial.window);
-    pair.on_near(move |near| workload::probe(&near, warm_up, window, sender))?;
+    let (links, warm_up, window) = (nodes.links, trial.warm_up, trial.window);
+    nodes.on_near(move |near| workload::probe(&near, links, warm_up, window, sender))?;
     let histogram = receiver.recv().map_err(|_| Failure::Late("the end of the probe"))??;
     quantiles("rtt", &histogram)
 }
 
-fn saturation<S: System>(mut pair: Pair<S>, trial: &Trial, in_flight: u32) -> Result<Outcome, Failure> {
-    pair.ask(Ask::Echo(in_flight))?;
+fn saturation<S: System>(mut nodes: Nodes<S>, trial: &Trial, in_flight: u32) -> Result<Outcome, Failure> {
+    nodes.ask(Ask::Echo(in_flight))?;
     let (course, counters) = (Arc::new(Course::default()), counters(in_flight));
-    let (for_clients, done) = (course.clone(), counters.clone());
-    pair.on_near(move |near| {
+    let (links, for_clients, done) = (nodes.links, course.clone(), counters.clone());
+    nodes.on_near(move |near| {
         let mut clients = (0..).zip(done);
-        clients.try_for_each(|(index, done)| workload::client(&near, index, for_clients.clone(), done))
+        clients.try_for_each(|(index, done)| workload::client(&near, index, links, for_clients.clone(), done))
     })?;
     thread::sleep(trial.warm_up);
     let (before, begin) = (sum(&counters), Instant::now());
@@ -98,22 +100,25 @@ fn saturation<S: System>(mut pair: Pair<S>, trial: &Trial, in_flight: u32) -> Re
     }
 }
 
-fn flood<S: System>(mut pair: Pair<S>, trial: &Trial) -> Result<Outcome, Failure> {
-    pair.ask(Ask::Sink(FLOOD_SENDERS))?;
-    let (course, counters) = (Arc::new(Course::default()), counters(FLOOD_SENDERS));
-    let (for_senders, sent) = (course.clone(), counters.clone());
-    pair.on_near(move |near| {
+fn flood<S: System>(mut nodes: Nodes<S>, trial: &Trial) -> Result<Outcome, Failure> {
+    let senders = FLOOD_SENDERS_MIN.max(nodes.links);
+    nodes.ask(Ask::Sink(senders))?;
+    let (course, counters) = (Arc::new(Course::default()), counters(senders));
+    let (links, for_senders, sent) = (nodes.links, course.clone(), counters.clone());
+    nodes.on_near(move |near| {
         let mut senders = (0..).zip(sent);
-        senders.try_for_each(|(index, sent)| workload::flood_sender(&near, index, for_senders.clone(), sent))
+        senders.try_for_each(|(index, sent)| {
+            workload::flood_sender(&near, index, links, for_senders.clone(), sent)
+        })
     })?;
     thread::sleep(trial.warm_up);
-    let begin = pair.mark()?;
+    let begin = nodes.mark()?;
     thread::sleep(trial.window);
-    let end = pair.mark()?;
+    let end = nodes.mark()?;
     let backlog = sum(&counters).saturating_sub(end.received);
     course.check()?;
     course.stop();
-    let last = drained(&mut pair, &counters)?;
+    let last = drained(&mut nodes, &counters)?;
     let received = end.received - begin.received;
     if received == 0 {
         return Err(Failure::Late("a single message"));
@@ -130,12 +135,12 @@ fn flood<S: System>(mut pair: Pair<S>, trial: &Trial) -> Result<Outcome, Failure
 }
 
 /// Waits until the sinks have counted all that the senders sent, or no more comes.
-fn drained<S: System>(pair: &mut Pair<S>, sent: &[Arc<Counter>]) -> Result<Mark, Failure> {
-    let mut mark = pair.mark()?;
+fn drained<S: System>(nodes: &mut Nodes<S>, sent: &[Arc<Counter>]) -> Result<Mark, Failure> {
+    let mut mark = nodes.mark()?;
     let mut progress = Instant::now();
     while mark.received < sum(sent) && progress.elapsed() < DRAIN {
         thread::sleep(Duration::from_millis(10));
-        let next = pair.mark()?;
+        let next = nodes.mark()?;
         if next.received > mark.received {
             progress = Instant::now();
         }
@@ -144,15 +149,16 @@ fn drained<S: System>(pair: &mut Pair<S>, sent: &[Arc<Counter>]) -> Result<Mark,
     Ok(mark)
 }
 
-fn spawn<S: System>(mut pair: Pair<S>, trial: &Trial) -> Result<Outcome, Failure> {
-    pair.ask(Ask::OfferSpawn)?;
-    let (near, warm_up, window) = (pair.near.clone(), trial.warm_up, trial.window);
-    measured("spawn", &pair.near_runtime, async move {
+fn spawn<S: System>(mut nodes: Nodes<S>, trial: &Trial) -> Result<Outcome, Failure> {
+    nodes.ask(Ask::OfferSpawn)?;
+    let (near, far) = (nodes.near.clone(), workload::far(0));
+    let (warm_up, window) = (trial.warm_up, trial.window);
+    measured("spawn", &nodes.near_runtime, async move {
         let mut histogram = workload::nanoseconds();
         let begin = Instant::now();
         while begin.elapsed() < warm_up + window {
             let asked = Instant::now();
-            near.spawn_remote(workload::FAR).await?;
+            near.spawn_remote(&far).await?;
             if asked - begin >= warm_up {
                 histogram.saturating_record(workload::elapsed_ns(asked));
             }
@@ -161,11 +167,11 @@ fn spawn<S: System>(mut pair: Pair<S>, trial: &Trial) -> Result<Outcome, Failure
     })
 }
 
-fn handshake<S: System>(mut pair: Pair<S>, trial: &Trial) -> Result<Outcome, Failure> {
-    let address = pair.far_address()?;
+fn handshake<S: System>(mut nodes: Nodes<S>, trial: &Trial) -> Result<Outcome, Failure> {
+    let address = nodes.far_addresses()?.first().copied().ok_or(Failure::Late("a far node"))?;
     let (warm_up, window) = (trial.warm_up, trial.window);
-    let authority = pair.authority.clone();
-    measured("handshake", &pair.near_runtime, async move {
+    let authority = nodes.authority.clone();
+    measured("handshake", &nodes.near_runtime, async move {
         let mut histogram = workload::nanoseconds();
         let begin = Instant::now();
         for index in 0..HANDSHAKES_MAX {

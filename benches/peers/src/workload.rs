@@ -16,8 +16,11 @@ use thiserror::Error;
 pub(crate) const PAYLOAD_BYTES: usize = 64;
 /// The node that asks and measures.
 pub(crate) const NEAR: &str = "near";
-/// The node that answers and counts.
-pub(crate) const FAR: &str = "far";
+
+/// The node that answers and counts, at the far end of link `link`.
+pub(crate) fn far(link: u32) -> String {
+    format!("far-{link}")
+}
 
 /// Why a trial has no figure. The trial is over and its process ends.
 #[derive(Debug, Error)]
@@ -39,8 +42,8 @@ pub(crate) enum Failure {
     /// A process of the workload gave up, in its own words.
     #[error("{0}")]
     Process(String),
-    /// The far node's operating-system process failed or answered out of turn.
-    #[error("far node: {0}")]
+    /// The far nodes' operating-system process failed or answered out of turn.
+    #[error("far nodes: {0}")]
     Far(String),
 }
 
@@ -49,6 +52,15 @@ impl Failure {
     pub(crate) fn system(act: &'static str, detail: impl std::fmt::Display) -> Self {
         Self::System { act, detail: format!("{detail:#}") }
     }
+}
+
+/// What a system can do beyond sending to a process by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Offers {
+    /// Starting a process on another node.
+    pub(crate) spawn: bool,
+    /// A link that is shaken hands over.
+    pub(crate) handshake: bool,
 }
 
 /// A process's own end of its mailbox.
@@ -65,6 +77,8 @@ pub(crate) trait Mailbox: Send + 'static {
 pub(crate) trait System: Clone + Send + Sync + 'static {
     /// The system's name in every result.
     const NAME: &'static str;
+    /// What it can do beyond sending.
+    const OFFERS: Offers;
     /// What the nodes of a cluster trust.
     type Authority: Send + Sync + 'static;
     /// What a node proves itself with.
@@ -153,10 +167,19 @@ pub(crate) struct Tally {
     pub(crate) out_of_order: Counter,
 }
 
-/// Starts echo `index` on the far node: it returns each message to client `index` of the near node.
+/// Starts echo `index` on a far node: it returns each message to client `index` of the near node.
 pub(crate) fn echo<S: System>(node: &S, index: u32) -> Result<(), Failure> {
-    let (sender, client) = (node.clone(), client_name(index));
-    node.process(&echo_name(index), move |mut mailbox| async move {
+    echo_to(node, &echo_name(index), client_name(index))
+}
+
+/// Starts the echo of link `link` that the latency probe asks: it returns each message to client 0 of the near node.
+pub(crate) fn probe_echo<S: System>(node: &S, link: u32) -> Result<(), Failure> {
+    echo_to(node, &probe_echo_name(link), client_name(0))
+}
+
+fn echo_to<S: System>(node: &S, name: &str, client: String) -> Result<(), Failure> {
+    let sender = node.clone();
+    node.process(name, move |mut mailbox| async move {
         while let Some(message) = mailbox.recv().await {
             if let Err(failure) = sender.send(NEAR, &client, message.as_ref()).await {
                 // The client hears nothing more and the trial's deadline ends it; the cause must not get lost.
@@ -166,17 +189,19 @@ pub(crate) fn echo<S: System>(node: &S, index: u32) -> Result<(), Failure> {
     })
 }
 
-/// Starts client `index` on the near node: one message in flight, round after round, each counted in `done`.
+/// Starts client `index` on the near node: one message in flight to echo `index` on link `index` modulo `links`, round
+/// after round, each counted in `done`.
 pub(crate) fn client<S: System>(
     node: &S,
     index: u32,
+    links: u32,
     course: Arc<Course>,
     done: Arc<Counter>,
 ) -> Result<(), Failure> {
-    let (sender, echo) = (node.clone(), echo_name(index));
+    let (sender, far, echo) = (node.clone(), far(index % links), echo_name(index));
     node.process(&client_name(index), move |mut mailbox| async move {
         while course.runs() {
-            match round_trip(&sender, &mut mailbox, &echo).await {
+            match round_trip(&sender, &mut mailbox, &far, &echo).await {
                 Ok(()) => done.one_more(),
                 Err(failure) => return course.fail(failure),
             }
@@ -184,25 +209,27 @@ pub(crate) fn client<S: System>(
     })
 }
 
-/// Starts client 0 as a latency probe: one message in flight; round trips that begin after `warm_up` and before
-/// `window` is over are recorded in nanoseconds and handed to `report`.
+/// Starts client 0 as a latency probe: one message in flight, over each of the `links` in turn; round trips that begin
+/// after `warm_up` and before `window` is over are recorded in nanoseconds and handed to `report`.
 pub(crate) fn probe<S: System>(
     node: &S,
+    links: u32,
     warm_up: Duration,
     window: Duration,
     report: mpsc::Sender<Result<Histogram<u64>, Failure>>,
 ) -> Result<(), Failure> {
-    let (sender, echo) = (node.clone(), echo_name(0));
+    let sender = node.clone();
+    let ends: Vec<_> = (0..links).map(|link| (far(link), probe_echo_name(link))).collect();
     node.process(&client_name(0), move |mut mailbox| async move {
         let mut histogram = nanoseconds();
         let begin = Instant::now();
-        loop {
+        for (far, echo) in ends.iter().cycle() {
             let sent = Instant::now();
             if sent - begin >= warm_up + window {
                 let _ = report.send(Ok(histogram));
                 return;
             }
-            if let Err(failure) = round_trip(&sender, &mut mailbox, &echo).await {
+            if let Err(failure) = round_trip(&sender, &mut mailbox, far, echo).await {
                 let _ = report.send(Err(failure));
                 return;
             }
@@ -213,7 +240,7 @@ pub(crate) fn probe<S: System>(
     })
 }
 
-/// Starts sink `index` on the far node: it counts the messages of sender `index` and those that came too late.
+/// Starts sink `index` on a far node: it counts the messages of sender `index` and those that came too late.
 pub(crate) fn sink<S: System>(node: &S, index: u32, tally: Arc<Tally>) -> Result<(), Failure> {
     node.process(&sink_name(index), move |mut mailbox| async move {
         let mut next = 0u64;
@@ -231,21 +258,22 @@ pub(crate) fn sink<S: System>(node: &S, index: u32, tally: Arc<Tally>) -> Result
     })
 }
 
-/// Starts sender `index` on the near node: message after message to sink `index`, numbered from 0, each counted in
-/// `sent`. Nothing but the system's own back-pressure slows it; it takes part in tokio's cooperative budget, as any
+/// Starts sender `index` on the near node: message after message to sink `index` on link `index` modulo `links`,
+/// numbered from 0, each counted in `sent`. Nothing but the system's own back-pressure slows it; it takes part in tokio's cooperative budget, as any
 /// body that also did other work would.
 pub(crate) fn flood_sender<S: System>(
     node: &S,
     index: u32,
+    links: u32,
     course: Arc<Course>,
     sent: Arc<Counter>,
 ) -> Result<(), Failure> {
-    let (sender, sink) = (node.clone(), sink_name(index));
+    let (sender, far, sink) = (node.clone(), far(index % links), sink_name(index));
     node.process(&format!("sender-{index}"), move |_mailbox| async move {
         let mut payload = [7u8; PAYLOAD_BYTES];
         while course.runs() {
             payload[..8].copy_from_slice(&sent.count().to_le_bytes());
-            if let Err(failure) = sender.send(FAR, &sink, &payload).await {
+            if let Err(failure) = sender.send(&far, &sink, &payload).await {
                 return course.fail(failure);
             }
             sent.one_more();
@@ -264,8 +292,13 @@ pub(crate) fn elapsed_ns(begin: Instant) -> u64 {
     u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-async fn round_trip<S: System>(node: &S, mailbox: &mut S::Mailbox, echo: &str) -> Result<(), Failure> {
-    node.send(FAR, echo, &[7u8; PAYLOAD_BYTES]).await?;
+async fn round_trip<S: System>(
+    node: &S,
+    mailbox: &mut S::Mailbox,
+    far: &str,
+    echo: &str,
+) -> Result<(), Failure> {
+    node.send(far, echo, &[7u8; PAYLOAD_BYTES]).await?;
     match mailbox.recv().await {
         Some(reply) if reply.as_ref().len() == PAYLOAD_BYTES => Ok(()),
         _ => Err(Failure::Process("the reply is not what was sent".into())),
@@ -274,6 +307,10 @@ async fn round_trip<S: System>(node: &S, mailbox: &mut S::Mailbox, echo: &str) -
 
 fn echo_name(index: u32) -> String {
     format!("echo-{index}")
+}
+
+fn probe_echo_name(link: u32) -> String {
+    format!("probe-echo-{link}")
 }
 
 fn client_name(index: u32) -> String {

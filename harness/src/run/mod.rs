@@ -23,10 +23,10 @@ pub use stage::StepState;
 
 use crate::behaviour::Behaviours;
 use crate::behaviour::Scene;
+use crate::fault::capture::Capture;
 use crate::load::Figures;
 use crate::record::Recorder;
 use crate::scenario::{Scenario, World};
-use crate::fault::capture::Capture;
 use crate::world::cluster::Cluster;
 use crate::world::inproc::{CAPTURE_BYTES, Inproc};
 use crate::world::sim::{self, HarnessTasks, Sim, SimClock, SimGround};

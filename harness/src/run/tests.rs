@@ -312,19 +312,19 @@ fn a_fault_that_did_nothing_makes_the_run_invalid() {
 #[test]
 fn a_nemesis_strikes_between_its_points_and_never_after_a_heal() {
     let nemesis = "[[nemesis]]\nfrom = \"up\"\nuntil = \"healed\"\nevery = { mean = \"20ms\" }\n\
-                   faults = [{ id = \"late\", latency = \"2ms\", hold = \"10ms\" }, { id = \"p\", pause = \"one\", hold = \"5ms\" }]\n";
+                   faults = [{ id = \"c\", clock = \"one\", offset = \"1s\", hold = \"5ms\" }, { id = \"p\", pause = \"one\", hold = \"5ms\" }]\n";
     let steps = [
         UP,
         "id = \"up\"\nbarrier = true",
         "send = { from = \"n1\", to = \"k\", count = 100 }",
-        "await = \"faults.late.hits > 0 && faults.p.hits > 1\"",
+        "await = \"faults.c.hits > 0 && faults.p.hits > 1\"",
         "id = \"healed\"\nheal = \"all\"",
         "await = \"received.k.messages == 100\"",
     ];
     passes(
         &steps,
         &format!(
-            "{nemesis}[[expect]]\nid = \"over\"\nnever = \"faults.late.active || faults.p.active\"\nsince = \"healed\"\n"
+            "{nemesis}[[expect]]\nid = \"over\"\nnever = \"faults.c.active || faults.p.active\"\nsince = \"healed\"\n"
         ),
     );
 }

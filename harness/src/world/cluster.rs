@@ -247,8 +247,11 @@ impl Cluster {
             inner.seats.insert(name.to_owned(), seat.clone());
             match &node.connect {
                 Connect::Nobody => Vec::new(),
-                // The runtime links whom it dials, and does not learn of others through them yet: all are dialled.
-                Connect::First => before.into_iter().filter(|other| other != name).collect(),
+                // One is enough: the others are met through it.
+                Connect::First => {
+                    let runs = |other: &String| other != name && inner.seats.contains_key(other);
+                    before.into_iter().find(runs).into_iter().collect()
+                }
                 Connect::To(nodes) => nodes.clone(),
             }
         };

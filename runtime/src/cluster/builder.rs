@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regatta_proto::engine::{Engine, EngineConfig};
+use regatta_proto::engine::{Engine, EngineConfig, Membership};
 use regatta_proto::id::{NodeId, NodeName};
 use regatta_proto::limits::{Limits, MESSAGE_BYTES_CEILING};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use rustls::{KeyLog, NoKeyLog};
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::runtime::Handle;
 
 use super::core::{Core, Loop};
 use super::error::BindError;
@@ -34,6 +34,7 @@ pub struct ClusterNodeBuilder {
     runtime: Runtime,
     identity: Identity,
     limits: Limits,
+    membership: Membership,
     spin: Duration,
     /// Another name for the hello than the node's own.
     announced: Option<String>,
@@ -48,6 +49,7 @@ impl ClusterNodeBuilder {
             runtime,
             identity,
             limits: Limits::default(),
+            membership: Membership::default(),
             spin: SPIN,
             announced: None,
             entropy: None,
@@ -62,8 +64,33 @@ impl ClusterNodeBuilder {
         self
     }
 
-    /// How long the node's loop may look for more before it sleeps, on a single-threaded tokio runtime: 100 µs by default,
-    /// zero for never.
+    /// An address where the others can dial this node, if it is another than the one that it is bound to: behind a port
+    /// forwarding, or when it is bound to a wildcard. Port 0 stands for the port that the node is bound to. May be said
+    /// several times, the best address first, for example one for IPv4 and one for IPv6.
+    #[must_use]
+    pub fn advertise(mut self, addr: SocketAddr) -> Self {
+        self.membership.addrs.push(addr);
+        self
+    }
+
+    /// Whether the node links with every member that it hears of, and they with it. Default true: the cluster is a full
+    /// mesh, whichever members a node was told to dial.
+    #[must_use]
+    pub fn connect_all(mut self, connect_all: bool) -> Self {
+        self.membership.connect_all = connect_all;
+        self
+    }
+
+    /// Whether the node keeps to itself: members are not told of it, nor it of them, so it is linked only with those that
+    /// it dials or that dial it. For tools and observers. Default false.
+    #[must_use]
+    pub fn hidden(mut self, hidden: bool) -> Self {
+        self.membership.hidden = hidden;
+        self
+    }
+
+    /// How long the node's loop may look for more before it sleeps, on a tokio runtime of one worker: 100 µs by default, zero
+    /// for never.
     ///
     /// Waking a sleeping core costs more than a whole round trip. So while at least two of three pauses between messages
     /// are shorter than this bound, the loop looks again and again instead of sleeping; where pauses are longer it does
@@ -120,7 +147,8 @@ impl ClusterNodeBuilder {
     /// # Errors
     /// [`BindError`]; nothing is left behind then.
     pub fn start(self, socket: impl Socket + Unpin) -> Result<ClusterNode, BindError> {
-        let Self { name, runtime, identity, limits, spin, announced, entropy, key_log } = self;
+        let Self { name, runtime, identity, limits, mut membership, spin, announced, entropy, key_log } =
+            self;
         let (asked, max) = (limits.message_bytes_max, MESSAGE_BYTES_CEILING);
         if asked > max {
             return Err(BindError::MessageBytes { asked, max });
@@ -135,6 +163,19 @@ impl ClusterNodeBuilder {
         let name = announced.map(NodeName::new).transpose()?.unwrap_or(name);
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let addr = socket.local_addr().map_err(|source| BindError::Address { addr: unknown, source })?;
+        if membership.addrs.is_empty() && !addr.ip().is_unspecified() {
+            membership.addrs.push(addr);
+        }
+        for advertised in membership.addrs.iter_mut().filter(|advertised| advertised.port() == 0) {
+            advertised.set_port(addr.port());
+        }
+        if let Some(advertised) = membership.addrs.iter().find(|advertised| advertised.ip().is_unspecified())
+        {
+            return Err(BindError::Advertised { addr: *advertised });
+        }
+        if membership.addrs.is_empty() && membership.connect_all && !membership.hidden {
+            return Err(BindError::Advertised { addr });
+        }
         let time = Arc::new(NodeTime(runtime.clock().clone()));
         let tls = TlsConfigs::with_key_log(&identity, time, key_log)
             .map_err(|error| BindError::Tls(error.to_string()))?;
@@ -142,6 +183,7 @@ impl ClusterNodeBuilder {
         let engine = Engine::new(EngineConfig {
             id: id.clone(),
             cluster: identity.cluster().clone(),
+            membership,
             limits,
             endpoint: quic::endpoint_config(entropy),
             credentials: Box::new(NodeCredentials::new(identity.clone(), tls)),
@@ -158,10 +200,7 @@ impl ClusterNodeBuilder {
                 "shared identity: peers are not told apart by their certificates, any of them may use any free name"
             );
         }
-        let spin = match tokio.runtime_flavor() {
-            RuntimeFlavor::CurrentThread => spin,
-            _ => Duration::ZERO,
-        };
+        let spin = if tokio.metrics().num_workers() == 1 { spin } else { Duration::ZERO };
         // Ends by itself when the node is shut down, and with the tokio runtime otherwise.
         runtime.run(Driver::new(Loop(core.clone()), socket, spin, runtime.clock().clone()));
         Ok(ClusterNode::new(core))

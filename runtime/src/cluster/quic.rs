@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use quinn_proto::{ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, ServerConfig};
 use regatta_proto::engine::Credentials;
+use regatta_proto::id::NodeName;
 use regatta_proto::link::handshake::PeerName;
 use rustls::pki_types::CertificateDer;
 
@@ -33,8 +34,8 @@ impl Credentials for NodeCredentials {
         ClientConfig::new(self.tls.client.clone())
     }
 
-    fn server_name(&self) -> &str {
-        &self.tls.server_name
+    fn server_name(&self, node: Option<&NodeName>) -> String {
+        node.map_or_else(|| self.tls.server_name.clone(), |node| self.tls.server_name_of(node))
     }
 
     fn peer(&self, identity: Option<Box<dyn Any>>) -> Result<PeerName, String> {

@@ -3,7 +3,7 @@
 //! It is one task of the application's runtime, because every task more is a wake-up more. A poll takes what arrived,
 //! lets the engine deliver it, and then sends what is due. If at least two messages are about, it lets the processes that
 //! these have woken run first, once, so that their answers leave in the same datagrams; with one message it answers at
-//! once. With nothing to do it looks again for a while, if [`spin`](super::spin) says that this pays, and then sleeps.
+//! once. With nothing to do it looks again for a while, if `spin.rs` says that this pays, and then sleeps.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -212,17 +212,21 @@ impl<D: Driven + Unpin, S: Socket + Unpin> Future for Driver<D, S> {
         }
         if this.arm(cx, now) || arrived.more || more_to_send {
             cx.waker().wake_by_ref();
-        } else if this.spin.goes_on(if sent || arrived.any { this.clock.now() } else { now }) {
-            look_again(cx);
+        } else {
+            if this.spin.looked() {
+                // Whoever else wants the core has it now.
+                std::thread::yield_now();
+            }
+            if this.spin.goes_on(if sent || arrived.any { this.clock.now() } else { now }) {
+                look_again(cx);
+            }
         }
         Poll::Pending
     }
 }
 
-/// Has this task polled again after the others that are ready, and after a look at the sockets. Whoever else wants the
-/// core has it meanwhile.
+/// Has this task polled again after the others that are ready, and after a look at the sockets.
 fn look_again(cx: &mut Context<'_>) {
-    std::thread::yield_now();
     let again = std::pin::pin!(tokio::task::yield_now());
     // It is pending at its first poll, and has noted the waker.
     let _ = again.poll(cx);

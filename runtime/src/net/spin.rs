@@ -35,6 +35,11 @@ impl Spin {
         Self { max, points: 0, idle_since: None, looked: None }
     }
 
+    /// Whether a look has found nothing since the loop last had something to do.
+    pub(crate) fn looked(&self) -> bool {
+        self.looked.is_some()
+    }
+
     /// The loop had something to do.
     pub(crate) fn worked(&mut self, now: Instant) {
         self.looked = None;
@@ -46,7 +51,7 @@ impl Spin {
         }
     }
 
-    /// The loop has nothing to do: whether it looks again at once.
+    /// The loop has nothing to do: whether it looks again at once. It is asked once a look.
     pub(crate) fn goes_on(&mut self, now: Instant) -> bool {
         if self.max.is_zero() {
             return false;

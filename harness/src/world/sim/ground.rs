@@ -48,8 +48,7 @@ impl SimGround {
         let (id, purpose) = (socket.id, format!("node {} {}", launch.name, launch.before));
         let mut random = Random::apart(means.seed, &purpose);
         let clock = NodeClock::new(Arc::new(SimClock(sim.clone())));
-        let spawner =
-            Arc::new(NodeSpawner { sim: sim.clone(), owner, starting: AtomicBool::new(false) });
+        let spawner = Arc::new(NodeSpawner { sim: sim.clone(), owner, starting: AtomicBool::new(false) });
         let runtime = Runtime::builder()
             .clock(clock.clone())
             .spawner(spawner.clone())

@@ -29,6 +29,9 @@ const HEAVY_NODES: usize = 4;
 /// }
 /// ```
 pub fn suite(folder: impl AsRef<Path>, behaviours: Behaviours) -> ExitCode {
+    if let Some(ended) = crate::world::process::be_a_node_if_asked(&behaviours) {
+        return ended;
+    }
     let arguments = Arguments::from_args();
     let trials = trials(folder.as_ref(), &behaviours);
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -1,6 +1,7 @@
 //! What the processes of a scenario do: the built-in behaviours, and those that a user's crate adds.
 
 mod body;
+pub(crate) mod exchange;
 pub mod message;
 mod scene;
 

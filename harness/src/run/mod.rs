@@ -13,6 +13,7 @@ mod tests;
 mod traffic;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,8 +28,9 @@ use crate::fault::capture::Capture;
 use crate::load::Figures;
 use crate::record::Recorder;
 use crate::scenario::{Scenario, World};
-use crate::world::cluster::Cluster;
+use crate::world::cluster::{Cluster, Ground};
 use crate::world::inproc::{CAPTURE_BYTES, Inproc};
+use crate::world::process::ProcessGround;
 use crate::world::sim::{self, HarnessTasks, Sim, SimClock, SimGround};
 use crate::world::{self, KeyLines, Means};
 use stage::Stage;
@@ -134,6 +136,8 @@ pub struct RunOptions {
     pub accept: bool,
     /// What processes can do.
     pub behaviours: Behaviours,
+    /// The program that becomes a node in the world `process`; this one when absent.
+    pub node_program: Option<PathBuf>,
     /// Turns true when the run must stop; without one, nobody can ask for that.
     pub stop: Option<watch::Receiver<bool>>,
 }
@@ -158,7 +162,7 @@ pub fn run(scenario: Arc<Scenario>, world: World, options: &RunOptions) -> RunRe
     if missing.is_empty() {
         let played = match world {
             World::Sim => in_virtual_time(scenario, options, &mut report),
-            World::Inproc | World::Process => in_real_time(scenario, options, &mut report),
+            World::Inproc | World::Process => in_real_time(scenario, world, options, &mut report),
         };
         if let Err(error) = played {
             report.findings.push(Finding {
@@ -188,11 +192,19 @@ pub fn run(scenario: Arc<Scenario>, world: World, options: &RunOptions) -> RunRe
 }
 
 /// Plays a run with nodes that live in real time.
-fn in_real_time(scenario: Arc<Scenario>, options: &RunOptions, report: &mut RunReport) -> io::Result<()> {
+fn in_real_time(
+    scenario: Arc<Scenario>,
+    world: World,
+    options: &RunOptions,
+    report: &mut RunReport,
+) -> io::Result<()> {
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let scene = Arc::new(Scene::new(Arc::default()));
     let means = Arc::new(means(scenario.clone(), options, scene.clone()));
-    let ground = Arc::new(Inproc::new(means));
+    let ground: Arc<dyn Ground> = match world {
+        World::Process => Arc::new(ProcessGround::new(means, options.node_program.clone())),
+        World::Inproc | World::Sim => Arc::new(Inproc::new(means)),
+    };
     let cluster = Cluster::new(scenario, ground);
     let stage = Stage::new(options.clone(), scene, cluster, Arc::new(OnTokio), LOOK);
     *report = tokio.block_on(stage.play(report.clone()));

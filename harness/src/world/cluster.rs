@@ -105,6 +105,11 @@ pub(crate) trait Ground: Send + Sync {
     fn captured(&self) -> (Vec<Captured>, u64) {
         (Vec::new(), 0)
     }
+
+    /// What each node has logged, by name.
+    fn logs(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
 }
 
 /// How the harness reaches one running node.
@@ -114,6 +119,11 @@ pub(crate) trait Hand: Send + Sync {
 
     /// What the node showed last.
     fn view(&self) -> Arc<NodeView>;
+
+    /// Whether the node has ended by itself.
+    fn is_gone(&self) -> bool {
+        false
+    }
 
     /// What the network's rules did to what the node sent.
     fn counts(&self) -> BTreeMap<Key, Counts> {
@@ -403,7 +413,13 @@ impl Cluster {
 
     /// What the running nodes show.
     pub(crate) fn views(&self) -> BTreeMap<String, Arc<NodeView>> {
-        self.seats().into_iter().map(|seat| (seat.name.clone(), seat.hand.view())).collect()
+        let there = self.seats().into_iter().filter(|seat| !seat.hand.is_gone());
+        there.map(|seat| (seat.name.clone(), seat.hand.view())).collect()
+    }
+
+    /// What each node has logged.
+    pub(crate) fn logs(&self) -> BTreeMap<String, String> {
+        self.ground.logs()
     }
 
     /// Where nodes are and were.

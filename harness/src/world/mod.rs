@@ -7,6 +7,7 @@
 //! | `agent` | the harness's half beside a node: carries orders out |
 //! | `clock` | a node's clock, which can be set off |
 //! | `inproc` | all nodes in this process, real UDP, real time |
+//! | `process` | one OS process per node, real UDP, real time |
 //! | `sim` | all nodes in this thread, virtual network, virtual time |
 //! | `needs` | what each world can do |
 
@@ -16,6 +17,7 @@ pub(crate) mod cluster;
 pub(crate) mod inproc;
 mod needs;
 pub(crate) mod order;
+pub(crate) mod process;
 pub(crate) mod sim;
 pub(crate) mod view;
 

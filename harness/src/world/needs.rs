@@ -8,10 +8,6 @@ use crate::scenario::{Capability, Scenario, World};
 /// Why a scenario cannot run in a world; empty when it can.
 #[must_use]
 pub fn unsupported(scenario: &Scenario, world: World) -> Vec<String> {
-    if world == World::Process {
-        let other = if scenario.worlds.contains(&World::Inproc) { "; use --world inproc" } else { "" };
-        return vec![format!("the `{world}` world is not there yet{other}")];
-    }
     let can = |need| can(need) && !(world == World::Sim && need == Capability::Fault("cpu-hog"));
     let missing: BTreeSet<String> =
         scenario.needs().into_iter().filter(|need| !can(*need)).map(|need| need.to_string()).collect();

@@ -111,6 +111,7 @@ const FAULT: Shape = Shape::Record(
     "a fault",
     &[
         ("active", Shape::Bool),
+        ("lasted_ms", Shape::Number),
         ("dropped", Shape::Number),
         ("delayed", Shape::Number),
         ("duplicated", Shape::Number),

@@ -3,6 +3,7 @@
 mod changes;
 mod faults;
 mod judge;
+pub mod many;
 mod nemesis;
 mod points;
 mod stage;
@@ -142,22 +143,43 @@ pub struct RunOptions {
     pub stop: Option<watch::Receiver<bool>>,
 }
 
+impl RunReport {
+    /// Of a run that has not begun.
+    pub(crate) fn new(scenario: Arc<Scenario>, world: World, seed: u64) -> Self {
+        Self {
+            scenario,
+            world,
+            seed,
+            outcome: Outcome::Pass,
+            duration: Duration::ZERO,
+            virtual_time: None,
+            digest: None,
+            findings: Vec::new(),
+            figures: Vec::new(),
+            accepted: Vec::new(),
+        }
+    }
+
+    /// Adds something that went wrong.
+    pub(crate) fn add(&mut self, outcome: Outcome, what: &str, message: String) {
+        self.findings.push(Finding { outcome, line: None, what: what.to_owned(), message, values: None });
+        self.judge();
+    }
+
+    /// The worst finding speaks for the run, in the order of the exit codes.
+    fn judge(&mut self) {
+        let code = crate::exit::combine(self.findings.iter().map(|finding| finding.outcome.code()));
+        let all =
+            [Outcome::Interrupted, Outcome::Internal, Outcome::Fail, Outcome::Invalid, Outcome::Unsupported];
+        self.outcome = all.into_iter().find(|outcome| outcome.code() == code).unwrap_or(Outcome::Pass);
+    }
+}
+
 /// Runs a scenario in a world, on a tokio runtime of its own.
 #[must_use]
 pub fn run(scenario: Arc<Scenario>, world: World, options: &RunOptions) -> RunReport {
     let begun = Instant::now();
-    let mut report = RunReport {
-        scenario: scenario.clone(),
-        world,
-        seed: options.seed,
-        outcome: Outcome::Pass,
-        duration: Duration::ZERO,
-        virtual_time: None,
-        digest: None,
-        findings: Vec::new(),
-        figures: Vec::new(),
-        accepted: Vec::new(),
-    };
+    let mut report = RunReport::new(scenario.clone(), world, options.seed);
     let missing = world::unsupported(&scenario, world);
     if missing.is_empty() {
         let played = match world {
@@ -165,28 +187,13 @@ pub fn run(scenario: Arc<Scenario>, world: World, options: &RunOptions) -> RunRe
             World::Inproc | World::Process => in_real_time(scenario, world, options, &mut report),
         };
         if let Err(error) = played {
-            report.findings.push(Finding {
-                outcome: Outcome::Internal,
-                line: None,
-                what: "harness".to_owned(),
-                message: format!("no tokio runtime: {error}"),
-                values: None,
-            });
+            report.add(Outcome::Internal, "harness", format!("no tokio runtime: {error}"));
         }
-    } else {
-        report.findings.extend(missing.into_iter().map(|message| Finding {
-            outcome: Outcome::Unsupported,
-            line: None,
-            what: "world".to_owned(),
-            message,
-            values: None,
-        }));
     }
-    // The worst finding speaks for the run, in the order of the exit codes.
-    let code = crate::exit::combine(report.findings.iter().map(|finding| finding.outcome.code()));
-    let all =
-        [Outcome::Interrupted, Outcome::Internal, Outcome::Fail, Outcome::Invalid, Outcome::Unsupported];
-    report.outcome = all.into_iter().find(|outcome| outcome.code() == code).unwrap_or(Outcome::Pass);
+    for message in missing {
+        report.add(Outcome::Unsupported, "world", message);
+    }
+    report.judge();
     report.duration = begun.elapsed();
     report
 }

@@ -386,7 +386,11 @@ impl Stage {
         let views = self.cluster.views();
         state.seen.look(&views, self.scene.recorder());
         let (nodes, names) = crate::observe::cluster(&self.scenario, &views);
-        let faults = self.faults.json(self.scenario.fault_ids().into_iter(), &self.cluster.counts());
+        let faults = self.faults.json(
+            self.scenario.fault_ids().into_iter(),
+            &self.cluster.counts(),
+            self.points.now(),
+        );
         let steps: serde_json::Map<_, _> = self
             .scenario
             .steps

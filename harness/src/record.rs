@@ -99,6 +99,15 @@ pub enum What {
         /// The monitor that fired: each fires once. Nothing for a link.
         monitor: Option<u64>,
     },
+    /// A process began to watch another, at the harness's order.
+    Watched {
+        /// Who watches.
+        watcher: PidText,
+        /// Whom.
+        process: PidText,
+        /// The monitor.
+        monitor: u64,
+    },
     /// A client asked something of a register.
     Asked {
         /// The client.

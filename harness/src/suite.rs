@@ -7,10 +7,11 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::behaviour::Behaviours;
+use crate::report::folder;
 use crate::report::terminal::Reporter;
 use crate::run::many::Job;
 use crate::run::{self, Outcome, RunOptions};
-use crate::scenario::{self, Scenario, Vocabulary, World};
+use crate::scenario::{self, Scenario, World};
 
 /// The most of the machine's test slots that a test says it takes; what measures is alone anyway.
 const WEIGHT_MAX: usize = 2;
@@ -37,8 +38,7 @@ pub fn suite(folder: impl AsRef<Path>, behaviours: Behaviours) -> ExitCode {
 }
 
 fn trials(folder: &Path, behaviours: &Behaviours) -> Vec<Trial> {
-    let vocabulary =
-        Vocabulary { behaviours: behaviours.names().map(str::to_owned).collect(), ..Vocabulary::default() };
+    let vocabulary = behaviours.vocabulary();
     let files = match scenario::discover([folder]) {
         Ok(files) => files,
         // A suite that finds nothing must not pass.
@@ -70,10 +70,12 @@ fn trial(scenario: Arc<Scenario>, world: World, behaviours: Behaviours) -> Trial
     Trial::test(name, move || {
         let seed = scenario.seed.unwrap_or(1);
         let options = RunOptions { seed, behaviours, ..RunOptions::default() };
-        let report = run::run(scenario, world, &options);
+        let mut report = run::run(scenario, world, &options);
         if report.outcome == Outcome::Pass {
             return Ok(());
         }
+        // Without the folder the report is still there.
+        report.folder = folder::write(&folder::root(), &report).ok().flatten();
         let mut text = Vec::new();
         let written = Reporter::new(&mut text, false, false, 0).end(&report);
         written.map_err(|error| Failed::from(error.to_string()))?;

@@ -16,6 +16,7 @@ pub(crate) struct Counted {
     pub(crate) out_of_order: u64,
     pub(crate) corrupt: u64,
     pub(crate) duplicates: u64,
+    pub(crate) gaps: u64,
 }
 
 /// An end that a process was told of, as data.
@@ -51,6 +52,7 @@ impl Tally {
             out_of_order: self.out_of_order.load(Relaxed),
             corrupt: self.corrupt.load(Relaxed),
             duplicates: self.duplicates.load(Relaxed),
+            gaps: self.gaps.load(Relaxed),
         }
     }
 
@@ -61,6 +63,7 @@ impl Tally {
         self.out_of_order.store(counted.out_of_order, Relaxed);
         self.corrupt.store(counted.corrupt, Relaxed);
         self.duplicates.store(counted.duplicates, Relaxed);
+        self.gaps.store(counted.gaps, Relaxed);
     }
 }
 
@@ -73,6 +76,7 @@ impl Counted {
         self.out_of_order += other.out_of_order;
         self.corrupt += other.corrupt;
         self.duplicates += other.duplicates;
+        self.gaps += other.gaps;
     }
 }
 

@@ -27,6 +27,7 @@ pub struct Tally {
     pub(crate) out_of_order: AtomicU64,
     pub(crate) corrupt: AtomicU64,
     pub(crate) duplicates: AtomicU64,
+    pub(crate) gaps: AtomicU64,
 }
 
 impl Tally {
@@ -190,6 +191,15 @@ impl Scene {
         state.owners.insert(pid, label.to_owned());
     }
 
+    /// Notes a message that leaves.
+    pub(crate) fn sent(&self, bytes: &[u8], to: Pid) {
+        if self.recorder.notes_messages()
+            && let Some(message) = Message::read(bytes.to_vec().into())
+        {
+            self.passed(false, &message, to);
+        }
+    }
+
     /// Notes a message at one of its ends.
     pub(crate) fn passed(&self, received: bool, message: &Message, to: Pid) {
         if message.kind == Kind::Job {
@@ -234,6 +244,11 @@ impl Scene {
     #[must_use]
     pub fn label(&self, pid: Pid) -> String {
         self.state().owners.get(&pid).cloned().unwrap_or_else(|| pid.to_string())
+    }
+
+    /// What the scenario calls every process that it has a name for.
+    pub(crate) fn owners(&self) -> BTreeMap<Pid, String> {
+        self.state().owners.iter().map(|(pid, label)| (*pid, label.clone())).collect()
     }
 
     /// Notes that a process was told of an end.
@@ -344,6 +359,12 @@ impl Scene {
             })
         });
         downs.collect()
+    }
+
+    /// The labels that miss messages of a row, with how many.
+    pub(crate) fn missing(&self) -> Vec<(String, u64)> {
+        let missing = self.counted().into_iter().map(|(label, counted)| (label, counted.gaps));
+        missing.filter(|(_, gaps)| *gaps > 0).collect()
     }
 
     /// The labels whose deliveries broke a promise that holds in every scenario, with what was broken.

@@ -1,5 +1,6 @@
 //! `regatta run`: runs scenario files and reports.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
@@ -11,12 +12,15 @@ use clap::Args;
 
 use super::Terminal;
 use crate::exit;
+use crate::report::folder;
 use crate::report::json::{Deselected, Document};
 use crate::report::terminal::Reporter;
 use crate::run::many::{Job, Progress, run_all};
-use crate::run::{RunOptions, RunReport};
+use crate::run::{Outcome, RunOptions, RunReport};
 use crate::scenario::{self, Scenario, Vocabulary, World};
 
+/// Bad runs of one scenario whose folders are written.
+const EXPLAINED_MAX: usize = 3;
 /// Where results are kept, in a folder that has it.
 const RUNS: &str = "results/runs";
 
@@ -53,6 +57,9 @@ pub(super) struct Run {
     /// Run each passing seed again in `sim`, and see that it repeats.
     #[arg(long)]
     twice: bool,
+    /// Where the folders of runs that did not pass are written; by default results/runs, or target/regatta.
+    #[arg(long, value_name = "FOLDER")]
+    report: Option<PathBuf>,
     /// How many places there are for runs at the same time; a load takes all of them. By default one per core.
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
@@ -191,7 +198,7 @@ impl Run {
         let many = self.times() > 1;
         let (gone, stopper) = (&*terminal.out_gone, stop.clone());
         let (told, stopping) = tokio::sync::watch::channel(false);
-        let mut wrote = Ok(());
+        let (mut wrote, mut explained) = (Ok(()), BTreeMap::new());
         run_all(&jobs, places, &stopping, &options, |progress| {
             if *stopper.borrow() || (!to_err && gone.get()) || wrote.is_err() {
                 told.send_replace(true);
@@ -200,7 +207,8 @@ impl Run {
                 Progress::Begun(index) => {
                     reporter.begin(&jobs[index].scenario.full_title(), jobs[index].world.name(), jobs.len())
                 }
-                Progress::Ended(index, report) => {
+                Progress::Ended(index, mut report) => {
+                    self.explain(&mut report, &mut explained);
                     let write = if many { reporter.end_of_many(&report) } else { reporter.end(&report) };
                     reports[index] = Some(*report);
                     write
@@ -229,6 +237,26 @@ impl Run {
             reporter.close(&reports, deselected)?;
         }
         Ok(reports)
+    }
+
+    /// Writes the folder that explains a run, for the first bad runs of each scenario.
+    fn explain(&self, report: &mut RunReport, explained: &mut BTreeMap<String, usize>) {
+        let Some(_) = &report.remains else { return };
+        let of_scenario = explained.entry(report.scenario.full_title()).or_default();
+        *of_scenario += 1;
+        if *of_scenario <= EXPLAINED_MAX {
+            let root = self.report.clone().unwrap_or_else(folder::root);
+            match folder::write(&root, report) {
+                Ok(folder) => report.folder = folder,
+                Err(error) => {
+                    let message = format!("cannot write below `{}`: {error}", root.display());
+                    report.add(Outcome::Internal, "report", message);
+                }
+            }
+        } else {
+            // Of many, the first ones are enough; this one can be run again.
+            report.remains = None;
+        }
     }
 
     /// Writes the document where it was asked for, and into `results/runs/` where there is such a folder.

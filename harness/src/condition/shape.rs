@@ -90,6 +90,7 @@ const RECEIVED: Shape = Shape::Record(
         ("out_of_order", Shape::Number),
         ("corrupt", Shape::Number),
         ("duplicates", Shape::Number),
+        ("gaps", Shape::Number),
     ],
 );
 

@@ -167,6 +167,20 @@ impl<'a> Reporter<'a> {
             );
             writeln!(self.out, "             {}  {again}", self.paint("again with", Style::new().bold()))?;
         }
+        if let Some(views) = report.remains.as_ref().and_then(|remains| super::folder::views(remains)) {
+            writeln!(
+                self.out,
+                "             {}",
+                self.paint("what nodes know differently", Style::new().bold())
+            )?;
+            for line in views.lines() {
+                writeln!(self.out, "               {}", self.dim(&format!("| {line}")))?;
+            }
+        }
+        if let Some(folder) = &report.folder {
+            let label = self.paint("explained in", Style::new().bold());
+            writeln!(self.out, "             {label}  {}/", folder.display())?;
+        }
         for path in &report.accepted {
             writeln!(self.out, "             {} {path}", self.dim("accepted"))?;
         }

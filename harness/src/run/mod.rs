@@ -2,10 +2,10 @@
 
 mod changes;
 mod faults;
-mod judge;
 pub mod many;
 mod nemesis;
 mod points;
+pub(crate) mod remains;
 mod stage;
 mod steps;
 pub(crate) mod tasks;
@@ -27,6 +27,7 @@ use crate::behaviour::Behaviours;
 use crate::behaviour::Scene;
 use crate::fault::capture::Capture;
 use crate::load::Figures;
+use crate::logs::Logs;
 use crate::record::Recorder;
 use crate::scenario::{Scenario, World};
 use crate::world::cluster::{Cluster, Ground};
@@ -34,6 +35,7 @@ use crate::world::inproc::{CAPTURE_BYTES, Inproc};
 use crate::world::process::ProcessGround;
 use crate::world::sim::{self, HarnessTasks, Sim, SimClock, SimGround};
 use crate::world::{self, KeyLines, Means};
+use remains::Remains;
 use stage::Stage;
 use tasks::OnTokio;
 
@@ -126,6 +128,10 @@ pub struct RunReport {
     pub figures: Vec<(String, Figures)>,
     /// Texts that were accepted as snapshots.
     pub accepted: Vec<String>,
+    /// Whatever explains a run that did not pass.
+    pub(crate) remains: Option<Box<Remains>>,
+    /// Where that was written.
+    pub folder: Option<PathBuf>,
 }
 
 /// The choices of a run.
@@ -157,6 +163,16 @@ impl RunReport {
             findings: Vec::new(),
             figures: Vec::new(),
             accepted: Vec::new(),
+            remains: None,
+            folder: None,
+        }
+    }
+
+    /// Takes in what is known once all nodes have ended.
+    fn gather(&mut self, keys: Option<&KeyLines>, ground: &dyn Ground) {
+        if let Some(remains) = &mut self.remains {
+            remains.keys = keys.map(KeyLines::take).unwrap_or_default();
+            remains.logs = ground.logs();
         }
     }
 
@@ -208,14 +224,18 @@ fn in_real_time(
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let scene = Arc::new(Scene::new(Arc::default()));
     let means = Arc::new(means(scenario.clone(), options, scene.clone()));
-    let ground: Arc<dyn Ground> = match world {
-        World::Process => Arc::new(ProcessGround::new(means, options.node_program.clone())),
-        World::Inproc | World::Sim => Arc::new(Inproc::new(means)),
-    };
-    let cluster = Cluster::new(scenario, ground);
+    let (keys, ground): (_, Arc<dyn Ground>) = (
+        means.keys.clone(),
+        match world {
+            World::Process => Arc::new(ProcessGround::new(means, options.node_program.clone())),
+            World::Inproc | World::Sim => Arc::new(Inproc::new(means)),
+        },
+    );
+    let cluster = Cluster::new(scenario, ground.clone());
     let stage = Stage::new(options.clone(), scene, cluster, Arc::new(OnTokio), LOOK);
     *report = tokio.block_on(stage.play(report.clone()));
     tokio.shutdown_background();
+    report.gather(keys.as_deref(), &*ground);
     Ok(())
 }
 
@@ -226,15 +246,22 @@ fn in_virtual_time(scenario: Arc<Scenario>, options: &RunOptions, report: &mut R
     let recorder = Arc::new(Recorder::simulated(Arc::new(SimClock(sim.clone()))));
     let scene = Arc::new(Scene::new(recorder.clone()));
     let means = Arc::new(means(scenario.clone(), options, scene.clone()));
+    let keys = means.keys.clone();
+    let dispatch = means.logs.as_ref().map(|(_, dispatch)| dispatch.clone());
     let ground = Arc::new(SimGround::new(sim.clone(), means));
-    let cluster = Cluster::new(scenario, ground);
+    let cluster = Cluster::new(scenario, ground.clone());
     let tasks = Arc::new(HarnessTasks(sim.clone()));
     let stage = Stage::new(options.clone(), scene, cluster, tasks, LOOK_SIM);
     let begun = report.clone();
-    *report = sim::block_on(&sim, async move { stage.play(begun).await })?;
+    let play = || sim::block_on(&sim, async move { stage.play(begun).await });
+    *report = match dispatch {
+        Some(dispatch) => tracing::dispatcher::with_default(&dispatch, play)?,
+        None => play()?,
+    };
     recorder.mix(&[sim.digest()]);
     report.digest = Some(recorder.digest());
     report.virtual_time = Some(recorder.now());
+    report.gather(keys.as_deref(), &*ground);
     Ok(())
 }
 
@@ -252,6 +279,11 @@ fn means(scenario: Arc<Scenario>, options: &RunOptions, scene: Arc<Scene>) -> Me
         taps: !measures || scenario.has_faults(),
         captures: !measures,
         keys: (!measures).then(|| Arc::new(KeyLines::default())),
+        logs: (!measures).then(|| {
+            let logs = Logs::new(scene.recorder().clone());
+            let dispatch = logs.dispatch();
+            (logs, dispatch)
+        }),
         scenario,
         scene,
     }

@@ -12,6 +12,4 @@ pub struct Vocabulary {
     pub behaviours: BTreeSet<String>,
     /// Checkers, usable in `history` expectations.
     pub checkers: BTreeSet<String>,
-    /// Whether any name may be a checker's: for a process that does not judge.
-    pub any_checker: bool,
 }

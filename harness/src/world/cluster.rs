@@ -182,6 +182,8 @@ struct Inner {
     past_counts: BTreeMap<Key, Counts>,
     past_captured: Vec<(Vec<Captured>, u64)>,
     paused: Vec<String>,
+    /// Nodes that have ended.
+    ended: u64,
 }
 
 impl Cluster {
@@ -348,6 +350,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// How many nodes have ended so far.
+    pub(crate) fn ended(&self) -> u64 {
+        self.inner().ended
+    }
+
     /// The nodes that are held still.
     pub(crate) fn paused(&self) -> Vec<String> {
         self.inner().paused.clone()
@@ -436,7 +443,9 @@ impl Cluster {
     fn taken(&self, name: &str) -> Result<Seat, WorldError> {
         let mut inner = self.inner();
         inner.paused.retain(|other| other != name);
-        inner.seats.remove(name).ok_or_else(|| does_not_run(name))
+        let seat = inner.seats.remove(name).ok_or_else(|| does_not_run(name))?;
+        inner.ended += 1;
+        Ok(seat)
     }
 
     /// Keeps what a node that ends has counted.

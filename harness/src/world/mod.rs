@@ -24,7 +24,10 @@ pub(crate) mod view;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tracing::Dispatch;
+
 use crate::behaviour::{Behaviours, Scene};
+use crate::logs::Logs;
 use crate::scenario::Scenario;
 
 pub use cluster::WorldError;
@@ -48,6 +51,8 @@ pub(crate) struct Means {
     pub(crate) captures: bool,
     /// Where the secrets of connections are noted.
     pub(crate) keys: Option<Arc<KeyLines>>,
+    /// Where nodes of this process log, and the subscriber that brings it there.
+    pub(crate) logs: Option<(Arc<Logs>, Dispatch)>,
 }
 
 /// The secrets of connections, as lines of the NSS key log format.

@@ -27,14 +27,13 @@ fn can(need: Capability) -> bool {
         | Capability::SharedTrust
         | Capability::ShortCertificates
         | Capability::ClaimedNames
+        | Capability::HistoryChecker
         | Capability::Expectation(_) => true,
         Capability::AttachList(kind) => kind == "processes",
         Capability::Load(model) => matches!(model, "closed" | "flood" | "search"),
         Capability::Snapshot(view) => matches!(view, View::Registry | View::Members | View::Processes),
-        Capability::Roles
-        | Capability::HistoryChecker
-        | Capability::PairedGate
-        | Capability::ExactGate
-        | Capability::AttachPrompt => false,
+        Capability::Roles | Capability::PairedGate | Capability::ExactGate | Capability::AttachPrompt => {
+            false
+        }
     }
 }

@@ -75,7 +75,7 @@ impl Build<'_> {
         if rule == "history" {
             let checker = fields.string("history", "\"order\"")?;
             let known = CHECKERS.into_iter().chain(self.vocabulary.checkers.iter().map(String::as_str));
-            if !self.vocabulary.any_checker && !known.clone().any(|name| name == checker.value) {
+            if !known.clone().any(|name| name == checker.value) {
                 let message = format!("unknown checker `{}`", checker.value);
                 let help = suggestion(&checker.value, known, "checkers");
                 self.problems.report(Problem::new(checker.span, message).help(help));

@@ -19,7 +19,7 @@ use crate::fault::network::{Key, Network};
 use crate::fault::socket::Tap;
 use crate::fault::wire::Counts;
 use crate::record::Recorder;
-use crate::scenario::{self, Vocabulary};
+use crate::scenario;
 use crate::world::agent::Agent;
 use crate::world::clock::NodeClock;
 use crate::world::cluster::Launch;
@@ -158,12 +158,7 @@ fn live(
     orders: mpsc::UnboundedReceiver<ToNode>,
     say: &Arc<Speaker>,
 ) -> Result<(), String> {
-    let vocabulary = Vocabulary {
-        behaviours: behaviours.names().map(str::to_owned).collect(),
-        // The harness has checked the file: whatever checkers it names are known to it.
-        any_checker: true,
-        ..Vocabulary::default()
-    };
+    let vocabulary = behaviours.vocabulary();
     let mut cells = scenario::load_str(&birth.file, &birth.source, &vocabulary)
         .map_err(|problems| format!("the scenario cannot be read again: {problems}"))?;
     if birth.cell >= cells.len() {
@@ -186,6 +181,8 @@ fn live(
         taps: birth.taps,
         captures: birth.captures,
         keys,
+        // Its stderr is its log.
+        logs: None,
     };
     let identity = Identity::load(&birth.identity).map_err(|error| error.to_string())?;
     let launch = Launch {

@@ -136,10 +136,14 @@ impl Inbox {
         }
     }
 
-    /// Sends; the receiver may be gone, which is no business of a behaviour.
-    pub async fn send(&self, to: Pid, bytes: Vec<u8>) {
-        self.scene.sent(&bytes, to);
-        let _ = self.context.send(to, bytes).await;
+    /// Sends. Whether it was accepted: a message that was not was not sent at all, and its number is free.
+    pub async fn send(&self, to: Pid, bytes: Vec<u8>) -> bool {
+        let noted = self.scene.recorder().notes_messages().then(|| bytes.clone());
+        let accepted = self.context.send(to, bytes).await.is_ok();
+        if accepted && let Some(bytes) = noted {
+            self.scene.sent(&bytes, to);
+        }
+        accepted
     }
 
     /// What the run shares.
@@ -200,8 +204,9 @@ pub(super) async fn relay(mut inbox: Inbox, setup: Setup) {
             bytes[HEADER_BYTES..].copy_from_slice(message.body());
             let number = numbers.entry(pid).or_default();
             super::message::seal(&mut bytes, Kind::Data, inbox.context.pid(), *number);
-            *number += 1;
-            inbox.send(pid, bytes).await;
+            if inbox.send(pid, bytes).await {
+                *number += 1;
+            }
         }
     }
 }
@@ -222,8 +227,9 @@ pub(super) async fn ticker(mut inbox: Inbox, setup: Setup) {
         if let Some(pid) = setup.resolve(&to) {
             let number = numbers.entry(pid).or_default();
             let bytes = super::message::write(Kind::Data, inbox.context.pid(), *number, &[]);
-            *number += 1;
-            inbox.send(pid, bytes).await;
+            if inbox.send(pid, bytes).await {
+                *number += 1;
+            }
         }
     }
 }

@@ -141,6 +141,8 @@ pub struct RunOptions {
     pub seed: u64,
     /// Whether new snapshot texts are accepted.
     pub accept: bool,
+    /// Whether a run that passes is to be explained too.
+    pub explain: bool,
     /// What processes can do.
     pub behaviours: Behaviours,
     /// The program that becomes a node in the world `process`; this one when absent.

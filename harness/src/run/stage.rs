@@ -180,7 +180,8 @@ impl Stage {
         self.look_for_idle_faults();
         // A failed run may have left anything behind; its own finding is the one to read.
         let clean = !self.has_findings();
-        report.remains = if clean { None } else { Some(Box::new(self.remains().await)) };
+        report.remains =
+            if clean && !self.options.explain { None } else { Some(Box::new(self.remains().await)) };
         let left = match tokio::time::timeout(END_WITHIN, self.end()).await {
             Ok(left) => left,
             Err(_) => {

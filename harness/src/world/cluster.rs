@@ -74,6 +74,8 @@ pub(crate) struct Launch {
     pub(crate) announce: Option<String>,
     /// How often the node has been launched before.
     pub(crate) before: u64,
+    /// Where it was then: a node that starts again is where its peers look for it.
+    pub(crate) addr: Option<SocketAddr>,
 }
 
 /// What a world can do. Everything else goes through a [`Seat`].
@@ -177,6 +179,8 @@ struct Inner {
     /// The nodes in the order of their first start: a node dials those that were started before it.
     started: Vec<String>,
     launches: BTreeMap<String, u64>,
+    /// Where each node was last.
+    last: BTreeMap<String, SocketAddr>,
     network: Network,
     /// What rules did at nodes that have ended.
     past_counts: BTreeMap<Key, Counts>,
@@ -256,17 +260,15 @@ impl Cluster {
                 inner.started.push(name.to_owned());
             }
             inner.network.addresses.push((seat.addr, seat.index));
+            inner.last.insert(name.to_owned(), seat.addr);
             inner.seats.insert(name.to_owned(), seat.clone());
             match &node.connect {
                 Connect::Nobody => Vec::new(),
-                // One is enough: the others are met through it.
-                Connect::First => {
-                    let runs = |other: &String| other != name && inner.seats.contains_key(other);
-                    before.into_iter().find(runs).into_iter().collect()
-                }
+                Connect::First => before.into_iter().filter(|other| other != name).collect(),
                 Connect::To(nodes) => nodes.clone(),
             }
         };
+        let one_is_enough = node.connect == Connect::First;
         self.tell_network().await;
         let processes = scenario.processes.iter().enumerate().filter(|(_, process)| process.on == name);
         for (process, _) in processes {
@@ -277,7 +279,11 @@ impl Cluster {
         for target in targets {
             if let Some(addr) = self.seat(&target).map(|target| target.addr) {
                 // Whatever the answer: a node that is refused is up as well.
-                let _ = seat.ask(Order::Dial { addr }).await;
+                let answer = seat.ask(Order::Dial { addr }).await;
+                if one_is_enough && matches!(answer, Ok(Answer::Dialed(Ok(())))) {
+                    // The others are met through it.
+                    break;
+                }
             }
         }
         Ok(())
@@ -378,6 +384,7 @@ impl Cluster {
         {
             let mut inner = self.inner();
             inner.network.addresses.push((addr, seat.index));
+            inner.last.insert(name.to_owned(), addr);
             if let Some(seat) = inner.seats.get_mut(name) {
                 seat.addr = addr;
             }
@@ -492,7 +499,8 @@ impl Cluster {
         let launches = inner.launches.entry(name.clone()).or_default();
         let before = *launches;
         *launches += 1;
-        Ok(Launch { index: index_of(&self.scenario, &name), name, identity, announce, before })
+        let addr = inner.last.get(&name).copied();
+        Ok(Launch { index: index_of(&self.scenario, &name), name, identity, announce, before, addr })
     }
 
     fn identity(&self, inner: &mut Inner, node: &Node) -> Result<Identity, WorldError> {

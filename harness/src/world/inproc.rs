@@ -62,7 +62,12 @@ pub(crate) fn address(network: u8, index: NodeIndex) -> SocketAddr {
 
 impl Ground for Inproc {
     fn launch(&self, launch: Launch) -> Boxed<Result<Seat, WorldError>> {
-        let started = start(&self.means, &launch, address(self.network, launch.index));
+        let fresh = address(self.network, launch.index);
+        let started = match launch.addr {
+            // Somebody else may have the port by now.
+            Some(addr) => start(&self.means, &launch, addr).or_else(|_| start(&self.means, &launch, fresh)),
+            None => start(&self.means, &launch, fresh),
+        };
         let started = started.map(|(seat, hand)| {
             self.hands().insert(launch.name, hand);
             seat

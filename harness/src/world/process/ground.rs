@@ -176,7 +176,7 @@ fn tell_others(nodes: &Arc<Mutex<Nodes>>, me: &str) -> Box<dyn Fn(&FromNode) + S
 
 impl Ground for ProcessGround {
     fn launch(&self, launch: Launch) -> Boxed<Result<Seat, WorldError>> {
-        let addr = address(self.network, launch.index);
+        let addr = launch.addr.unwrap_or_else(|| address(self.network, launch.index));
         let (node, means, shared) = (launch.name.clone(), self.means.clone(), self.shared.clone());
         let started = Self::start(means, shared, self.program.clone(), addr, launch);
         Box::pin(async move { started.await.map_err(|detail| WorldError::Launch { node, detail }) })

@@ -191,6 +191,7 @@ fn live(
         identity,
         announce: birth.announce,
         before: birth.before,
+        addr: None,
     };
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -208,7 +209,10 @@ async fn serve(
     say: &Arc<Speaker>,
 ) -> Result<(), String> {
     let clock = NodeClock::new(Arc::new(SystemClock));
-    let (node, tap) = bind(means, launch, addr, clock.clone())?;
+    // A node that starts again is where it was, unless somebody else has the port by now.
+    let elsewhere = std::net::SocketAddr::new(addr.ip(), 0);
+    let bound = bind(means, launch, addr, clock.clone());
+    let (node, tap) = bound.or_else(|_| bind(means, launch, elsewhere, clock.clone()))?;
     if let Some(tap) = &tap {
         tap.network(network);
     }

@@ -45,7 +45,7 @@ impl SimGround {
 
     fn start(&self, launch: &Launch) -> Result<Seat, String> {
         let (sim, means) = (&self.sim, &self.means);
-        let (owner, socket) = (sim.add_owner(&launch.name), sim.open(launch.index));
+        let (owner, socket) = (sim.add_owner(&launch.name), sim.open(launch.index, launch.addr));
         let (id, purpose) = (socket.id, format!("node {} {}", launch.name, launch.before));
         let mut random = Random::apart(means.seed, &purpose);
         let clock = NodeClock::new(Arc::new(SimClock(sim.clone())));

@@ -303,12 +303,6 @@ impl Digest {
         self.0 = (self.0 ^ word).wrapping_mul(0x0100_0000_01b3);
         self.0 ^= self.0 >> 29;
     }
-
-    /// Takes a text in.
-    pub(crate) fn text(&mut self, text: &str) {
-        text.bytes().for_each(|byte| self.mix(u64::from(byte)));
-        self.mix(text.len() as u64);
-    }
 }
 
 #[cfg(test)]

@@ -140,7 +140,6 @@ impl Behaviours {
         Vocabulary {
             behaviours: self.all.keys().cloned().collect(),
             checkers: self.checkers.keys().cloned().collect(),
-            ..Vocabulary::default()
         }
     }
 

@@ -196,7 +196,7 @@ impl Run {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let places = self.jobs.map_or(cores, NonZeroUsize::get);
         let many = self.times() > 1;
-        let (gone, stopper) = (&*terminal.out_gone, stop.clone());
+        let (gone, stopper) = (terminal.out_gone, stop);
         let (told, stopping) = tokio::sync::watch::channel(false);
         let (mut wrote, mut explained) = (Ok(()), BTreeMap::new());
         run_all(&jobs, places, &stopping, &options, |progress| {

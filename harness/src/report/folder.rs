@@ -89,6 +89,9 @@ pub(crate) fn write(root: &Path, report: &RunReport) -> io::Result<Option<PathBu
     Reporter::new(&mut text, false, false, 0).end(report)?;
     fs::write(folder.join("report.txt"), text)?;
     let mut lines = String::new();
+    if remains.forgotten > 0 {
+        let _ = writeln!(lines, "{{\"forgotten\":{}}}", remains.forgotten);
+    }
     for event in &remains.events {
         lines.push_str(&serde_json::to_string(event).map_err(io::Error::other)?);
         lines.push('\n');

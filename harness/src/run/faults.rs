@@ -47,8 +47,6 @@ pub(crate) enum Source {
     Step(usize),
     /// The nemesis with this index.
     Nemesis(usize),
-    /// A person, at the prompt.
-    Hand,
 }
 
 impl Faults {

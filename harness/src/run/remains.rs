@@ -1,7 +1,6 @@
 //! What is left of a run that did not pass, for a report: whatever explains it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use regatta::{Incarnation, Pid};
@@ -9,7 +8,7 @@ use regatta::{Incarnation, Pid};
 use super::faults::Record;
 use super::stage::Stage;
 use crate::fault::capture::Captured;
-use crate::fault::network::{Key, NodeIndex};
+use crate::fault::network::Key;
 use crate::fault::wire::Counts;
 use crate::record::Event;
 
@@ -28,8 +27,6 @@ pub(crate) struct Remains {
     pub(crate) faults: Vec<(Key, Record, Counts)>,
     /// The last datagrams, in the order of time.
     pub(crate) captured: Vec<Captured>,
-    /// Where nodes were.
-    pub(crate) addresses: Vec<(SocketAddr, NodeIndex)>,
     /// The secrets of connections.
     pub(crate) keys: Vec<String>,
     /// What each node logged.
@@ -64,7 +61,6 @@ impl Stage {
                 })
                 .collect(),
             captured,
-            addresses: self.cluster.addresses(),
             keys: Vec::new(),
             logs: BTreeMap::new(),
             registries: views.iter().map(|(node, view)| (node.clone(), view.names.clone())).collect(),

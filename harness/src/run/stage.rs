@@ -236,7 +236,7 @@ impl Stage {
         for (by, what) in self.faults.idle(&self.cluster.counts()) {
             let line = match by {
                 Source::Step(step) => self.scenario.steps.get(step).map(|step| step.line),
-                Source::Nemesis(_) | Source::Hand => None,
+                Source::Nemesis(_) => None,
             };
             let message = format!("{what} did nothing: no datagram or node met it");
             self.find(Outcome::Invalid, line, "fault", message, None);

@@ -431,16 +431,6 @@ impl Cluster {
         there.map(|seat| (seat.name.clone(), seat.hand.view())).collect()
     }
 
-    /// What each node has logged.
-    pub(crate) fn logs(&self) -> BTreeMap<String, String> {
-        self.ground.logs()
-    }
-
-    /// Where nodes are and were.
-    pub(crate) fn addresses(&self) -> Vec<(SocketAddr, NodeIndex)> {
-        self.inner().network.addresses.clone()
-    }
-
     async fn life(&self, name: &str) -> Result<tokio::sync::MutexGuard<'_, ()>, WorldError> {
         let life = self.lives.get(name);
         let life = life.ok_or_else(|| WorldError::State(name.to_owned(), "is not in the scenario"))?;
@@ -519,7 +509,7 @@ impl Cluster {
             }
             Some(Trust::Issued { ca, valid_for, .. }) => {
                 if !inner.authorities.contains_key(ca) {
-                    let options = IssueOptions { valid_for: CA_VALID_FOR, ..ordinary.clone() };
+                    let options = IssueOptions { valid_for: CA_VALID_FOR, ..ordinary };
                     let made = ClusterCa::generate_with(cluster(), &options).map_err(failed)?;
                     inner.authorities.insert(ca.clone(), made);
                 }

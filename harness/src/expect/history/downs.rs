@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn a_monitor_fires_once_and_for_everybody() {
         let (a, b, dead) = (pid(1, 1), pid(1, 2), pid(2, 1));
-        let both = vec![watched(a, dead, 1), watched(b, dead, 2)];
+        let both = [watched(a, dead, 1), watched(b, dead, 2)];
         let with = |more: &[What]| history(both.iter().chain(more).cloned().collect());
         assert_eq!(check(&with(&[])), Ok(()), "nobody has ended");
         assert_eq!(check(&with(&[told(a, dead, 1), told(b, dead, 2)])), Ok(()));

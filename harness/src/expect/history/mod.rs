@@ -61,14 +61,13 @@ pub type Checker = Arc<dyn Fn(&History) -> Result<(), String> + Send + Sync>;
 
 /// The checkers that every build has.
 pub(crate) fn built_in() -> BTreeMap<String, Checker> {
-    let all: [(&str, fn(&History) -> Result<(), String>); 5] = [
-        ("order", order::check),
-        ("delivery", delivery::check),
-        ("down-once", downs::check),
-        ("names", names::check),
-        ("linearizable", linearizable::check),
-    ];
-    all.into_iter().map(|(name, check)| (name.to_owned(), Arc::new(check) as Checker)).collect()
+    let mut all: BTreeMap<String, Checker> = BTreeMap::new();
+    all.insert("order".to_owned(), Arc::new(order::check));
+    all.insert("delivery".to_owned(), Arc::new(delivery::check));
+    all.insert("down-once".to_owned(), Arc::new(downs::check));
+    all.insert("names".to_owned(), Arc::new(names::check));
+    all.insert("linearizable".to_owned(), Arc::new(linearizable::check));
+    all
 }
 
 /// A moment as people read it.

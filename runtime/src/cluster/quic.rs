@@ -20,12 +20,15 @@ pub(crate) struct NodeCredentials {
     identity: Identity,
     tls: TlsConfigs,
     seed: Option<[u8; 32]>,
+    /// Counts what was drawn from the seed, over all dials.
+    drawn: Arc<AtomicU64>,
 }
 
 impl NodeCredentials {
     /// With a `seed`, what QUIC draws beside the handshake follows from it.
     pub(crate) fn new(identity: Identity, tls: TlsConfigs, seed: Option<[u8; 32]>) -> Self {
-        Self { identity, tls, seed }
+        let drawn = Arc::new(AtomicU64::new(seed.map_or(0, number).rotate_left(32)));
+        Self { identity, tls, seed, drawn }
     }
 }
 
@@ -42,8 +45,8 @@ impl Credentials for NodeCredentials {
 
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new(self.tls.client.clone());
-        if let Some(seed) = self.seed {
-            let drawn = AtomicU64::new(number(seed).rotate_left(32));
+        if self.seed.is_some() {
+            let drawn = self.drawn.clone();
             config.initial_dst_cid_provider(Arc::new(move || {
                 ConnectionId::new(&split_mix(drawn.fetch_add(STEP, Relaxed).wrapping_add(STEP)).to_be_bytes())
             }));

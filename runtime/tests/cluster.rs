@@ -6,6 +6,7 @@ mod cluster {
     pub(crate) mod world;
 
     mod attach;
+    mod confirmed;
     mod conflict;
     mod detect;
     mod life;

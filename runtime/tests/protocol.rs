@@ -8,6 +8,7 @@ mod protocol {
 
     mod calls;
     mod chaos;
+    mod confirmed;
     mod delivery;
     mod detection;
     mod formation;

@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 use atomic_waker::AtomicWaker;
 use parking_lot::{Mutex, RwLock};
 use regatta_proto::engine::Engine;
-use regatta_proto::host::{CallError, CallOutcome, ConflictPolicy, ConnectError, LinkId, Owner};
+use regatta_proto::host::{
+    CallError, CallOutcome, ConfirmError, ConflictPolicy, ConnectError, FencingToken, LinkId, Owner,
+};
 use regatta_proto::id::{Name, NodeId, Pid};
 use regatta_proto::link::outgoing::{Outgoing, TooLarge};
 use regatta_proto::wire::control::Question;
@@ -45,6 +47,8 @@ pub(crate) enum Work {
     NameLost { name: Name, serial: u64, winner: Owner, policy: ConflictPolicy },
     /// A local process keeps a global name that another one has claimed too.
     NameKept { name: Name, serial: u64, loser: Owner, policy: ConflictPolicy },
+    /// No majority confirms a global name of a local process any more.
+    NameUnconfirmed { name: Name, serial: u64, token: FencingToken, policy: ConflictPolicy },
     /// The program decides which of two claims to a name stays.
     NameClash { name: Name, serial: u64, other: Owner, claimed_at: u64 },
 }
@@ -80,6 +84,8 @@ pub(crate) struct Core {
     pub(crate) resolvers: Resolvers,
     pub(crate) dials: Mutex<FxHashMap<u64, oneshot::Sender<Result<NodeId, ConnectError>>>>,
     pub(crate) calls: Mutex<FxHashMap<u64, oneshot::Sender<CallResult>>>,
+    /// Names whose confirmation is under way.
+    pub(crate) confirms: Mutex<FxHashMap<u64, oneshot::Sender<Result<FencingToken, ConfirmError>>>>,
     pub(crate) life: watch::Sender<Life>,
     /// Whether `life` is past running: what the loop asks at every turn.
     closing: AtomicBool,
@@ -121,6 +127,7 @@ impl Core {
             resolvers: Resolvers::default(),
             dials: Mutex::default(),
             calls: Mutex::default(),
+            confirms: Mutex::default(),
             life: watch::Sender::new(Life::Running),
             closing: AtomicBool::new(false),
             changes: watch::Sender::new(0),
@@ -202,6 +209,9 @@ impl Core {
                 Work::NameKept { name, serial, loser, policy } => {
                     self.name_kept(&name, serial, &loser, policy);
                 }
+                Work::NameUnconfirmed { name, serial, token, policy } => {
+                    self.name_unconfirmed(&name, serial, token, policy);
+                }
                 Work::NameClash { name, serial, other, claimed_at } => {
                     self.name_clash(&name, serial, &other, claimed_at);
                 }
@@ -271,6 +281,9 @@ impl Core {
         });
         self.calls.lock().drain().for_each(|(_, call)| {
             let _ = call.send(Err(CallError::LinkLost));
+        });
+        self.confirms.lock().drain().for_each(|(_, confirm)| {
+            let _ = confirm.send(Err(ConfirmError::Shutdown));
         });
     }
 }

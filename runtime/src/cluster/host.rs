@@ -103,6 +103,15 @@ impl Host for NodeHost<'_> {
             Event::NameClash { name, serial, other, claimed_at } => {
                 self.work.push(Work::NameClash { name, serial, other, claimed_at });
             }
+            Event::Confirmed { call, result } => {
+                if let Some(confirm) = core.confirms.lock().remove(&call) {
+                    // Whoever asked may have stopped waiting, and then gives the name up.
+                    let _ = confirm.send(result);
+                }
+            }
+            Event::NameUnconfirmed { name, serial, token, policy } => {
+                self.work.push(Work::NameUnconfirmed { name, serial, token, policy });
+            }
             Event::SpawnRequested { link, caller, request } => {
                 self.work.push(Work::Spawn { link, caller, request });
             }

@@ -160,7 +160,7 @@ pub(crate) fn signals(node: &Node) -> Vec<(Pid, u64, Signal)> {
 /// The owner of a global name as a node sees it: node and serial.
 pub(crate) fn owner(mesh: &Mesh, node: usize, name: &str) -> Option<(String, u64)> {
     let owner = mesh.nodes[node].engine.owner(name);
-    owner.map(|Owner { node, pid }| (node.to_string(), pid.serial()))
+    owner.map(|Owner { node, pid, .. }| (node.to_string(), pid.serial()))
 }
 
 /// Claims a global name for a process.

@@ -14,6 +14,9 @@
 //! program: it either keeps its claim, and says against which other one, or withdraws it. So at any moment there is one
 //! winner, and afterwards one claim.
 //!
+//! A claim that a majority has confirmed ([`confirmed`](super::confirmed)) is better than any that is only made, and the one with
+//! the higher token is better than the other: its holder has taken over from a holder that had lost its majority.
+//!
 //! # In a netsplit
 //! The claims of a node that is out of reach stay until the node is down. Each side keeps the names of its own nodes and
 //! may then claim those of the other; the heal settles it by the rule above.
@@ -22,10 +25,11 @@ mod own;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use self::own::{Claim, OwnClaims};
-use crate::host::{ConflictPolicy, Owner};
+use crate::host::{ConflictPolicy, FencingToken, Owner};
 use crate::id::{Incarnation, Name, NodeId, NodeName, Pid};
 use crate::wire::control;
 
@@ -170,10 +174,35 @@ impl Names {
         }
         self.clock = (wall_ms << CLOCK_COUNTER_BITS).max(self.clock + 1);
         let resolves = policy == ConflictPolicy::Resolve;
-        let claim = Claim { serial, claimed_at: self.clock, resolves, kept_against: 0 };
+        let claim = Claim { serial, claimed_at: self.clock, resolves, kept_against: 0, token: 0 };
         self.own.claim(name.clone(), claim, policy);
         self.file(name, Filed { owner: OWN, filling: 0, claim });
         Ok(())
+    }
+
+    /// Claims a name for a local process that a majority has confirmed to hold it, against whatever others claim.
+    pub(crate) fn claim_confirmed(
+        &mut self,
+        name: Name,
+        serial: u64,
+        policy: ConflictPolicy,
+        token: FencingToken,
+        wall_ms: u64,
+    ) -> Vec<Change> {
+        self.clock = (wall_ms << CLOCK_COUNTER_BITS).max(self.clock + 1);
+        let before = self.owner(name.as_str());
+        let claim =
+            Claim { serial, claimed_at: self.clock, resolves: false, kept_against: 0, token: token.raw() };
+        self.own.claim(name.clone(), claim, policy);
+        self.file(name.clone(), Filed { owner: OWN, filling: 0, claim });
+        let mut changes = Vec::new();
+        self.push_change(&mut changes, name, before);
+        changes
+    }
+
+    /// What a local process's claim to a name says of conflicts.
+    pub(crate) fn policy(&self, name: &str) -> ConflictPolicy {
+        self.own.policy(name)
     }
 
     /// Withdraws a name if the local process `serial` holds it.
@@ -224,7 +253,8 @@ impl Names {
     pub(crate) fn heard_yielded(&mut self, peer: &NodeId, claim: &control::Claim) -> Option<Change> {
         let name = Name::new(&claim.name).ok()?;
         let serial = self.own.holder(name.as_str())?;
-        let loser = Owner { node: peer.name.clone(), pid: Pid::new(peer.incarnation, claim.serial) };
+        let pid = Pid::new(peer.incarnation, claim.serial);
+        let loser = Owner { node: peer.name.clone(), pid, token: token(claim.token) };
         let policy = self.own.policy(name.as_str());
         let is_new = self.own.meets(&name, peer.incarnation, claim.claimed_at);
         is_new.then_some(Change::Kept { name, serial, loser, policy })
@@ -461,14 +491,15 @@ impl Names {
         }
     }
 
-    fn rank(&self, filed: &Filed) -> (u64, Incarnation, NodeName) {
+    fn rank(&self, filed: &Filed) -> (Reverse<u64>, u64, Incarnation, NodeName) {
         let id = &self.holding(filed.owner).id;
-        (filed.claim.claimed_at, id.incarnation, id.name.clone())
+        (Reverse(filed.claim.token), filed.claim.claimed_at, id.incarnation, id.name.clone())
     }
 
     fn as_owner(&self, filed: &Filed) -> Owner {
         let id = &self.holding(filed.owner).id;
-        Owner { node: id.name.clone(), pid: Pid::new(id.incarnation, filed.claim.serial) }
+        let pid = Pid::new(id.incarnation, filed.claim.serial);
+        Owner { node: id.name.clone(), pid, token: token(filed.claim.token) }
     }
 
     /// The number of this very start of a node.
@@ -495,6 +526,11 @@ impl Names {
     fn holding_mut(&mut self, number: u32) -> &mut Holding {
         self.holdings[number as usize].as_mut().expect("claims are filed under known numbers")
     }
+}
+
+/// The token of a claim, if it has one.
+fn token(raw: u64) -> Option<FencingToken> {
+    (raw > 0).then(|| FencingToken::from_raw(raw))
 }
 
 impl Holding {

@@ -28,19 +28,21 @@ pub(super) struct Claim {
     pub(super) resolves: bool,
     /// The latest other claim that it was kept against by that.
     pub(super) kept_against: u64,
+    /// The token under which a majority confirmed it; 0 if it is only claimed.
+    pub(super) token: u64,
 }
 
 impl From<&control::Claim> for Claim {
     fn from(claim: &control::Claim) -> Self {
-        let control::Claim { serial, claimed_at, resolves, kept_against, .. } = *claim;
-        Self { serial, claimed_at, resolves, kept_against }
+        let control::Claim { serial, claimed_at, resolves, kept_against, token, .. } = *claim;
+        Self { serial, claimed_at, resolves, kept_against, token }
     }
 }
 
 impl Claim {
     fn to_wire(self, name: &Name) -> control::Claim {
-        let Self { serial, claimed_at, resolves, kept_against } = self;
-        control::Claim { name: name.to_string(), serial, claimed_at, resolves, kept_against }
+        let Self { serial, claimed_at, resolves, kept_against, token } = self;
+        control::Claim { name: name.to_string(), serial, claimed_at, resolves, kept_against, token }
     }
 
     /// What it adds to the digest of its owner's claims, in whatever order they are added.
@@ -49,7 +51,7 @@ impl Claim {
         let text = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
-        let numbers = [self.serial, self.claimed_at, u64::from(self.resolves), self.kept_against];
+        let numbers = [self.serial, self.claimed_at, u64::from(self.resolves), self.kept_against, self.token];
         numbers.into_iter().fold(mix(text), |hash, number| mix(hash.wrapping_add(number)))
     }
 }

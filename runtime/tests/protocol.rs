@@ -12,6 +12,7 @@ mod protocol {
     mod delivery;
     mod detection;
     mod formation;
+    mod groups;
     mod healing;
     mod leaving;
     mod links;

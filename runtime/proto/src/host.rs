@@ -330,6 +330,15 @@ pub enum Event {
         /// Who holds it now.
         owner: Option<Owner>,
     },
+    /// A process of another node joined or left a group.
+    Member {
+        /// The group.
+        group: Name,
+        /// The process.
+        pid: Pid,
+        /// How often it is a member now.
+        count: u32,
+    },
     /// A process of this node lost its global name to another claim. The claim here has been withdrawn.
     NameLost {
         /// The name.

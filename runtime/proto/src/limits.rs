@@ -84,7 +84,7 @@ pub struct Limits {
     pub watches_per_link_max: usize,
     /// Other nodes that are known, linked or not. Default 4,096.
     pub members_max: usize,
-    /// Global names that one peer may claim. Default 262,144.
+    /// Global names that one peer may claim, and memberships of groups that its processes may have, together. Default 262,144.
     pub names_per_peer_max: usize,
     /// How long a confirmed name is held after a majority was last asked for it with success; it is asked four times as
     /// often. The same on all nodes. A node that has just started does not vote for as long. Default 3 s: a name whose node

@@ -70,6 +70,7 @@ pub(crate) type CallResult = Result<CallOutcome, CallError>;
 struct Turn {
     links: Vec<Arc<PeerLink>>,
     ended: Vec<u64>,
+    memberships: Vec<(Name, u64, u32)>,
 }
 
 /// The shared state of one node.
@@ -104,7 +105,9 @@ pub(crate) struct Core {
     scheduled: Mutex<Vec<Arc<PeerLink>>>,
     /// Tracked processes that ended.
     ended: Mutex<Vec<u64>>,
-    /// What the loop takes of both in this turn; only it locks this.
+    /// Local memberships of groups that changed, in the order of the changes.
+    memberships: Mutex<Vec<(Name, u64, u32)>>,
+    /// What the loop takes of these in this turn; only it locks this.
     turn: Mutex<Turn>,
     /// What the loop has left to be done without any lock.
     todo: Mutex<Vec<Work>>,
@@ -138,6 +141,7 @@ impl Core {
             engine: Mutex::new(engine),
             scheduled: Mutex::default(),
             ended: Mutex::default(),
+            memberships: Mutex::default(),
             turn: Mutex::default(),
             todo: Mutex::default(),
             takeovers: AtomicU64::new(0),
@@ -238,6 +242,12 @@ impl Core {
         self.poke();
     }
 
+    /// A local process is so often a member of a group now: only notes it.
+    pub(crate) fn membership(&self, group: &Name, serial: u64, count: u32) {
+        self.memberships.lock().push((group.clone(), serial, count));
+        self.poke();
+    }
+
     /// Wakes the loop.
     pub(crate) fn poke(&self) {
         self.waker.wake();
@@ -275,6 +285,7 @@ impl Core {
         self.closing.store(true, Ordering::Release);
         self.life.send_replace(Life::Over);
         self.peers.clear();
+        self.runtime.forget_remote_members();
         self.dials.lock().drain().for_each(|(_, dial)| {
             // Whoever dialled may have stopped waiting.
             let _ = dial.send(Err(ConnectError::Shutdown));
@@ -346,6 +357,10 @@ impl Driven for Loop {
             std::mem::swap(&mut turn.links, &mut *core.scheduled.lock());
             for link in turn.links.drain(..) {
                 link.take(|outgoing| engine.take(now, link.link, outgoing, host));
+            }
+            std::mem::swap(&mut turn.memberships, &mut *core.memberships.lock());
+            for (group, serial, count) in turn.memberships.drain(..) {
+                engine.set_membership(now, group, serial, count);
             }
             std::mem::swap(&mut turn.ended, &mut *core.ended.lock());
             let mut resolvers = Vec::new();

@@ -45,6 +45,12 @@ impl Host for NodeHost<'_> {
         let _ = match to {
             To::Serial(serial) => self.core.runtime.deliver(from, serial, signal),
             To::Name(name) => self.core.runtime.deliver_named(from, name, signal),
+            To::Group(group) => {
+                if let Signal::Message(payload) = signal {
+                    self.core.runtime.deliver_group(group, &payload);
+                }
+                Ok(())
+            }
         };
     }
 
@@ -92,6 +98,10 @@ impl Host for NodeHost<'_> {
                     None => names.remove(&name),
                 };
                 drop(names);
+                self.changed();
+            }
+            Event::Member { group, pid, count } => {
+                core.runtime.remote_membership(&group, pid, count);
                 self.changed();
             }
             Event::NameLost { name, serial, winner, policy } => {

@@ -151,7 +151,7 @@ pub(crate) fn rejected(node: &Node) -> usize {
 pub(crate) fn signals(node: &Node) -> Vec<(Pid, u64, Signal)> {
     use regatta_proto::signal::Target;
     let signals = node.host.delivered.iter().filter_map(|(from, to, signal)| match (to, signal) {
-        (_, Signal::Message(_)) | (Target::Name(_), _) => None,
+        (_, Signal::Message(_)) | (Target::Name(_) | Target::Group(_), _) => None,
         (Target::Serial(serial), signal) => Some((*from, *serial, signal.clone())),
     });
     signals.collect()

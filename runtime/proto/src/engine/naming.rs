@@ -60,6 +60,13 @@ impl Engine {
         }
     }
 
+    /// A local process is so often a member of a group now; the peers are told as of a name.
+    pub fn set_membership(&mut self, now: Instant, group: Name, serial: u64, count: u32) {
+        if self.names.set_membership(group, serial, count) {
+            self.names_changed(now);
+        }
+    }
+
     /// The peers are to be told of a change, with others of about the same time.
     pub(super) fn names_changed(&mut self, now: Instant) {
         let soonest = self.names_told.map_or(now, |told| now.max(told + NAMES_PAUSE));
@@ -133,6 +140,7 @@ impl Engine {
         for change in changes {
             host.event(match change {
                 Change::Owner { name, owner } => Event::Name { name, owner },
+                Change::Member { group, pid, count } => Event::Member { group, pid, count },
                 Change::Lost { name, serial, claimed_at, winner, policy } => {
                     // The winner's node may never have heard of the claim that has just been withdrawn.
                     let name_text = name.to_string();

@@ -112,6 +112,23 @@ pub struct Names {
     /// More of these messages follow.
     #[prost(bool, tag = "6")]
     pub more: bool,
+    /// Memberships of groups, with how many there are now. They are versioned with the names.
+    #[prost(message, repeated, tag = "7")]
+    pub memberships: Vec<Membership>,
+}
+
+/// One process of the sender in one group.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Membership {
+    /// The group.
+    #[prost(string, tag = "1")]
+    pub group: String,
+    /// Serial of the process.
+    #[prost(uint64, tag = "2")]
+    pub serial: u64,
+    /// How often it has joined, less how often it has left; 0: it is no member any more.
+    #[prost(uint32, tag = "3")]
+    pub count: u32,
 }
 
 /// What the sender holds of the receiver's global names.

@@ -21,13 +21,18 @@
 //! The claims of a node that is out of reach stay until the node is down. Each side keeps the names of its own nodes and
 //! may then claim those of the other; the heal settles it by the rule above.
 
+mod groups;
 mod own;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_groups;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use self::groups::Memberships;
+pub(crate) use self::own::Key;
 use self::own::{Claim, OwnClaims};
 use crate::host::{ConflictPolicy, FencingToken, Owner};
 use crate::id::{Incarnation, Name, NodeId, NodeName, Pid};
@@ -110,7 +115,7 @@ struct Holding {
     behind: u8,
 }
 
-/// What became of a name.
+/// What became of a name, or of a group.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// It has another owner, or none.
@@ -121,6 +126,8 @@ pub(crate) enum Change {
     Kept { name: Name, serial: u64, loser: Owner, policy: ConflictPolicy },
     /// A process of this node holds it, another claims it, and the program is to decide.
     Clash { name: Name, serial: u64, other: Owner, claimed_at: u64 },
+    /// A process of another node is so often a member of a group now.
+    Member { group: Name, pid: Pid, count: u32 },
 }
 
 /// The peer claims more names than it may.
@@ -132,6 +139,8 @@ pub(crate) struct TooMany;
 pub(crate) struct Names {
     own: OwnClaims,
     claims: BTreeMap<Name, Claimants>,
+    /// Of other nodes' processes.
+    memberships: Memberships,
     /// By the number that claims are filed under; 0 is this node. Those of forgotten nodes are used again.
     holdings: Vec<Option<Holding>>,
     numbers: BTreeMap<NodeName, u32>,
@@ -147,6 +156,7 @@ impl Names {
         Self {
             own: OwnClaims::default(),
             claims: BTreeMap::new(),
+            memberships: Memberships::default(),
             numbers: BTreeMap::from([(me.name.clone(), OWN)]),
             holdings: vec![Some(Holding::new(me))],
             clock: 0,
@@ -280,9 +290,9 @@ impl Names {
         self.own.since(held)
     }
 
-    /// The next page of everything that this node claims, after the name that the previous one ended with; and with
-    /// which name this one ends, if there are more.
-    pub(crate) fn page(&self, after: Option<&Name>) -> (control::Names, Option<Name>) {
+    /// The next page of everything that this node claims, after what the previous one ended with; and with what this one
+    /// ends, if there are more.
+    pub(crate) fn page(&self, after: Option<&Key>) -> (control::Names, Option<Key>) {
         self.own.page(after)
     }
 
@@ -339,6 +349,12 @@ impl Names {
             }
             self.push_change(&mut changes, name, before);
         }
+        for membership in message.memberships {
+            self.file_membership(number, &membership, &mut changes);
+            if self.holding(number).claims > self.per_peer_max {
+                return Err(TooMany);
+            }
+        }
         if everything && !message.more {
             self.forget_unsaid(number, &mut changes);
         }
@@ -382,6 +398,7 @@ impl Names {
         };
         let mut changes = Vec::new();
         self.forget(number, &mut changes, |_| true);
+        self.forget_memberships(number, None, &mut changes);
         self.numbers.remove(peer);
         self.holdings[number as usize] = None;
         changes
@@ -391,6 +408,7 @@ impl Names {
     fn forget_unsaid(&mut self, number: u32, changes: &mut Vec<Change>) {
         let filling = self.holding(number).filling;
         self.forget(number, changes, |filed| filed.filling != filling);
+        self.forget_memberships(number, Some(filling), changes);
     }
 
     fn forget(&mut self, number: u32, changes: &mut Vec<Change>, which: impl Fn(&Filed) -> bool) {

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod condition;
 pub mod diagnostic;
 pub mod exit;
+pub mod gate;
 pub mod load;
 pub mod observe;
 pub mod report;

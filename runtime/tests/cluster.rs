@@ -7,6 +7,7 @@ mod cluster {
 
     mod attach;
     mod life;
+    mod members;
     mod names;
     mod restart;
     mod send;

@@ -8,6 +8,8 @@ mod protocol {
 
     mod calls;
     mod delivery;
+    mod formation;
+    mod healing;
     mod links;
     mod loss;
     mod names;

@@ -142,6 +142,21 @@ pub struct Owner {
     pub pid: Pid,
 }
 
+/// What happened to another node, as this one sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NodeChange {
+    /// It is linked.
+    Up,
+    /// It is lost. It is dialled until it is linked again or forgotten.
+    Down {
+        /// How its link ended.
+        cause: LinkEnd,
+    },
+    /// It said goodbye. This start of it will not come back.
+    Left,
+}
+
 /// What happened in the engine.
 #[derive(Debug)]
 pub enum Event {
@@ -173,6 +188,13 @@ pub enum Event {
         link: LinkId,
         /// Why.
         cause: LinkEnd,
+    },
+    /// Another node came or went, as this one sees it.
+    Node {
+        /// Which start of which node.
+        node: NodeId,
+        /// What happened to it.
+        change: NodeChange,
     },
     /// A peer that dialled was turned away before there was a link.
     Rejected {

@@ -49,6 +49,13 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// From the first packet to the end of the hello. Default 3 s.
     pub handshake_timeout: Duration,
+    /// From the first packet of a dial of the engine's own until the peer answers; then [`handshake_timeout`] counts.
+    /// Default 1 s.
+    ///
+    /// [`handshake_timeout`]: Self::handshake_timeout
+    pub redial_timeout: Duration,
+    /// How long a node that was lost is dialled, and one that has left is remembered. Default 24 h.
+    pub forget_after: Duration,
     /// A question or a remote spawn without a deadline of its own ends by then. Default 5 s.
     pub call_timeout: Duration,
     /// Half-open links above which a caller must prove its address first (QUIC Retry). Default 64.
@@ -62,6 +69,8 @@ pub struct Limits {
     /// Links and monitors across one link, with unlinks and spawns past their deadline that the peer has yet to answer.
     /// Default 1,048,576.
     pub watches_per_link_max: usize,
+    /// Other nodes that are known, linked or not. Default 4,096.
+    pub members_max: usize,
     /// Global names that one peer may claim. Default 262,144.
     pub names_per_peer_max: usize,
     /// Questions and remote spawns that wait for their answer. Default 65,536.
@@ -81,12 +90,15 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(2),
             handshake_timeout: Duration::from_secs(3),
+            redial_timeout: Duration::from_secs(1),
+            forget_after: Duration::from_secs(24 * 3_600),
             call_timeout: Duration::from_secs(5),
             half_open_retry: 64,
             half_open_max: 512,
             half_open_retry_per_address: 16,
             half_open_max_per_address: 128,
             watches_per_link_max: 1 << 20,
+            members_max: 4_096,
             names_per_peer_max: 1 << 18,
             calls_max: 1 << 16,
         }

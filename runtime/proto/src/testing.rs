@@ -3,14 +3,14 @@
 //! Time jumps from one event to the next, so an hour of silence takes milliseconds. Nothing is awaited: a test acts,
 //! lets the world run until a condition holds or time is up, and looks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
 use crate::engine::{Engine, EngineConfig};
-use crate::host::{ConnectError, Event, Host, LinkId};
+use crate::host::{ConnectError, Event, Host, LinkId, NodeChange};
 use crate::id::{NodeId, Pid};
 use crate::link::outgoing::Outgoing;
 use crate::signal::{Signal, Target};
@@ -53,8 +53,24 @@ pub struct Node {
     pub host: Recorder,
     /// Its address.
     pub addr: SocketAddr,
-    crashed: bool,
+    state: State,
+    /// When its engine wants to be called.
+    due: Option<Instant>,
+    /// What arrived while it stood still.
+    backlog: VecDeque<Packet>,
 }
+
+/// Whether a node does anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    /// It stands still, and its socket's buffer fills.
+    Paused,
+    Crashed,
+}
+
+/// Datagrams that the socket's buffer of a paused node holds.
+const BACKLOG_MAX: usize = 2_048;
 
 impl Node {
     /// The links that are live now, by the peer's name.
@@ -82,6 +98,18 @@ impl Node {
     #[must_use]
     pub fn downs(&self) -> usize {
         self.host.events.iter().filter(|event| matches!(event, Event::Down { .. })).count()
+    }
+
+    /// What other nodes did, as this one sees it, in order: name, incarnation, and what happened.
+    #[must_use]
+    pub fn node_changes(&self) -> Vec<(String, u64, NodeChange)> {
+        let changes = self.host.events.iter().filter_map(|event| match event {
+            Event::Node { node, change } => {
+                Some((node.name.to_string(), node.incarnation.raw(), change.clone()))
+            }
+            _ => None,
+        });
+        changes.collect()
     }
 
     /// The bodies of all messages that were delivered.
@@ -126,7 +154,11 @@ pub struct Mesh {
     pub nodes: Vec<Node>,
     /// How datagrams travel from now on.
     pub path: Path,
+    /// How they travel between two nodes, in one direction, where that is different.
+    paths: BTreeMap<(usize, usize), Path>,
     flying: BTreeMap<(Instant, u64), Packet>,
+    timers: BTreeSet<(Instant, usize)>,
+    by_addr: BTreeMap<SocketAddr, usize>,
     outgoing: BTreeMap<(usize, LinkId), Outgoing>,
     cut: BTreeSet<(usize, usize)>,
     sent: u64,
@@ -143,7 +175,10 @@ impl Mesh {
             start,
             nodes: Vec::new(),
             path: Path::default(),
+            paths: BTreeMap::new(),
             flying: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            by_addr: BTreeMap::new(),
             outgoing: BTreeMap::new(),
             cut: BTreeSet::new(),
             sent: 0,
@@ -158,18 +193,37 @@ impl Mesh {
         self.now - self.start
     }
 
-    /// Adds a node and gives its number.
-    pub fn add(&mut self, config: EngineConfig) -> usize {
+    /// Adds a node and gives its number. It advertises its address unless it says something else.
+    pub fn add(&mut self, mut config: EngineConfig) -> usize {
         let index = self.nodes.len();
-        let last = u8::try_from(index + 1).expect("a tiny world");
-        let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), 4_000);
+        let [high, low] = u16::try_from(index + 1).expect("a tiny world").to_be_bytes();
+        let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, high, low)), 4_000);
+        if config.membership.addrs.is_empty() {
+            config.membership.addrs.push(addr);
+        }
         self.nodes.push(Node {
             engine: Engine::new(config),
             host: Recorder { wall_ms: self.wall_ms(), ..Recorder::default() },
             addr,
-            crashed: false,
+            state: State::Running,
+            due: None,
+            backlog: VecDeque::new(),
         });
+        self.by_addr.insert(addr, index);
         index
+    }
+
+    /// The node starts again at its address, crashed before or not: it has lost all it knew, and says nothing of that to
+    /// anybody.
+    pub fn restart(&mut self, node: usize, mut config: EngineConfig) {
+        let wall_ms = self.wall_ms();
+        let entry = &mut self.nodes[node];
+        config.membership.addrs = vec![entry.addr];
+        entry.engine = Engine::new(config);
+        entry.host = Recorder { wall_ms, ..Recorder::default() };
+        entry.state = State::Running;
+        entry.backlog.clear();
+        self.drive(node);
     }
 
     /// Starts a dial; [`Node::dialed`] has its outcome.
@@ -177,6 +231,7 @@ impl Mesh {
         let (token, addr) = (self.next_token, self.nodes[to].addr);
         self.next_token += 1;
         let Node { engine, host, .. } = &mut self.nodes[from];
+        host.wall_ms = wall_ms(self.start, self.now);
         engine.connect(self.now, addr, token, host);
         self.drive(from);
         token
@@ -204,6 +259,7 @@ impl Mesh {
     /// Lets a node do something else with its engine.
     pub fn act<T>(&mut self, node: usize, act: impl FnOnce(Instant, &mut Engine, &mut Recorder) -> T) -> T {
         let Node { engine, host, .. } = &mut self.nodes[node];
+        host.wall_ms = wall_ms(self.start, self.now);
         let result = act(self.now, engine, host);
         self.drive(node);
         result
@@ -214,14 +270,49 @@ impl Mesh {
         self.cut.insert((from, to));
     }
 
+    /// Datagrams between nodes of different groups are lost from now on; nodes of no group are a group of their own.
+    pub fn partition(&mut self, groups: &[&[usize]]) {
+        let group = |node: usize| groups.iter().position(|group| group.contains(&node));
+        for from in 0..self.nodes.len() {
+            for to in 0..self.nodes.len() {
+                if group(from) != group(to) {
+                    self.cut.insert((from, to));
+                }
+            }
+        }
+    }
+
     /// All datagrams get through again.
     pub fn heal(&mut self) {
         self.cut.clear();
     }
 
+    /// Datagrams from `from` to `to` travel by a path of their own from now on.
+    pub fn set_path(&mut self, from: usize, to: usize, path: Path) {
+        self.paths.insert((from, to), path);
+    }
+
     /// A node is gone without a word.
     pub fn crash(&mut self, node: usize) {
-        self.nodes[node].crashed = true;
+        self.nodes[node].state = State::Crashed;
+        self.nodes[node].backlog.clear();
+        self.schedule(node);
+    }
+
+    /// A node stands still: what arrives for it waits, and it does nothing.
+    pub fn pause(&mut self, node: usize) {
+        self.nodes[node].state = State::Paused;
+        self.schedule(node);
+    }
+
+    /// A node goes on, first with what has arrived meanwhile.
+    pub fn resume(&mut self, node: usize) {
+        self.nodes[node].state = State::Running;
+        while let Some(Packet { from, data, .. }) = self.nodes[node].backlog.pop_front() {
+            let Node { engine, host, .. } = &mut self.nodes[node];
+            engine.handle_datagram(self.now, from, None, None, data, host);
+        }
+        self.tick(node);
     }
 
     /// Runs until `done` holds, for at most `max` of the world's time; whether it holds.
@@ -246,8 +337,7 @@ impl Mesh {
     /// Goes to the next event and handles it; false if there is none by `end`, where the clock stands then.
     fn step(&mut self, end: Instant) -> bool {
         let packet = self.flying.keys().next().map(|(at, _)| *at);
-        let alive = self.nodes.iter().filter(|node| !node.crashed);
-        let timer = alive.filter_map(|node| node.engine.poll_timeout()).min();
+        let timer = self.timers.first().map(|(at, _)| *at);
         let Some(next) = packet.into_iter().chain(timer).min().filter(|next| *next <= end) else {
             self.set_now(end);
             return false;
@@ -256,34 +346,55 @@ impl Mesh {
         while let Some(entry) = self.flying.first_entry()
             && entry.key().0 <= self.now
         {
-            let Packet { from, to, data } = entry.remove();
-            let Node { engine, host, crashed, .. } = &mut self.nodes[to];
-            if !*crashed {
-                engine.handle_datagram(self.now, from, None, None, data, host);
-                self.drive(to);
+            let packet = entry.remove();
+            let (to, node) = (packet.to, &mut self.nodes[packet.to]);
+            match node.state {
+                State::Running => {
+                    let Node { engine, host, .. } = node;
+                    host.wall_ms = wall_ms(self.start, self.now);
+                    engine.handle_datagram(self.now, packet.from, None, None, packet.data, host);
+                    self.drive(to);
+                }
+                State::Paused if node.backlog.len() < BACKLOG_MAX => node.backlog.push_back(packet),
+                State::Paused | State::Crashed => {}
             }
         }
-        for index in 0..self.nodes.len() {
-            let Node { engine, host, crashed, .. } = &mut self.nodes[index];
-            if !*crashed && engine.poll_timeout().is_some_and(|timeout| timeout <= self.now) {
-                engine.handle_timeout(self.now, host);
-                self.drive(index);
-            }
+        while let Some((at, index)) = self.timers.first().copied()
+            && at <= self.now
+        {
+            self.tick(index);
         }
         true
     }
 
-    /// Moves the clock, and the wall clock of every node with it; never back.
+    /// A node's timer is due.
+    fn tick(&mut self, index: usize) {
+        let Node { engine, host, .. } = &mut self.nodes[index];
+        host.wall_ms = wall_ms(self.start, self.now);
+        engine.handle_timeout(self.now, host);
+        self.drive(index);
+    }
+
+    /// Notes when a node's engine wants to be called.
+    fn schedule(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        let due = node.engine.poll_timeout().filter(|_| node.state == State::Running);
+        if let Some(before) = std::mem::replace(&mut node.due, due) {
+            self.timers.remove(&(before, index));
+        }
+        self.timers.extend(due.map(|due| (due, index)));
+    }
+
+    /// Moves the clock; never back.
     fn set_now(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        let wall_ms = self.wall_ms();
-        self.nodes.iter_mut().for_each(|node| node.host.wall_ms = wall_ms);
     }
 
     /// Lets an engine work and puts what it sends on its way.
     fn drive(&mut self, index: usize) {
         let Node { engine, host, addr, .. } = &mut self.nodes[index];
         let from = *addr;
+        host.wall_ms = wall_ms(self.start, self.now);
         engine.process(self.now, host);
         let mut buffer = Vec::new();
         let mut sent = Vec::new();
@@ -295,20 +406,22 @@ impl Mesh {
             buffer.clear();
         }
         for (to, data) in sent {
-            let Some(to) = self.nodes.iter().position(|node| node.addr == to) else { continue };
-            let lost = self.chance(1_000) < u64::from(self.path.loss_permille);
+            let Some(to) = self.by_addr.get(&to).copied() else { continue };
+            let path = self.paths.get(&(index, to)).copied().unwrap_or(self.path);
+            let lost = self.chance(1_000) < u64::from(path.loss_permille);
             if lost || self.cut.contains(&(index, to)) {
                 continue;
             }
-            let jitter_us = self.path.jitter.as_micros() as u64;
+            let jitter_us = path.jitter.as_micros() as u64;
             let jitter = Duration::from_micros(if jitter_us == 0 { 0 } else { self.chance(jitter_us) });
             self.sent += 1;
-            self.flying.insert((self.now + self.path.latency + jitter, self.sent), Packet { from, to, data });
+            self.flying.insert((self.now + path.latency + jitter, self.sent), Packet { from, to, data });
         }
+        self.schedule(index);
     }
 
     fn wall_ms(&self) -> u64 {
-        u64::try_from(self.elapsed().as_millis()).expect("a test does not take that long")
+        wall_ms(self.start, self.now)
     }
 
     /// A number below `below`, by xorshift.
@@ -318,4 +431,9 @@ impl Mesh {
         self.random ^= self.random << 17;
         self.random % below
     }
+}
+
+/// The wall clock of every node: milliseconds since the world began.
+fn wall_ms(start: Instant, now: Instant) -> u64 {
+    u64::try_from((now - start).as_millis()).expect("a test does not take that long")
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regatta_proto::engine::{Engine, EngineConfig};
+use regatta_proto::engine::{Engine, EngineConfig, Membership};
 use regatta_proto::id::{NodeId, NodeName};
 use regatta_proto::limits::{Limits, MESSAGE_BYTES_CEILING};
 use rustls::pki_types::UnixTime;
@@ -32,6 +32,7 @@ pub struct ClusterNodeBuilder {
     runtime: Runtime,
     identity: Identity,
     limits: Limits,
+    membership: Membership,
     spin: Duration,
     /// Another name for the hello than the node's own.
     announced: Option<String>,
@@ -39,13 +40,46 @@ pub struct ClusterNodeBuilder {
 
 impl ClusterNodeBuilder {
     pub(crate) fn new(name: String, runtime: Runtime, identity: Identity) -> Self {
-        Self { name, runtime, identity, limits: Limits::default(), spin: SPIN, announced: None }
+        Self {
+            name,
+            runtime,
+            identity,
+            limits: Limits::default(),
+            membership: Membership::default(),
+            spin: SPIN,
+            announced: None,
+        }
     }
 
     /// Bounds and timeouts other than the defaults.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// An address where the others can dial this node, if it is another than the one that it is bound to: behind a port
+    /// forwarding, or when it is bound to a wildcard. Port 0 stands for the port that the node is bound to. May be said
+    /// several times, the best address first, for example one for IPv4 and one for IPv6.
+    #[must_use]
+    pub fn advertise(mut self, addr: SocketAddr) -> Self {
+        self.membership.addrs.push(addr);
+        self
+    }
+
+    /// Whether the node links with every member that it hears of, and they with it. Default true: the cluster is a full
+    /// mesh, whichever members a node was told to dial.
+    #[must_use]
+    pub fn connect_all(mut self, connect_all: bool) -> Self {
+        self.membership.connect_all = connect_all;
+        self
+    }
+
+    /// Whether the node keeps to itself: members are not told of it, nor it of them, so it is linked only with those that
+    /// it dials or that dial it. For tools and observers. Default false.
+    #[must_use]
+    pub fn hidden(mut self, hidden: bool) -> Self {
+        self.membership.hidden = hidden;
         self
     }
 
@@ -90,7 +124,7 @@ impl ClusterNodeBuilder {
     /// # Errors
     /// [`BindError`]; nothing is left behind then.
     pub fn start(self, socket: impl Socket + Unpin) -> Result<ClusterNode, BindError> {
-        let Self { name, runtime, identity, limits, spin, announced } = self;
+        let Self { name, runtime, identity, limits, mut membership, spin, announced } = self;
         let (asked, max) = (limits.message_bytes_max, MESSAGE_BYTES_CEILING);
         if asked > max {
             return Err(BindError::MessageBytes { asked, max });
@@ -105,12 +139,26 @@ impl ClusterNodeBuilder {
         let name = announced.map(NodeName::new).transpose()?.unwrap_or(name);
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let addr = socket.local_addr().map_err(|source| BindError::Address { addr: unknown, source })?;
+        if membership.addrs.is_empty() && !addr.ip().is_unspecified() {
+            membership.addrs.push(addr);
+        }
+        for advertised in membership.addrs.iter_mut().filter(|advertised| advertised.port() == 0) {
+            advertised.set_port(addr.port());
+        }
+        if let Some(advertised) = membership.addrs.iter().find(|advertised| advertised.ip().is_unspecified())
+        {
+            return Err(BindError::Advertised { addr: *advertised });
+        }
+        if membership.addrs.is_empty() && membership.connect_all && !membership.hidden {
+            return Err(BindError::Advertised { addr });
+        }
         let time = Arc::new(NodeTime(runtime.clock().clone()));
         let tls = TlsConfigs::new(&identity, time).map_err(|error| BindError::Tls(error.to_string()))?;
         let id = NodeId { name, incarnation: runtime.incarnation() };
         let engine = Engine::new(EngineConfig {
             id: id.clone(),
             cluster: identity.cluster().clone(),
+            membership,
             limits,
             endpoint: quic::endpoint_config(),
             credentials: Box::new(NodeCredentials::new(identity.clone(), tls)),

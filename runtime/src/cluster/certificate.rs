@@ -158,6 +158,11 @@ pub(super) fn member_name(cluster: &ClusterName) -> String {
     dns_name(cluster, RESERVED_LABEL)
 }
 
+/// `<node>.<cluster>.internal`, the DNS name of one node.
+pub(super) fn node_name(cluster: &ClusterName, node: &NodeName) -> String {
+    dns_name(cluster, node.as_str())
+}
+
 /// A certificate that was read: what it says, and the public key that it says it about.
 pub(super) struct Reading {
     pub(super) certificate: PeerCertificate,

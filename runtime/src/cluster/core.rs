@@ -23,6 +23,7 @@ use regatta_proto::wire::frame::SpawnRequest;
 use rustc_hash::FxHashMap;
 use tokio::sync::{oneshot, watch};
 
+use super::events::Events;
 use super::host::NodeHost;
 use super::log_limit::LogLimit;
 use super::outbox::PeerLink;
@@ -77,6 +78,8 @@ pub(crate) struct Core {
     closing: AtomicBool,
     /// Changes whenever a link or a global name comes or goes.
     pub(crate) changes: watch::Sender<u64>,
+    /// Nodes that come and go.
+    pub(crate) events: Events,
     /// Calls that may wait for their outcome at the same time.
     pub(crate) calls_max: usize,
     /// When a call without a deadline of its own ends; a page of an attach is one.
@@ -109,6 +112,7 @@ impl Core {
             life: watch::Sender::new(Life::Running),
             closing: AtomicBool::new(false),
             changes: watch::Sender::new(0),
+            events: Events::default(),
             calls_max: engine.limits().calls_max,
             call_timeout: engine.limits().call_timeout,
             rejections: Mutex::default(),

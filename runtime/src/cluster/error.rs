@@ -41,6 +41,14 @@ pub enum BindError {
         /// What the system says.
         source: io::Error,
     },
+    /// A wildcard is no address that others could dial. Say which one they can with
+    /// [`ClusterNodeBuilder::advertise`](crate::cluster::ClusterNodeBuilder::advertise), or keep out of the full mesh with
+    /// [`connect_all(false)`](crate::cluster::ClusterNodeBuilder::connect_all).
+    #[error("other nodes cannot dial {addr}: say with `advertise` where they can")]
+    Advertised {
+        /// The address that is none.
+        addr: SocketAddr,
+    },
     /// [`Limits::message_bytes_max`](crate::Limits::message_bytes_max) is above what any node may take. Lower it, and send
     /// larger things in pieces.
     #[error("messages of {asked} bytes are above the {max} bytes that a node may take at most")]

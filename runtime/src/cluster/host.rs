@@ -9,6 +9,7 @@ use regatta_proto::signal::Signal;
 use regatta_proto::wire::frame::To;
 
 use super::core::{Core, Work};
+use super::events::NodeEvent;
 use super::outbox::PeerLink;
 
 /// The host of one call into the engine.
@@ -65,6 +66,11 @@ impl Host for NodeHost<'_> {
                 tracing::info!(node = %core.id.name, %peer, generation = link.generation, %cause, "link down");
                 let left = core.peers.down(link).and_then(|peer| peer.close());
                 self.abandoned.extend(left.map(|outgoing| (link, outgoing)));
+                self.changed();
+            }
+            Event::Node { node, change } => {
+                tracing::info!(node = %core.id.name, peer = %node, ?change, "member");
+                core.events.publish(NodeEvent::new(node, change));
                 self.changed();
             }
             Event::Rejected { addr, detail } => {

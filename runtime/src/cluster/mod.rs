@@ -8,6 +8,7 @@
 //! | `host` | what the engine's deliveries and events do to the node |
 //! | `remote` | signals of this runtime's processes on their way out |
 //! | `outbox`, `peers` | the queue towards one peer; all live links |
+//! | `events` | nodes that come and go, as users hear of them |
 //! | `send`, `names`, `spawn`, `attach` | one capability each |
 //! | `identity`, `certificate`, `tls`, `quic` | who a node is, and how QUIC learns of it |
 //! | `error` | why an act failed |
@@ -18,6 +19,7 @@ pub mod builder;
 pub mod certificate;
 pub(crate) mod core;
 pub mod error;
+pub mod events;
 pub(crate) mod host;
 pub mod identity;
 pub(crate) mod log_limit;
@@ -35,6 +37,7 @@ pub use attach::RemoteProcess;
 pub use builder::ClusterNodeBuilder;
 pub use certificate::{CertificateError, PeerCertificate};
 pub use error::{AttachError, BindError, ConnectError, NodeSendError, RegisterGlobalError, SpawnError};
+pub use events::{EventsError, NodeChange, NodeEvent, NodeEvents};
 pub use identity::{ClusterCa, Identity};
-pub use node::{ClusterNode, LinkInfo, NodeStats, RemoteNode};
+pub use node::{ClusterNode, LinkInfo, MemberInfo, NodeStats, RemoteNode, Standing};
 pub use spawn::{RemoteChild, SpawnRemote};

@@ -11,12 +11,13 @@ use regatta_proto::host::ConnectError;
 use regatta_proto::id::{Name, NodeId, Pid};
 use tokio::sync::{oneshot, watch};
 
-pub use regatta_proto::engine::LinkInfo;
+pub use regatta_proto::engine::{LinkInfo, MemberInfo, Standing};
 
 use super::attach::RemoteProcess;
 use super::builder::ClusterNodeBuilder;
 use super::core::{Core, Life};
 use super::error::{AttachError, BindError, NodeSendError, RegisterGlobalError, SpawnError};
+use super::events::NodeEvents;
 use super::identity::Identity;
 use super::spawn::{RemoteChild, SpawnRemote};
 use crate::actor::Runtime;
@@ -313,6 +314,18 @@ impl ClusterNode {
     #[must_use]
     pub fn links(&self) -> Vec<LinkInfo> {
         self.core().read_engine(|engine| engine.links().collect())
+    }
+
+    /// The other nodes of the cluster that this one knows, linked or not, by name.
+    #[must_use]
+    pub fn members(&self) -> Vec<MemberInfo> {
+        self.core().read_engine(|engine| engine.members().collect())
+    }
+
+    /// Nodes that come and go, from now on, as this node sees them.
+    #[must_use]
+    pub fn node_events(&self) -> NodeEvents {
+        self.core().events.subscribe()
     }
 
     /// What the node has done so far.

@@ -4,6 +4,7 @@ use std::any::Any;
 
 use quinn_proto::{ClientConfig, EndpointConfig, ServerConfig};
 use regatta_proto::engine::Credentials;
+use regatta_proto::id::NodeName;
 use regatta_proto::link::handshake::PeerName;
 use rustls::pki_types::CertificateDer;
 
@@ -31,8 +32,8 @@ impl Credentials for NodeCredentials {
         ClientConfig::new(self.tls.client.clone())
     }
 
-    fn server_name(&self) -> &str {
-        &self.tls.server_name
+    fn server_name(&self, node: Option<&NodeName>) -> String {
+        node.map_or_else(|| self.tls.server_name.clone(), |node| self.tls.server_name_of(node))
     }
 
     fn peer(&self, identity: Option<Box<dyn Any>>) -> Result<PeerName, String> {

@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use quinn_proto::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
+use regatta_proto::id::{ClusterName, NodeName};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{
@@ -58,6 +59,7 @@ pub struct TlsConfigs {
     pub client: Arc<QuicClientConfig>,
     /// The name to ask for when a peer is dialled by its address: every node of the cluster answers to it.
     pub server_name: String,
+    cluster: ClusterName,
 }
 
 impl TlsConfigs {
@@ -74,7 +76,14 @@ impl TlsConfigs {
             server: Arc::new(server.try_into()?),
             client: Arc::new(client.try_into()?),
             server_name: certificate::member_name(identity.cluster()),
+            cluster: identity.cluster().clone(),
         })
+    }
+
+    /// The name to ask for when a peer is known: only this node of the cluster answers to it.
+    #[must_use]
+    pub fn server_name_of(&self, node: &NodeName) -> String {
+        certificate::node_name(&self.cluster, node)
     }
 }
 

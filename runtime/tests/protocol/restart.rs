@@ -1,10 +1,9 @@
 //! A node that was started again, with a higher incarnation, at its old address.
 
 use regatta::{ExitReason, Identity, Limits};
-use regatta_proto::engine::Engine;
 use regatta_proto::host::{ConnectError, LinkEnd};
 use regatta_proto::signal::Signal;
-use regatta_proto::testing::{Mesh, Recorder};
+use regatta_proto::testing::Mesh;
 
 use super::world::{SOON, ca, claim, dial, ends, engine, issue, link, mesh, owner, pid, reference, signals};
 
@@ -26,8 +25,7 @@ fn world() -> (Mesh, Identity) {
 
 /// The node loses all it knew, without a word to anybody, and starts again.
 fn restart(mesh: &mut Mesh, node: usize, incarnation: u64, identity: &Identity) {
-    mesh.nodes[node].engine = Engine::new(engine("b", incarnation, identity, Limits::default()));
-    mesh.nodes[node].host = Recorder::default();
+    mesh.restart(node, engine("b", incarnation, identity, Limits::default()));
 }
 
 fn assert_replaced(mesh: &mut Mesh, old: regatta::Pid) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use quinn_proto::{ClientConfig, EndpointConfig, ServerConfig};
 use regatta::cluster::tls::TlsConfigs;
 use regatta::{ClusterCa, Identity, Incarnation, Limits, NodeId, NodeName, Pid, Reference};
-use regatta_proto::engine::{Credentials, EngineConfig};
+use regatta_proto::engine::{Credentials, EngineConfig, Membership};
 use regatta_proto::host::{ConnectError, Event, LinkEnd, Owner};
 use regatta_proto::link::handshake::PeerName;
 use regatta_proto::signal::Signal;
@@ -44,8 +44,8 @@ impl Credentials for TestCredentials {
         ClientConfig::new(self.tls.client.clone())
     }
 
-    fn server_name(&self) -> &str {
-        &self.tls.server_name
+    fn server_name(&self, node: Option<&NodeName>) -> String {
+        node.map_or_else(|| self.tls.server_name.clone(), |node| self.tls.server_name_of(node))
     }
 
     fn peer(&self, identity: Option<Box<dyn Any>>) -> Result<PeerName, String> {
@@ -77,6 +77,7 @@ pub(crate) fn engine(name: &str, incarnation: u64, identity: &Identity, limits: 
             incarnation: Incarnation::from_raw(incarnation),
         },
         cluster: identity.cluster().clone(),
+        membership: Membership::default(),
         limits,
         endpoint,
         credentials: Box::new(TestCredentials { identity: identity.clone(), tls }),

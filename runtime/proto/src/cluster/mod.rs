@@ -1,6 +1,8 @@
-//! What spans several links: who is linked with whom, names, links and monitors across nodes, and calls.
+//! What spans several links: who belongs to the cluster, who is linked with whom, names, links and monitors across nodes, and calls.
 
 pub(crate) mod calls;
+pub(crate) mod members;
 pub(crate) mod mesh;
 pub(crate) mod names;
+pub(crate) mod redial;
 pub(crate) mod watch;

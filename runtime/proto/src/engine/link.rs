@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::cluster::watch::Watches;
 use crate::host::{LinkEnd, LinkId};
+use crate::id::NodeName;
 use crate::limits::{CONTROL_QUEUE_BYTES_MAX, Limits};
 use crate::link::budget::LinkBudget;
 use crate::link::close::CloseCode;
@@ -36,10 +37,19 @@ pub(crate) enum Phase {
     Ended,
 }
 
+/// Who wanted a dial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dial {
+    /// The host, which gets the outcome under this number.
+    Host(u64),
+    /// The engine itself, for the member in [`Link::wanted`].
+    Member,
+}
+
 /// Which end we are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
-    Dialer { token: u64 },
+    Dialer { dial: Dial },
     Acceptor,
 }
 
@@ -61,6 +71,8 @@ pub(crate) struct Link {
     pub(crate) addr: SocketAddr,
     pub(crate) side: Side,
     pub(crate) phase: Phase,
+    /// Whom a dial of the engine's own is for.
+    pub(crate) wanted: Option<NodeName>,
     /// Who the peer is, once it has introduced itself.
     pub(crate) peer: Option<Greeted>,
     pub(crate) sender: Sender,
@@ -99,6 +111,7 @@ impl Link {
             addr,
             side,
             phase: Phase::Handshaking,
+            wanted: None,
             peer: None,
             sender: Sender::new(budget),
             receiver: Receiver::new(limits.message_bytes_max, limits.reassembly_bytes_max),
@@ -120,7 +133,7 @@ impl Link {
     /// # Errors
     /// A refusal that ends the link: the peer reads its control stream too slowly.
     pub(crate) fn say(&mut self, body: control::Body) -> Result<(), Refusal> {
-        let required = !matches!(body, control::Body::Names(_));
+        let required = !matches!(body, control::Body::Names(_) | control::Body::Members(_));
         let mut out = BytesMut::new();
         control::put(&mut out, &control::Control { body: Some(body), required });
         self.sender.control(out.freeze());

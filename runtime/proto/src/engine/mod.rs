@@ -10,8 +10,12 @@
 //! - Nothing of one link is undone by another's end: both carry a generation.
 //! - Iteration that can reach the wire or the host is over ordered maps or by link index.
 
+mod admit;
+mod ending;
+mod formation;
 mod inbox;
 mod link;
+mod naming;
 mod open;
 mod questions;
 
@@ -24,25 +28,23 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use quinn_proto::{
     ClientConfig, ConnectionError, ConnectionHandle, DatagramEvent, EcnCodepoint, Endpoint, EndpointConfig,
-    Event as Quic, Incoming, ServerConfig, StreamEvent, Transmit, TransportConfig,
+    Event as Quic, ServerConfig, StreamEvent, Transmit, TransportConfig,
 };
 
-use self::link::{Link, Phase, Side, closed};
+use self::link::{Dial, Link, Phase, Side, closed};
 use crate::cluster::calls::Calls;
+use crate::cluster::members::Members;
+pub use crate::cluster::members::{MemberInfo, Membership, Standing};
 use crate::cluster::mesh::{LinkIndex, Mesh};
-use crate::cluster::names::{Change, Names};
-use crate::cluster::watch::{Loss, SpawnWatches, Wanted};
-use crate::host::{CallError, ConnectError, Event, Host, LinkEnd, LinkId, Owner};
-use crate::id::{ClusterName, Name, NodeId, NodeName, Pid};
+use crate::cluster::names::Names;
+use crate::cluster::watch::{SpawnWatches, Wanted};
+use crate::host::{CallError, ConnectError, Event, Host, LinkEnd, LinkId};
+use crate::id::{ClusterName, NodeId, NodeName};
 use crate::limits::Limits;
 use crate::link::close::CloseCode;
 use crate::link::handshake::{PeerName, Refusal};
 use crate::link::outgoing::{Outgoing, Track};
-use crate::reason::ExitReason;
-use crate::signal::Signal;
 use crate::transport;
-use crate::wire::control;
-use crate::wire::frame::To;
 
 /// Datagrams that one link may send before the others have their turn.
 const TURN_DATAGRAMS: usize = 64;
@@ -53,8 +55,8 @@ pub trait Credentials: Send {
     fn server(&self) -> ServerConfig;
     /// TLS for links that this node dials; the engine sets the rest.
     fn client(&self) -> ClientConfig;
-    /// The name that every certificate of the cluster carries.
-    fn server_name(&self) -> &str;
+    /// The name that the certificate of a peer must carry: of this very node, or of any node of the cluster.
+    fn server_name(&self, node: Option<&NodeName>) -> String;
     /// What the peer's verified certificate chain proves, as rustls hands it over.
     ///
     /// # Errors
@@ -68,6 +70,8 @@ pub struct EngineConfig {
     pub id: NodeId,
     /// The cluster it belongs to.
     pub cluster: ClusterName,
+    /// How it takes part in it.
+    pub membership: Membership,
     /// Its bounds.
     pub limits: Limits,
     /// Reset key, connection ids and random seed; the engine sets the rest.
@@ -131,6 +135,7 @@ pub struct Engine {
     /// Datagrams of no link: refusals, retries, version negotiation, resets.
     stray: VecDeque<(Transmit, Vec<u8>)>,
     mesh: Mesh,
+    members: Members,
     names: Names,
     calls: Calls,
     spawn_watches: SpawnWatches,
@@ -151,7 +156,8 @@ impl Engine {
     /// An engine without links.
     #[must_use]
     pub fn new(config: EngineConfig) -> Self {
-        let EngineConfig { id, cluster, limits, mut endpoint, credentials, may_discover_mtu } = config;
+        let EngineConfig { id, cluster, membership, limits, mut endpoint, credentials, may_discover_mtu } =
+            config;
         let transport = transport::config(&limits);
         endpoint.supported_versions(vec![QUIC_V1]);
         let mut server = credentials.server();
@@ -159,6 +165,7 @@ impl Engine {
         let endpoint = Endpoint::new(Arc::new(endpoint), Some(Arc::new(server)), may_discover_mtu, None);
         Self {
             mesh: Mesh::new(id.name.clone()),
+            members: Members::new(id.clone(), membership, limits.members_max, limits.forget_after),
             names: Names::new(id.clone(), limits.names_per_peer_max),
             me: id,
             cluster,
@@ -213,29 +220,17 @@ impl Engine {
         })
     }
 
-    /// Who holds a global name, as this node sees it.
-    #[must_use]
-    pub fn owner(&self, name: &str) -> Option<Owner> {
-        self.names.owner(name)
-    }
-
     // ------------------------------------------------------------------------------------------------ commands
 
     /// Dials a node. The outcome is [`Event::Dialed`] with the same `token`, within the handshake timeout.
     pub fn connect(&mut self, now: Instant, addr: SocketAddr, token: u64, host: &mut impl Host) {
-        let result = if self.shut_down {
-            Err(ConnectError::Shutdown)
-        } else {
-            let mut config = self.credentials.client();
-            config.transport_config(self.transport.clone());
-            let name = self.credentials.server_name().to_owned();
-            self.endpoint
-                .connect(now, config, addr, &name)
-                .map_err(|error| ConnectError::Address { addr, detail: error.to_string() })
-        };
-        match result {
-            Ok((handle, connection)) => self.add(now, handle, connection, addr, Side::Dialer { token }),
-            Err(error) => host.event(Event::Dialed { token, result: Err(error) }),
+        if self.shut_down {
+            return host.event(Event::Dialed { token, result: Err(ConnectError::Shutdown) });
+        }
+        let name = self.credentials.server_name(None);
+        if let Err(detail) = self.dial(now, addr, &name, Dial::Host(token)) {
+            let error = ConnectError::Address { addr, detail };
+            host.event(Event::Dialed { token, result: Err(error) });
         }
     }
 
@@ -271,39 +266,6 @@ impl Engine {
             host.event(Event::Called { call, result: Err(CallError::TooMany) });
         }
         self.bound_watches(now, link.index, host);
-    }
-
-    /// Claims a global name for a local process and tells the peers.
-    ///
-    /// # Errors
-    /// The owner, if somebody holds the name. Nothing was changed.
-    pub fn register(
-        &mut self,
-        now: Instant,
-        name: Name,
-        serial: u64,
-        host: &mut impl Host,
-    ) -> Result<(), Owner> {
-        let claim = self.names.claim(name.clone(), serial, host.wall_ms())?;
-        let pid = Pid::new(self.me.incarnation, serial);
-        host.event(Event::Name { name, owner: Some(Owner { node: self.me.name.clone(), pid }) });
-        self.broadcast(now, &control::Names { claimed: vec![claim], withdrawn: vec![] }, host);
-        Ok(())
-    }
-
-    /// Withdraws a global name if local process `serial` holds it, and tells the peers; whether it did.
-    pub fn unregister(&mut self, now: Instant, name: &str, serial: u64, host: &mut impl Host) -> bool {
-        let Some(change) = self.names.withdraw(name, serial) else { return false };
-        self.withdrawn(now, vec![change], host);
-        true
-    }
-
-    /// A local process ended: its global names are withdrawn.
-    pub fn process_ended(&mut self, now: Instant, serial: u64, host: &mut impl Host) {
-        let changes = self.names.process_ended(serial);
-        if !changes.is_empty() {
-            self.withdrawn(now, changes, host);
-        }
     }
 
     /// Ends every link with a word of goodbye. The engine takes no more dials, its own or others'.
@@ -369,6 +331,7 @@ impl Engine {
                 self.opening_too_late(now, index as LinkIndex, host);
             }
         }
+        self.tend_members(now, host);
         for (call, index) in self.calls.expired(now) {
             if let Some(wanted) = self.spawn_watches.take(call)
                 && let Some(Some(link)) = self.links.get_mut(index as usize)
@@ -434,10 +397,26 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let links = self.links.iter().flatten().flat_map(|link| [link.timeout, link.open_by]).flatten();
         let joined = self.joined.values().map(|joined| joined.by);
-        links.chain(joined).chain(self.calls.next_deadline()).min()
+        let members = self.members.next_due().filter(|_| !self.shut_down);
+        links.chain(joined).chain(members).chain(self.calls.next_deadline()).min()
     }
 
     // ------------------------------------------------------------------------------------------------ internals
+
+    /// Begins a dial; gives the new link.
+    fn dial(
+        &mut self,
+        now: Instant,
+        addr: SocketAddr,
+        server_name: &str,
+        dial: Dial,
+    ) -> Result<LinkIndex, String> {
+        let mut config = self.credentials.client();
+        config.transport_config(self.transport.clone());
+        let (handle, connection) =
+            self.endpoint.connect(now, config, addr, server_name).map_err(|error| error.to_string())?;
+        Ok(self.add(now, handle, connection, addr, Side::Dialer { dial }))
+    }
 
     fn add(
         &mut self,
@@ -446,7 +425,7 @@ impl Engine {
         connection: quinn_proto::Connection,
         addr: SocketAddr,
         side: Side,
-    ) {
+    ) -> LinkIndex {
         let id = LinkId { index: handle.0 as LinkIndex, generation: self.next_generation };
         self.next_generation += 1;
         if self.links.len() <= handle.0 {
@@ -454,46 +433,7 @@ impl Engine {
         }
         self.links[handle.0] = Some(Box::new(Link::new(id, connection, addr, side, &self.limits, now)));
         self.touch(id.index);
-    }
-
-    /// Somebody dials: accept, ask for proof of the address, or turn away.
-    fn incoming(&mut self, now: Instant, incoming: Incoming, host: &mut impl Host) {
-        let addr = incoming.remote_address();
-        let (mut all, mut same_address) = (0, 0);
-        for link in self.links.iter().flatten() {
-            if link.side == Side::Acceptor && link.phase < Phase::Live {
-                all += 1;
-                same_address += usize::from(link.addr.ip() == addr.ip());
-            }
-        }
-        let limits = &self.limits;
-        let mut response = Vec::new();
-        if !incoming.remote_address_validated()
-            && (all >= limits.half_open_retry || same_address >= limits.half_open_retry_per_address)
-            && incoming.may_retry()
-        {
-            if let Ok(transmit) = self.endpoint.retry(incoming, &mut response) {
-                self.stray.push_back((transmit, response));
-            }
-            return;
-        }
-        if all >= limits.half_open_max || same_address >= limits.half_open_max_per_address {
-            let transmit = self.endpoint.refuse(incoming, &mut response);
-            self.stray.push_back((transmit, response));
-            return self.rejected(addr, "too many half-open links".to_owned(), host);
-        }
-        match self.endpoint.accept(incoming, now, &mut response, None) {
-            Ok((handle, connection)) => self.add(now, handle, connection, addr, Side::Acceptor),
-            Err(error) => {
-                self.stray.extend(error.response.map(|transmit| (transmit, response)));
-                self.rejected(addr, error.cause.to_string(), host);
-            }
-        }
-    }
-
-    fn rejected(&mut self, addr: SocketAddr, detail: String, host: &mut impl Host) {
-        self.stats.handshakes_refused += 1;
-        host.event(Event::Rejected { addr, detail });
+        id.index
     }
 
     /// Puts a link on the list of those to be looked at.
@@ -568,7 +508,7 @@ impl Engine {
         host: &mut impl Host,
     ) -> Result<(), Stop> {
         match event {
-            Quic::Connected => self.connected(link),
+            Quic::Connected => self.connected(now, link),
             Quic::ConnectionLost { reason } => Err(Stop::Lost(reason)),
             Quic::Stream(StreamEvent::Opened { dir }) => self.opened(now, link, dir, host),
             Quic::Stream(StreamEvent::Readable { id }) => self.readable(now, link, id, host),
@@ -585,170 +525,6 @@ impl Engine {
                 Ok(())
             }
             Quic::HandshakeDataReady | Quic::DatagramReceived | Quic::DatagramsUnblocked => Ok(()),
-        }
-    }
-
-    /// QUIC gave a link up, or the peer closed it.
-    fn lost(&mut self, now: Instant, index: LinkIndex, reason: ConnectionError, host: &mut impl Host) {
-        let Some(link) = self.links[index as usize].as_deref_mut() else { return };
-        if link.phase != Phase::Live {
-            // The peer may have dropped this dial for another link, which it has told us of or will.
-            let duplicate = matches!(&reason, ConnectionError::ApplicationClosed(close)
-                if CloseCode::from_number(close.error_code.into_inner()) == Some(CloseCode::DuplicateLink));
-            if duplicate {
-                return self.give_way(now, index, host);
-            }
-            let error = open::connect_error(reason, link.addr);
-            return self.open_failed(index, error, true, host);
-        }
-        let cause = match reason {
-            ConnectionError::TimedOut => LinkEnd::Silence,
-            ConnectionError::Reset => LinkEnd::Reset,
-            ConnectionError::ApplicationClosed(close) => {
-                match CloseCode::from_number(close.error_code.into_inner()) {
-                    Some(CloseCode::Shutdown) => LinkEnd::PeerShutdown,
-                    Some(code) => LinkEnd::ClosedByPeer(format!("{code}: {}", close.reason.escape_ascii())),
-                    None => LinkEnd::ClosedByPeer(close.to_string().escape_debug().to_string()),
-                }
-            }
-            other => LinkEnd::ClosedByPeer(other.to_string().escape_debug().to_string()),
-        };
-        self.end(now, index, cause, None, host);
-    }
-
-    /// Ends a link, with a word of goodbye to the peer if `goodbye` says so, and fires all that depended on it.
-    fn end(
-        &mut self,
-        now: Instant,
-        index: LinkIndex,
-        cause: LinkEnd,
-        goodbye: Option<&Refusal>,
-        host: &mut impl Host,
-    ) {
-        let Some(Some(link)) = self.links.get_mut(index as usize) else { return };
-        let phase = std::mem::replace(&mut link.phase, Phase::Ended);
-        if phase == Phase::Ended {
-            return;
-        }
-        link.open_by = None;
-        if let Some(refusal) = goodbye {
-            link.close(now, refusal.code, &refusal.detail);
-        }
-        if phase != Phase::Live {
-            let error = match (&cause, goodbye) {
-                (LinkEnd::Shutdown, _) => ConnectError::Shutdown,
-                (_, Some(refusal)) => open::refused(refusal, link.addr),
-                (cause, None) => ConnectError::Lost(cause.to_string()),
-            };
-            let peers_fault = goodbye.is_some_and(|refusal| {
-                !matches!(refusal.code, CloseCode::Shutdown | CloseCode::DuplicateLink)
-            });
-            self.open_failed(index, error, peers_fault, host);
-            return self.touch(index);
-        }
-        let (id, peer) = (link.id, link.peer.clone().expect("a live link has a peer").id);
-        let watches = std::mem::take(&mut link.watches);
-        let budget = link.sender.budget.clone();
-        self.stats.links_down += 1;
-        self.mesh.ended(index, &peer.name);
-        let pid = |serial| Pid::new(peer.incarnation, serial);
-        for loss in watches.lost() {
-            match loss {
-                Loss::Link { local, remote } => {
-                    host.deliver(pid(remote), To::Serial(local), Signal::LinkExit(ExitReason::NoConnection));
-                }
-                // With the link the peer forgot its end: as good as its acknowledgement, and just as exact.
-                Loss::Unlink { local, remote, id } => {
-                    host.deliver(pid(remote), To::Serial(local), Signal::UnlinkAck { id });
-                }
-                Loss::Monitor { watcher, target, reference } => {
-                    let reason = ExitReason::NoConnection;
-                    host.deliver(target, To::Serial(watcher), Signal::Down { reference, reason });
-                }
-                Loss::Watcher { target, watcher, reference } => {
-                    host.event(Event::WatcherLost { target, watcher: pid(watcher), reference });
-                }
-            }
-        }
-        for call in self.calls.link_lost(index) {
-            self.spawn_watches.take(call);
-            host.event(Event::Called { call, result: Err(CallError::LinkLost) });
-        }
-        let changes = self.names.peer_gone(&peer.name);
-        self.report(changes, host);
-        // Senders that wait for room have nothing to wait for any more.
-        budget.release(budget.queued_bytes());
-        host.event(Event::Down { peer, link: id, cause });
-        self.touch(index);
-    }
-
-    /// What was queued for a link that is gone fails as it would have with the link.
-    fn abandon(&mut self, outgoing: &mut Outgoing, host: &mut impl Host) {
-        self.stats.frames_dropped += std::mem::take(&mut outgoing.frames);
-        outgoing.lanes.iter_mut().for_each(BytesMut::clear);
-        outgoing.occupied = 0;
-        outgoing.bulk.clear();
-        for track in outgoing.tracks.drain(..) {
-            match track {
-                Track::Linked { local, remote } => {
-                    host.deliver(remote, To::Serial(local), Signal::LinkExit(ExitReason::NoConnection));
-                }
-                Track::Unlinking { local, remote, id } => {
-                    host.deliver(remote, To::Serial(local), Signal::UnlinkAck { id });
-                }
-                Track::Monitoring { watcher, reference, target } => {
-                    let reason = ExitReason::NoConnection;
-                    host.deliver(target, To::Serial(watcher), Signal::Down { reference, reason });
-                }
-                Track::Watched { target, watcher, reference } => {
-                    host.event(Event::WatcherLost { target, watcher, reference });
-                }
-                Track::Call { call, .. } => {
-                    host.event(Event::Called { call, result: Err(CallError::NotSent) });
-                }
-                Track::Unlinked { .. } | Track::Demonitored { .. } | Track::DownSent { .. } => {}
-            }
-        }
-    }
-
-    fn withdrawn(&mut self, now: Instant, changes: Vec<Change>, host: &mut impl Host) {
-        let withdrawn = changes.iter().map(|change| change.name.to_string()).collect();
-        self.report(changes, host);
-        self.broadcast(now, &control::Names { claimed: vec![], withdrawn }, host);
-    }
-
-    /// Tells the host of names that changed hands; returns the claims of ours that were lost.
-    fn report(&mut self, changes: Vec<Change>, host: &mut impl Host) -> Vec<String> {
-        let mut withdrawn = Vec::new();
-        for Change { name, owner, lost } in changes {
-            if let (Some(serial), Some(winner)) = (lost, &owner) {
-                withdrawn.push(name.to_string());
-                host.event(Event::NameLost { name: name.clone(), serial, winner: winner.clone() });
-            }
-            host.event(Event::Name { name, owner });
-        }
-        withdrawn
-    }
-
-    /// Tells every peer of a change to the names of this node.
-    fn broadcast(&mut self, now: Instant, names: &control::Names, host: &mut impl Host) {
-        let live: Vec<LinkIndex> = self.mesh.live_links().collect();
-        for index in live {
-            // A link that is being looked at is not in its place: it has just heard what we have to say.
-            let Some(Some(link)) = self.links.get_mut(index as usize) else { continue };
-            match link.say(control::Body::Names(names.clone())) {
-                Ok(()) => self.touch(index),
-                Err(refusal) => self.end(now, index, closed(&refusal), Some(&refusal), host),
-            }
-        }
-    }
-
-    /// Ends a link that carries more than its bound of links and monitors.
-    fn bound_watches(&mut self, now: Instant, index: LinkIndex, host: &mut impl Host) {
-        let link = self.links[index as usize].as_deref();
-        if link.is_some_and(|link| link.watches.len() > self.limits.watches_per_link_max) {
-            let refusal = Refusal::new(CloseCode::Limit, "too many links and monitors across one link");
-            self.end(now, index, closed(&refusal), Some(&refusal), host);
         }
     }
 }

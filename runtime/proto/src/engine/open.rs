@@ -7,7 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 use quinn_proto::{ConnectionError, Dir, ReadError, StreamId};
 
-use super::link::{Exchange, Link, Phase, Side};
+use super::link::{Dial, Exchange, Link, Phase, Side};
 use super::{Engine, Joined, Stop};
 use crate::cluster::mesh::{LinkIndex, Verdict};
 use crate::host::{ConnectError, Event, Host, LinkEnd};
@@ -15,12 +15,16 @@ use crate::limits::{BIDI_STREAMS, CONTROL_FRAME_BYTES_MAX, LANES, UNI_STREAMS};
 use crate::link::close::CloseCode;
 use crate::link::handshake::{self, Greeted, PROTOCOL_VERSION, Refusal};
 use crate::wire::codec::Deframer;
-use crate::wire::control::{Body, Confirm, Control, Hello, Names, Welcome};
+use crate::wire::control::{Body, Confirm, Control, Hello, Welcome};
 
 impl Engine {
     /// QUIC and TLS are through: the dialer introduces itself.
-    pub(super) fn connected(&mut self, link: &mut Link) -> Result<(), Stop> {
+    pub(super) fn connected(&mut self, now: Instant, link: &mut Link) -> Result<(), Stop> {
         link.phase = Phase::Greeting;
+        if link.wanted.is_some() {
+            // There is somebody: what is left to do has its full time.
+            link.open_by = Some(now + self.limits.handshake_timeout);
+        }
         if matches!(link.side, Side::Dialer { .. }) {
             let Some(stream) = link.connection.streams().open(Dir::Bi) else {
                 return Err(protocol("the peer allows no control stream").into());
@@ -121,12 +125,18 @@ impl Engine {
                 self.up(now, link, host)
             }
             (_, Phase::Live, Body::Names(names)) => self.heard_names(now, link, names, host),
+            (_, Phase::Live, Body::Members(members)) => {
+                let peer = &link.peer.as_ref().expect("a live link has a peer").id;
+                self.members.heard(peer, &members, now);
+                Ok(())
+            }
             (_, _, body) => {
                 let kind = match body {
                     Body::Hello(_) => "hello",
                     Body::Welcome(_) => "welcome",
                     Body::Confirm(_) => "confirm",
                     Body::Names(_) => "names",
+                    Body::Members(_) => "members",
                 };
                 Err(protocol(format_args!("a {kind} out of turn")).into())
             }
@@ -193,6 +203,7 @@ impl Engine {
             budget: link.sender.budget.clone(),
             message_bytes_max: peer.message_bytes_max.min(self.limits.message_bytes_max),
         });
+        self.member_linked(now, link, host)?;
         for names in self.names.introduction() {
             link.say(Body::Names(names))?;
         }
@@ -209,8 +220,8 @@ impl Engine {
             joined.peer.as_ref().map_or(joined.addr == addr, |name| *name == peer.id.name)
         });
         let own = match link.side {
-            Side::Dialer { token } => Some(token),
-            Side::Acceptor => None,
+            Side::Dialer { dial: Dial::Host(token) } => Some(token),
+            Side::Dialer { dial: Dial::Member } | Side::Acceptor => None,
         };
         let tokens: Vec<u64> = joined.map(|(token, _)| token).chain(own).collect();
         for token in tokens {
@@ -219,26 +230,6 @@ impl Engine {
         // Streams that came before the confirmation have waited for it.
         self.opened(now, link, Dir::Uni, host)?;
         self.opened(now, link, Dir::Bi, host)
-    }
-
-    fn heard_names(
-        &mut self,
-        now: Instant,
-        link: &mut Link,
-        names: Names,
-        host: &mut impl Host,
-    ) -> Result<(), Stop> {
-        let peer = link.peer.clone().expect("a live link has a peer").id;
-        let Some(changes) = self.names.heard(&peer, names, host.wall_ms()) else {
-            return Err(Refusal::new(CloseCode::Limit, "the peer claims too many global names").into());
-        };
-        let withdrawn = self.report(changes, host);
-        if !withdrawn.is_empty() {
-            let names = Names { claimed: vec![], withdrawn };
-            self.broadcast(now, &names, host);
-            link.say(Body::Names(names))?;
-        }
-        Ok(())
     }
 
     /// Ends the links that another one replaces.
@@ -256,11 +247,14 @@ impl Engine {
         let by = link.open_by.take().unwrap_or(now);
         link.close(now, CloseCode::DuplicateLink, "another link stays");
         let peer = link.peer.as_ref().map(|greeted| greeted.id.clone());
-        let (side, addr) = (link.side, link.addr);
+        let (side, addr, wanted) = (link.side, link.addr, link.wanted.take());
         if let Some(peer) = &peer {
             self.mesh.ended(index, &peer.name);
         }
-        if let Side::Dialer { token } = side {
+        if let Some(wanted) = wanted {
+            self.members.dial_ended(&wanted, false, now);
+        }
+        if let Side::Dialer { dial: Dial::Host(token) } = side {
             let other = match &peer {
                 Some(peer) => self.mesh.live(peer.name.as_str()).map(|_| peer.clone()),
                 // The peer dropped the dial before it said who it is: only its address is known.
@@ -280,6 +274,7 @@ impl Engine {
     /// A link that never came up is over.
     pub(super) fn open_failed(
         &mut self,
+        now: Instant,
         index: LinkIndex,
         error: ConnectError,
         peers_fault: bool,
@@ -292,7 +287,17 @@ impl Engine {
             self.mesh.ended(index, &peer.id.name);
         }
         match link.side {
-            Side::Dialer { token } => host.event(Event::Dialed { token, result: Err(error) }),
+            Side::Dialer { dial: Dial::Host(token) } => {
+                host.event(Event::Dialed { token, result: Err(error) });
+            }
+            Side::Dialer { dial: Dial::Member } => {
+                let wanted = link.wanted.take().expect("set with the dial");
+                let no = matches!(
+                    error,
+                    ConnectError::NotTrusted(_) | ConnectError::Identity(_) | ConnectError::Incompatible(_)
+                );
+                self.members.dial_ended(&wanted, no, now);
+            }
             Side::Acceptor if peers_fault => {
                 let addr = link.addr;
                 self.rejected(addr, error.to_string(), host);

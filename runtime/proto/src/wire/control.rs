@@ -7,6 +7,7 @@
 //!   Hello ------------------------------------->       may I?
 //!   <----------------------------------- Welcome       yes, or: I have a link with you already
 //!   Confirm ----------------------------------->       then this link it is (otherwise the dialer closes)
+//!   Members ...                       Members ...      who else belongs to the cluster, then every newcomer
 //!   Names ...                           Names ...      what each side registered, then every change
 //! ```
 //!
@@ -83,11 +84,45 @@ pub struct Names {
     pub withdrawn: Vec<String>,
 }
 
+/// One node of the cluster, in its own words, which others pass on.
+#[derive(Clone, PartialEq, Message)]
+pub struct Member {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub node: String,
+    /// Which start of it.
+    #[prost(fixed64, tag = "2")]
+    pub incarnation: u64,
+    /// Counts what the node says of itself; a higher one replaces a lower one of the same incarnation.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+    /// Where it can be dialled: address (4 or 16 bytes) and port (2 bytes), both in network order.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub addrs: Vec<Vec<u8>>,
+    /// It is nobody's business: not passed on.
+    #[prost(bool, tag = "5")]
+    pub hidden: bool,
+    /// It links only with whom it has something to say to (`connect_all = false`).
+    #[prost(bool, tag = "6")]
+    pub sparse: bool,
+    /// This start of it is over for good.
+    #[prost(bool, tag = "7")]
+    pub left: bool,
+}
+
+/// What a node knows of the members of the cluster: itself first when a link comes up, then the others.
+#[derive(Clone, PartialEq, Message)]
+pub struct Members {
+    /// The members.
+    #[prost(message, repeated, tag = "1")]
+    pub members: Vec<Member>,
+}
+
 /// One message of the control stream.
 #[derive(Clone, PartialEq, Message)]
 pub struct Control {
     /// What it says; nothing if its kind is unknown here.
-    #[prost(oneof = "Body", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5")]
     pub body: Option<Body>,
     /// Whether a peer that does not know this kind must end the link.
     #[prost(bool, tag = "15")]
@@ -109,6 +144,9 @@ pub enum Body {
     /// Global names changed.
     #[prost(message, tag = "4")]
     Names(Names),
+    /// Members of the cluster that the peer may not know.
+    #[prost(message, tag = "5")]
+    Members(Members),
 }
 
 /// A question on a stream of its own: what runs on the node. One page of processes.
@@ -214,6 +252,26 @@ mod tests {
         put(&mut out, &control);
         let hex: String = out.iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(hex, "1f0000000a1b0801100122046d61696e2a026e31310201000000000000388080407801");
+        assert_eq!(Control::decode(&out[LENGTH_BYTES..]).expect("reads back"), control);
+    }
+
+    #[test]
+    fn the_bytes_of_a_member_stay_what_they_are() {
+        let member = Member {
+            node: "n1".into(),
+            incarnation: 0x0102,
+            version: 1,
+            addrs: vec![vec![10, 0, 0, 1, 0x0f, 0xa0]],
+            hidden: false,
+            sparse: true,
+            left: true,
+        };
+        let control =
+            Control { body: Some(Body::Members(Members { members: vec![member] })), required: false };
+        let mut out = BytesMut::new();
+        put(&mut out, &control);
+        let hex: String = out.iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, "1f0000002a1d0a1b0a026e31110201000000000000180122060a0000010fa030013801");
         assert_eq!(Control::decode(&out[LENGTH_BYTES..]).expect("reads back"), control);
     }
 

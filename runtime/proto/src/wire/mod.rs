@@ -1,5 +1,6 @@
 //! What goes over the wire: frames of the lanes by hand, messages of the control stream with protobuf.
 
+pub(crate) mod address;
 pub mod codec;
 pub mod control;
 pub mod frame;

@@ -1,0 +1,480 @@
+//! Who belongs to the cluster, as this node knows it, and whom it dials.
+//!
+//! Each node says of itself where it can be dialled; others pass that on. When a link comes up, each end tells the other
+//! of everybody it knows, and a newcomer is told to all peers, once. So whoever joins through one node soon knows all,
+//! and dials those that have not dialled it. A node that was linked and is lost is dialled again until it is linked, has
+//! left, or is forgotten.
+//!
+//! # What must stay true
+//! - Hearsay never says that a node is up, and changes nothing about a node that is: it only gives reasons to dial. Up is
+//!   who is linked, after a handshake of its own.
+//! - An incarnation that has left, or that a later one has replaced, is never dialled for again.
+//! - What belongs to a link carries its generation: an old link's end takes nobody down.
+//! - There are at most [`Limits::members_max`](crate::limits::Limits::members_max) members and [`DIALS_MAX`] dials.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::cluster::redial::Redial;
+use crate::id::{Incarnation, NodeId, NodeName};
+use crate::wire::address;
+use crate::wire::control;
+
+/// Dials of this node's own that are under way at the same time.
+const DIALS_MAX: usize = 64;
+/// Addresses that are kept of one node.
+const ADDRS_MAX: usize = 8;
+/// News wait this long for others, to leave in one message.
+const TELL_DELAY: Duration = Duration::from_millis(10);
+/// A link that lived for less does not count as success: dials after it go on where they were.
+const STEADY_AFTER: Duration = Duration::from_secs(10);
+/// Members in one control message: with the longest names and all addresses it stays below the bound of a frame.
+const MEMBERS_PER_MESSAGE: usize = 200;
+
+/// How a node takes part in its cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// Where others can dial this node, the best first. Empty: they only have the address that they see.
+    pub addrs: Vec<SocketAddr>,
+    /// Whether to link with every member that this node hears of. Default true.
+    pub connect_all: bool,
+    /// Whether the node keeps to itself: it is not told to others, nor does it tell them of others, and it links only
+    /// with whom it dials and who dials it. Default false.
+    pub hidden: bool,
+}
+
+impl Default for Membership {
+    fn default() -> Self {
+        Self { addrs: Vec::new(), connect_all: true, hidden: false }
+    }
+}
+
+/// How this node stands with another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Others know it; it was not linked so far.
+    Heard,
+    /// It is linked.
+    Up,
+    /// It was linked and is lost.
+    Down,
+    /// It has said goodbye.
+    Left,
+}
+
+/// One other node, for people and for conditions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberInfo {
+    /// The node, with the latest start of it that is known.
+    pub id: NodeId,
+    /// How this node stands with it.
+    pub standing: Standing,
+    /// Where it says that it can be dialled.
+    pub addrs: Vec<SocketAddr>,
+    /// Whether it keeps to itself.
+    pub hidden: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: NodeId,
+    /// Of what it says of itself; 0 until it, or somebody, said it.
+    version: u64,
+    addrs: Vec<SocketAddr>,
+    hidden: bool,
+    sparse: bool,
+    /// Where it was when it was last linked.
+    observed: Option<SocketAddr>,
+    standing: Standing,
+    since: Instant,
+    /// The generation of its link, while it is up.
+    link: Option<u64>,
+    /// A later start that others speak of while this one is linked, and where it is.
+    rumour: Option<(Incarnation, Vec<SocketAddr>)>,
+    redial: Redial,
+    /// When to dial it, or to forget it.
+    due: Option<Instant>,
+}
+
+impl Entry {
+    fn new(id: NodeId, standing: Standing, now: Instant) -> Self {
+        Self {
+            id,
+            version: 0,
+            addrs: Vec::new(),
+            hidden: false,
+            sparse: false,
+            observed: None,
+            standing,
+            since: now,
+            link: None,
+            rumour: None,
+            redial: Redial::new(now),
+            due: None,
+        }
+    }
+
+    /// Everywhere that it may be, the likeliest first.
+    fn everywhere(&self) -> Vec<SocketAddr> {
+        let rumoured = self.rumour.iter().flat_map(|(_, addrs)| addrs);
+        let mut all: Vec<SocketAddr> = Vec::new();
+        for addr in rumoured.chain(&self.addrs).chain(&self.observed) {
+            if !all.contains(addr) {
+                all.push(*addr);
+            }
+        }
+        all
+    }
+
+    fn takes(&mut self, row: &Row) {
+        self.version = row.version;
+        self.addrs.clone_from(&row.addrs);
+        self.hidden = row.hidden;
+        self.sparse = row.sparse;
+    }
+}
+
+/// What a node says of itself, as it was read.
+struct Row {
+    id: NodeId,
+    version: u64,
+    addrs: Vec<SocketAddr>,
+    hidden: bool,
+    sparse: bool,
+    left: bool,
+}
+
+impl Row {
+    /// `None` if its name is none: a later version may allow it, and this one cannot dial it.
+    fn read(member: &control::Member) -> Option<Self> {
+        let name = NodeName::new(&member.node).ok()?;
+        let addrs = member.addrs.iter().filter_map(|bytes| address::read(bytes)).filter(dialable);
+        Some(Self {
+            id: NodeId { name, incarnation: Incarnation::from_raw(member.incarnation) },
+            version: member.version,
+            addrs: addrs.take(ADDRS_MAX).collect(),
+            hidden: member.hidden,
+            sparse: member.sparse,
+            left: member.left,
+        })
+    }
+}
+
+/// Whether a datagram can be sent there, to one node.
+fn dialable(addr: &SocketAddr) -> bool {
+    addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast()
+}
+
+/// All other nodes that this one knows.
+#[derive(Debug)]
+pub(crate) struct Members {
+    me: NodeId,
+    membership: Membership,
+    members_max: usize,
+    forget_after: Duration,
+    entries: BTreeMap<NodeName, Entry>,
+    due: BTreeSet<(Instant, NodeName)>,
+    dialing: BTreeSet<NodeName>,
+    /// Members to tell the peers of, with who told this node.
+    news: BTreeMap<NodeName, NodeName>,
+    tell_at: Option<Instant>,
+    random: fastrand::Rng,
+}
+
+impl Members {
+    pub(crate) fn new(
+        me: NodeId,
+        membership: Membership,
+        members_max: usize,
+        forget_after: Duration,
+    ) -> Self {
+        // Only to keep nodes apart: each start of each node has numbers of its own.
+        let seed = me.name.as_str().bytes().fold(me.incarnation.raw(), |seed, byte| {
+            seed.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(byte)
+        });
+        Self {
+            me,
+            membership,
+            members_max,
+            forget_after,
+            entries: BTreeMap::new(),
+            due: BTreeSet::new(),
+            dialing: BTreeSet::new(),
+            news: BTreeMap::new(),
+            tell_at: None,
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// All of them, by name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = MemberInfo> {
+        self.entries.values().map(|entry| MemberInfo {
+            id: entry.id.clone(),
+            standing: entry.standing,
+            addrs: entry.addrs.clone(),
+            hidden: entry.hidden,
+        })
+    }
+
+    // ------------------------------------------------------------------------------------------- links come and go
+
+    /// A link to a node is live.
+    pub(crate) fn link_up(&mut self, id: &NodeId, generation: u64, addr: SocketAddr, now: Instant) {
+        let entry = self.entries.entry(id.name.clone());
+        let entry = entry.or_insert_with(|| Entry::new(id.clone(), Standing::Up, now));
+        if entry.id != *id {
+            let rumoured = entry.rumour.take().filter(|(incarnation, _)| *incarnation == id.incarnation);
+            entry.id = id.clone();
+            entry.version = 0;
+            entry.addrs = rumoured.map(|(_, addrs)| addrs).unwrap_or_default();
+        }
+        entry.standing = Standing::Up;
+        entry.since = now;
+        entry.link = Some(generation);
+        entry.observed = Some(addr).filter(dialable);
+        entry.rumour = None;
+        self.set_due(&id.name, None);
+    }
+
+    /// The link to a node has ended; `left` if that was its goodbye.
+    pub(crate) fn link_down(&mut self, id: &NodeId, generation: u64, left: bool, now: Instant) {
+        let Some(entry) = self.entries.get_mut(&id.name).filter(|entry| entry.link == Some(generation))
+        else {
+            return;
+        };
+        let steady = now.saturating_duration_since(entry.since) >= STEADY_AFTER;
+        entry.link = None;
+        entry.since = now;
+        if left {
+            entry.standing = Standing::Left;
+            let due = now + self.forget_after;
+            self.set_due(&id.name, Some(due));
+            return self.tell(&id.name, &id.name.clone(), now);
+        }
+        entry.standing = Standing::Down;
+        if steady || entry.redial.attempts() == 0 {
+            self.dial_soon(&id.name, now);
+        } else {
+            let due = entry.redial.next(now, false, &mut self.random);
+            self.set_due(&id.name, Some(due));
+        }
+    }
+
+    // ---------------------------------------------------------------------------------------------------- hearsay
+
+    /// A peer says who belongs to the cluster.
+    pub(crate) fn heard(&mut self, from: &NodeId, message: &control::Members, now: Instant) {
+        for row in message.members.iter().filter_map(Row::read) {
+            if row.id.name == self.me.name {
+                continue;
+            }
+            if row.id == *from {
+                self.introduced(&row, now);
+            } else if !row.hidden {
+                self.rumoured(from, &row, now);
+            }
+        }
+    }
+
+    /// A peer speaks of itself.
+    fn introduced(&mut self, row: &Row, now: Instant) {
+        let name = &row.id.name;
+        let Some(entry) = self.entries.get_mut(name).filter(|entry| entry.link.is_some()) else { return };
+        if entry.id == row.id && row.version > entry.version {
+            entry.takes(row);
+            self.tell(name, name, now);
+        }
+    }
+
+    /// A peer speaks of somebody else.
+    fn rumoured(&mut self, from: &NodeId, row: &Row, now: Instant) {
+        let name = &row.id.name;
+        let Some(entry) = self.entries.get_mut(name) else {
+            if row.left || self.entries.len() >= self.members_max {
+                return;
+            }
+            let mut entry = Entry::new(row.id.clone(), Standing::Heard, now);
+            entry.takes(row);
+            self.entries.insert(name.clone(), entry);
+            self.dial_soon(name, now);
+            return self.tell(name, &from.name, now);
+        };
+        if row.id.incarnation < entry.id.incarnation {
+            return;
+        }
+        let later = row.id.incarnation > entry.id.incarnation;
+        if entry.standing == Standing::Up {
+            // It speaks for itself. Only that it was started again is worth a look.
+            if later && !row.left {
+                entry.rumour = Some((row.id.incarnation, row.addrs.clone()));
+                self.dial_soon(name, now);
+            }
+            return;
+        }
+        if !later && (entry.standing == Standing::Left || row.version < entry.version) {
+            return;
+        }
+        let news = later || row.left || row.version > entry.version;
+        entry.id = row.id.clone();
+        entry.takes(row);
+        if row.left {
+            entry.standing = Standing::Left;
+            entry.since = now;
+            let due = now + self.forget_after;
+            self.set_due(name, Some(due));
+        } else if later {
+            entry.standing = Standing::Heard;
+            entry.since = now;
+            self.dial_soon(name, now);
+        } else if entry.due.is_some_and(|due| due > now + Duration::from_secs(1)) {
+            // Somebody has it again: worth an early look.
+            self.dial_soon(name, now);
+        }
+        if news {
+            self.tell(name, &from.name, now);
+        }
+    }
+
+    /// What to tell a peer when its link comes up: this node, and whom else it knows.
+    pub(crate) fn introduction(&self, to: &NodeName) -> Vec<control::Members> {
+        let me = control::Member {
+            node: self.me.name.to_string(),
+            incarnation: self.me.incarnation.raw(),
+            version: 1,
+            addrs: self.membership.addrs.iter().map(address::bytes).collect(),
+            hidden: self.membership.hidden,
+            sparse: !self.membership.connect_all,
+            left: false,
+        };
+        let known = self.entries.values().filter(|entry| {
+            let here = matches!(entry.standing, Standing::Up | Standing::Heard);
+            here && entry.version > 0 && !entry.hidden && !self.membership.hidden && entry.id.name != *to
+        });
+        in_messages(std::iter::once(me).chain(known.map(to_wire)).collect())
+    }
+
+    /// The news that are due: each member, and who need not be told of it.
+    pub(crate) fn take_news(&mut self, now: Instant) -> Vec<(NodeName, control::Member)> {
+        if self.tell_at.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        self.tell_at = None;
+        let news = std::mem::take(&mut self.news);
+        news.into_iter().filter_map(|(name, from)| Some((from, to_wire(self.entries.get(&name)?)))).collect()
+    }
+
+    fn tell(&mut self, name: &NodeName, from: &NodeName, now: Instant) {
+        let hidden = self.entries.get(name).is_none_or(|entry| entry.hidden || entry.version == 0);
+        if hidden || self.membership.hidden {
+            return;
+        }
+        self.news.insert(name.clone(), from.clone());
+        self.tell_at.get_or_insert(now + TELL_DELAY);
+    }
+
+    // ------------------------------------------------------------------------------------------------------ dials
+
+    /// The next node to dial, and where; the dial ends with [`dial_ended`](Self::dial_ended).
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<(NodeName, SocketAddr)> {
+        while self.dialing.len() < DIALS_MAX {
+            let (due, name) = self.due.first()?.clone();
+            if due > now {
+                return None;
+            }
+            self.set_due(&name, None);
+            let entry = self.entries.get_mut(&name).expect("what is due is known");
+            let away = now.saturating_duration_since(entry.since);
+            if entry.standing == Standing::Left || entry.standing != Standing::Up && away >= self.forget_after
+            {
+                self.entries.remove(&name);
+                continue;
+            }
+            let everywhere = entry.everywhere();
+            if everywhere.is_empty() {
+                continue;
+            }
+            let addr = everywhere[entry.redial.attempts() as usize % everywhere.len()];
+            entry.redial.dialed();
+            self.dialing.insert(name.clone());
+            return Some((name, addr));
+        }
+        None
+    }
+
+    /// A dial for a node ended, with a link or without; `refused` if the answer was no.
+    pub(crate) fn dial_ended(&mut self, name: &NodeName, refused: bool, now: Instant) {
+        self.dialing.remove(name);
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        match entry.standing {
+            // Whatever was rumoured, nobody is there.
+            Standing::Up => entry.rumour = None,
+            Standing::Left => {}
+            Standing::Heard | Standing::Down => {
+                let due = entry.redial.next(now, refused, &mut self.random);
+                self.set_due(name, Some(due));
+            }
+        }
+    }
+
+    /// When [`take_due`](Self::take_due) or [`take_news`](Self::take_news) has something.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let dial = self.due.first().map(|(due, _)| *due).filter(|_| self.dialing.len() < DIALS_MAX);
+        dial.into_iter().chain(self.tell_at).min()
+    }
+
+    /// A first dial to a node that is heard of, was lost, or was started again.
+    fn dial_soon(&mut self, name: &NodeName, now: Instant) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let wanted = match entry.standing {
+            Standing::Heard => {
+                self.membership.connect_all && !self.membership.hidden && !entry.sparse && !entry.hidden
+            }
+            Standing::Up | Standing::Down => true,
+            Standing::Left => false,
+        };
+        if self.dialing.contains(name) {
+            return;
+        }
+        entry.redial = Redial::new(now);
+        // Who is not to be dialled is forgotten in time.
+        let due = if wanted {
+            entry.redial.first(self.me.name > *name, &mut self.random)
+        } else {
+            entry.since + self.forget_after
+        };
+        self.set_due(name, Some(due));
+    }
+
+    fn set_due(&mut self, name: &NodeName, due: Option<Instant>) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        if let Some(before) = std::mem::replace(&mut entry.due, due) {
+            self.due.remove(&(before, name.clone()));
+        }
+        if let Some(due) = due {
+            self.due.insert((due, name.clone()));
+        }
+    }
+}
+
+/// Members in messages that fit into frames.
+pub(crate) fn in_messages(members: Vec<control::Member>) -> Vec<control::Members> {
+    let chunks = members.chunks(MEMBERS_PER_MESSAGE);
+    chunks.map(|members| control::Members { members: members.to_vec() }).collect()
+}
+
+fn to_wire(entry: &Entry) -> control::Member {
+    control::Member {
+        node: entry.id.name.to_string(),
+        incarnation: entry.id.incarnation.raw(),
+        version: entry.version,
+        addrs: entry.addrs.iter().map(address::bytes).collect(),
+        hidden: entry.hidden,
+        sparse: entry.sparse,
+        left: entry.standing == Standing::Left,
+    }
+}
+
+#[cfg(test)]
+#[path = "members_tests.rs"]
+mod tests;

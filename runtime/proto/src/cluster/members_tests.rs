@@ -1,0 +1,250 @@
+//! Who is known, who is told, and who is dialled.
+
+use super::*;
+use crate::limits::CONTROL_FRAME_BYTES_MAX;
+use prost::Message;
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+fn start() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
+    Instant::now()
+}
+
+fn node(name: &str, incarnation: u64) -> NodeId {
+    NodeId { name: NodeName::new(name).unwrap(), incarnation: Incarnation::from_raw(incarnation) }
+}
+
+fn addr(last: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, last], 4_000))
+}
+
+fn member(name: &str, incarnation: u64, last: u8) -> control::Member {
+    control::Member {
+        node: name.into(),
+        incarnation,
+        version: 1,
+        addrs: vec![address::bytes(&addr(last))],
+        ..control::Member::default()
+    }
+}
+
+fn says(members: Vec<control::Member>) -> control::Members {
+    control::Members { members }
+}
+
+/// Node `b`, which knows nobody.
+fn members() -> Members {
+    Members::new(node("b", 1), Membership::default(), 10, DAY)
+}
+
+/// Runs until `end`, with every dial in vain; gives the dials: when, whom, where.
+fn dials(members: &mut Members, now: &mut Instant, end: Instant) -> Vec<(Instant, String, SocketAddr)> {
+    let mut dials = Vec::new();
+    while let Some(due) = members.next_due().filter(|due| *due <= end) {
+        *now = due.max(*now);
+        members.take_news(*now);
+        while let Some((name, addr)) = members.take_due(*now) {
+            dials.push((*now, name.to_string(), addr));
+            members.dial_ended(&name, false, *now + Duration::from_secs(1));
+        }
+    }
+    *now = end;
+    dials
+}
+
+fn standing(members: &Members, name: &str) -> Option<Standing> {
+    members.all().find(|member| member.id.name.as_str() == name).map(|member| member.standing)
+}
+
+#[test]
+fn who_is_heard_of_is_dialled_where_it_says_and_told_to_the_others_once() {
+    let (mut members, mut now) = (members(), start());
+    members.link_up(&node("a", 1), 1, addr(1), now);
+    members.heard(&node("a", 1), &says(vec![member("a", 1, 1), member("c", 1, 3), member("b", 9, 9)]), now);
+    members.heard(&node("a", 1), &says(vec![member("c", 1, 3)]), now);
+    now += TELL_DELAY;
+    let told: Vec<(String, String)> =
+        members.take_news(now).into_iter().map(|(from, member)| (from.to_string(), member.node)).collect();
+    assert_eq!(told, [("a".into(), "a".into()), ("a".into(), "c".into())], "with who need not be told");
+    let end = now + Duration::from_millis(400);
+    let dials = dials(&mut members, &mut now, end);
+    assert_eq!(dials.iter().map(|(_, name, at)| (name.as_str(), *at)).collect::<Vec<_>>(), [("c", addr(3))]);
+    assert_eq!(standing(&members, "c"), Some(Standing::Heard), "hearsay makes nobody a peer");
+}
+
+#[test]
+fn a_lost_node_is_dialled_about_once_a_second_and_forgotten_after_a_day() {
+    let (mut members, mut now) = (members(), start());
+    let start = now;
+    members.link_up(&node("a", 1), 1, addr(1), now);
+    members.link_down(&node("a", 1), 1, false, now);
+    let minute = dials(&mut members, &mut now, start + Duration::from_secs(60));
+    assert!((28..=70).contains(&minute.len()), "attempts of a second, pauses of up to one: {}", minute.len());
+    dials(&mut members, &mut now, start + Duration::from_secs(660));
+    let hour = dials(&mut members, &mut now, start + Duration::from_secs(660 + 3_600));
+    assert!((110..=240).contains(&hour.len()), "about twice a minute: {}", hour.len());
+    assert_eq!(standing(&members, "a"), Some(Standing::Down));
+    let rest = dials(&mut members, &mut now, start + 2 * DAY);
+    assert!(rest.last().is_some_and(|(at, _, _)| *at <= start + DAY));
+    assert_eq!(standing(&members, "a"), None);
+}
+
+#[test]
+fn who_has_left_is_not_dialled_and_only_a_later_start_brings_it_back() {
+    let (mut members, mut now) = (members(), start());
+    members.link_up(&node("a", 5), 1, addr(1), now);
+    members.heard(&node("a", 5), &says(vec![member("a", 5, 1)]), now);
+    members.link_down(&node("a", 5), 1, true, now);
+    members.link_up(&node("c", 1), 2, addr(3), now);
+    members.heard(&node("c", 1), &says(vec![member("a", 5, 1), member("a", 4, 1)]), now);
+    let end = now + Duration::from_secs(60);
+    assert_eq!(dials(&mut members, &mut now, end), []);
+    assert_eq!(standing(&members, "a"), Some(Standing::Left));
+    members.heard(&node("c", 1), &says(vec![member("a", 6, 7)]), now);
+    let end = now + Duration::from_secs(1);
+    let dials = dials(&mut members, &mut now, end);
+    assert!(
+        !dials.is_empty() && dials.iter().all(|(_, name, at)| name == "a" && *at == addr(7)),
+        "{dials:?}"
+    );
+}
+
+#[test]
+fn hearsay_that_a_node_has_left_ends_its_dials_but_not_its_link() {
+    let (mut members, mut now) = (members(), start());
+    let left = |name| says(vec![control::Member { left: true, ..member(name, 1, 1) }]);
+    for (name, generation) in [("a", 1), ("c", 2)] {
+        members.link_up(&node(name, 1), generation, addr(1), now);
+        members.heard(&node("d", 1), &left(name), now);
+        assert_eq!(standing(&members, name), Some(Standing::Up), "it speaks for itself");
+    }
+    members.link_down(&node("a", 1), 1, false, now);
+    members.heard(&node("d", 1), &left("a"), now);
+    assert_eq!(standing(&members, "a"), Some(Standing::Left));
+    let end = now + Duration::from_secs(60);
+    assert_eq!(dials(&mut members, &mut now, end), []);
+}
+
+#[test]
+fn an_old_links_end_takes_nobody_down() {
+    let (mut members, now) = (members(), start());
+    members.link_up(&node("a", 1), 1, addr(1), now);
+    members.link_up(&node("a", 1), 2, addr(1), now);
+    members.link_down(&node("a", 1), 1, false, now);
+    assert_eq!(standing(&members, "a"), Some(Standing::Up));
+    members.link_down(&node("a", 1), 2, false, now);
+    assert_eq!(standing(&members, "a"), Some(Standing::Down));
+}
+
+#[test]
+fn a_rumour_of_a_later_start_is_worth_one_dial_while_the_earlier_one_is_linked() {
+    let (mut members, mut now) = (members(), start());
+    members.link_up(&node("a", 1), 1, addr(1), now);
+    members.heard(&node("c", 1), &says(vec![member("a", 2, 7)]), now);
+    let end = now + Duration::from_secs(60);
+    let dials = dials(&mut members, &mut now, end);
+    assert_eq!(dials.iter().map(|(_, _, at)| *at).collect::<Vec<_>>(), [addr(7)]);
+    assert_eq!(standing(&members, "a"), Some(Standing::Up));
+    members.link_down(&node("a", 1), 1, false, now);
+    assert!(members.next_due().is_some(), "and when it is lost, it is dialled where it was");
+}
+
+#[test]
+fn a_link_that_breaks_at_once_does_not_start_the_dials_anew() {
+    let (mut members, mut now) = (members(), start());
+    let mut dials = 0;
+    let end = now + Duration::from_secs(60);
+    members.link_up(&node("a", 1), 0, addr(1), now);
+    members.link_down(&node("a", 1), 0, false, now);
+    while let Some(due) = members.next_due().filter(|due| *due <= end) {
+        now = due;
+        let (name, addr) = members.take_due(now).expect("it is due");
+        dials += 1;
+        members.link_up(&node("a", 1), dials, addr, now);
+        members.dial_ended(&name, false, now);
+        members.link_down(&node("a", 1), dials, false, now);
+    }
+    assert!(dials < 130, "it is refused at once each time: {dials} dials in a minute");
+}
+
+#[test]
+fn a_node_that_does_not_connect_to_all_dials_only_whom_it_was_linked_with() {
+    let membership = Membership { connect_all: false, ..Membership::default() };
+    let mut now = start();
+    let mut members = Members::new(node("b", 1), membership, 10, DAY);
+    members.link_up(&node("a", 1), 1, addr(1), now);
+    members.heard(&node("a", 1), &says(vec![member("c", 1, 3)]), now);
+    let end = now + Duration::from_secs(60);
+    assert_eq!(dials(&mut members, &mut now, end), []);
+    assert_eq!(standing(&members, "c"), Some(Standing::Heard), "it knows of it all the same");
+    members.link_down(&node("a", 1), 1, false, now);
+    let end = now + Duration::from_secs(1);
+    assert!(!dials(&mut members, &mut now, end).is_empty());
+}
+
+#[test]
+fn who_keeps_to_itself_or_links_with_few_is_not_dialled_on_hearsay() {
+    let (mut members, mut now) = (members(), start());
+    let sparse = control::Member { sparse: true, ..member("c", 1, 3) };
+    let hidden = control::Member { hidden: true, ..member("d", 1, 4) };
+    members.heard(&node("a", 1), &says(vec![sparse, hidden]), now);
+    let end = now + Duration::from_secs(60);
+    assert_eq!(dials(&mut members, &mut now, end), []);
+    assert_eq!(standing(&members, "d"), None);
+}
+
+#[test]
+fn a_hidden_node_is_told_to_nobody_and_tells_nobody_of_others() {
+    let (mut members, now) = (members(), start());
+    members.link_up(&node("a", 1), 1, addr(1), now);
+    let hidden = control::Member { hidden: true, ..member("a", 1, 1) };
+    members.heard(&node("a", 1), &says(vec![hidden]), now);
+    assert_eq!(members.take_news(now + TELL_DELAY), []);
+    let names = |messages: Vec<control::Members>| -> Vec<String> {
+        messages.into_iter().flat_map(|message| message.members).map(|member| member.node).collect()
+    };
+    assert_eq!(names(members.introduction(&node("c", 1).name)), ["b"]);
+    let membership = Membership { hidden: true, ..Membership::default() };
+    let mut members = Members::new(node("b", 1), membership, 10, DAY);
+    members.link_up(&node("a", 1), 1, addr(1), now);
+    members.heard(&node("a", 1), &says(vec![member("a", 1, 1), member("c", 1, 3)]), now);
+    assert_eq!(members.take_news(now + TELL_DELAY), []);
+    assert_eq!(names(members.introduction(&node("d", 1).name)), ["b"]);
+}
+
+#[test]
+fn what_a_peer_makes_up_is_bounded_and_never_dialled_where_nobody_can_be() {
+    let (mut members, mut now) = (members(), start());
+    let mut many: Vec<control::Member> = (0..50).map(|n| member(&format!("n{n}"), 1, 1)).collect();
+    many[0].addrs = vec![
+        vec![],
+        vec![1, 2, 3],
+        vec![0, 0, 0, 0, 1, 1],
+        vec![224, 0, 0, 1, 1, 1],
+        vec![10, 0, 0, 1, 0, 0],
+    ];
+    many[1].node = "not a name".into();
+    many[2].addrs = vec![address::bytes(&addr(1)); 1_000];
+    members.heard(&node("a", 1), &says(many), now);
+    assert_eq!(members.all().count(), 10);
+    assert!(members.all().all(|member| member.addrs.len() <= ADDRS_MAX));
+    let end = now + Duration::from_secs(5);
+    assert!(dials(&mut members, &mut now, end).iter().all(|(_, name, _)| name != "n0"));
+}
+
+#[test]
+fn an_introduction_fits_into_control_frames_whatever_the_members() {
+    let mut members = Members::new(node("b", 1), Membership::default(), 5_000, DAY);
+    let now = start();
+    let many = (0..1_000u32).map(|n| control::Member {
+        incarnation: u64::MAX,
+        version: u64::MAX,
+        addrs: vec![vec![0xff; 18]; ADDRS_MAX],
+        ..member(&format!("{n:0>63}"), 1, 1)
+    });
+    members.heard(&node("a", 1), &says(many.collect()), now);
+    let messages = members.introduction(&node("c", 1).name);
+    assert_eq!(messages.iter().map(|message| message.members.len()).sum::<usize>(), 1_001);
+    assert!(messages.iter().all(|message| message.encoded_len() < CONTROL_FRAME_BYTES_MAX - 64));
+}

@@ -1,0 +1,88 @@
+//! How the cluster forms and stays together: members tell each other of members, and are dialled.
+
+use std::time::Instant;
+
+use super::link::{Dial, Link, closed};
+use super::{Engine, Stop};
+use crate::cluster::members::{self, MemberInfo};
+use crate::cluster::mesh::LinkIndex;
+use crate::host::{Event, Host, LinkEnd, NodeChange};
+use crate::id::NodeId;
+use crate::wire::control::Body;
+
+impl Engine {
+    /// The other nodes that this one knows, by name.
+    pub fn members(&self) -> impl Iterator<Item = MemberInfo> {
+        self.members.all()
+    }
+
+    /// A link is live: its peer is a member, and learns of the others.
+    pub(super) fn member_linked(
+        &mut self,
+        now: Instant,
+        link: &mut Link,
+        host: &mut impl Host,
+    ) -> Result<(), Stop> {
+        let peer = link.peer.as_ref().expect("a live link has a peer").id.clone();
+        self.members.link_up(&peer, link.id.generation, link.addr, now);
+        if let Some(wanted) = link.wanted.take() {
+            self.members.dial_ended(&wanted, false, now);
+        }
+        for members in self.members.introduction(&peer.name) {
+            link.say(Body::Members(members))?;
+        }
+        host.event(Event::Node { node: peer, change: NodeChange::Up });
+        Ok(())
+    }
+
+    /// A live link has ended.
+    pub(super) fn member_lost(
+        &mut self,
+        now: Instant,
+        peer: NodeId,
+        generation: u64,
+        cause: LinkEnd,
+        host: &mut impl Host,
+    ) {
+        let left = cause == LinkEnd::PeerShutdown;
+        self.members.link_down(&peer, generation, left, now);
+        let change = if left { NodeChange::Left } else { NodeChange::Down { cause } };
+        host.event(Event::Node { node: peer, change });
+    }
+
+    /// Tells peers of newcomers, and dials whom it is time to dial.
+    pub(super) fn tend_members(&mut self, now: Instant, host: &mut impl Host) {
+        if self.shut_down {
+            return;
+        }
+        let news = self.members.take_news(now);
+        if !news.is_empty() {
+            let live: Vec<LinkIndex> = self.mesh.live_links().collect();
+            for index in live {
+                let Some(Some(link)) = self.links.get_mut(index as usize) else { continue };
+                let to = &link.peer.as_ref().expect("a live link has a peer").id.name;
+                let others = news.iter().filter(|(from, member)| from != to && member.node != to.as_str());
+                let members: Vec<_> = others.map(|(_, member)| member.clone()).collect();
+                for members in members::in_messages(members) {
+                    if let Err(refusal) = link.say(Body::Members(members)) {
+                        self.end(now, index, closed(&refusal), Some(&refusal), host);
+                        break;
+                    }
+                }
+                self.touch(index);
+            }
+        }
+        while let Some((name, addr)) = self.members.take_due(now) {
+            let server_name = self.credentials.server_name(Some(&name));
+            match self.dial(now, addr, &server_name, Dial::Member) {
+                Ok(index) => {
+                    let link = self.links[index as usize].as_mut().expect("just added");
+                    link.wanted = Some(name);
+                    link.open_by = Some(now + self.limits.redial_timeout);
+                }
+                // No such address for this socket: the next one may do.
+                Err(_) => self.members.dial_ended(&name, false, now),
+            }
+        }
+    }
+}

@@ -59,7 +59,11 @@ impl Arguments {
                 "--workers" => read.workers = usize::try_from(number).map_err(|error| error.to_string())?,
                 "--in-flight" => read.in_flight = number,
                 "--messages" => read.messages = number,
-                _ => return Err(format!("{word}: --workers (0: a single-threaded runtime), --in-flight, --messages")),
+                _ => {
+                    return Err(format!(
+                        "{word}: --workers (0: a single-threaded runtime), --in-flight, --messages"
+                    ));
+                }
             }
         }
         Ok(read)
@@ -70,14 +74,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::read()?;
     let tokio = match arguments.workers {
         0 => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
-        workers => tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?,
+        workers => {
+            tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?
+        }
     };
     tokio.block_on(async { tokio::spawn(measure(arguments)).await })??;
     Ok(())
 }
 
 /// A process that answers each message of `peer`'s process `name`, and counts.
-fn answer(node: &ClusterNode, own: &str, peer: &'static str, name: &'static str, total: u64, done: Arc<Notify>) {
+fn answer(
+    node: &ClusterNode,
+    own: &str,
+    peer: &'static str,
+    name: &'static str,
+    total: u64,
+    done: Arc<Notify>,
+) {
     let sends = node.clone();
     let process = node.runtime().spawn(move |mut context| async move {
         let mut seen = 0;
@@ -120,7 +133,11 @@ async fn measure(arguments: Arguments) -> Result<(), String> {
     }
     done.notified().await;
     let (allocations, datagrams) = (counts().0 - allocations, counts().1 - datagrams);
-    #[expect(clippy::cast_precision_loss, clippy::print_stdout, reason = "counts for people, on standard output")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::print_stdout,
+        reason = "counts for people, on standard output"
+    )]
     {
         let per_message = |count: u64| count as f64 / arguments.messages as f64;
         println!("allocations per message  {:.3}", per_message(allocations));

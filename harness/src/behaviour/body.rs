@@ -45,9 +45,11 @@ impl Inbox {
                 {
                     return None;
                 }
-                Received::Exit { from, reason } => self.scene.told(self.context.pid(), from, "link", &reason),
-                Received::Down { pid, reason, .. } => {
-                    self.scene.told(self.context.pid(), pid, "monitor", &reason);
+                Received::Exit { from, reason } => {
+                    self.scene.told(self.context.pid(), from, "link", &reason, None);
+                }
+                Received::Down { pid, reason, reference } => {
+                    self.scene.told(self.context.pid(), pid, "monitor", &reason, Some(reference));
                 }
             }
         }
@@ -68,6 +70,7 @@ impl Inbox {
             Kind::Data => self.check_order(&message),
             Kind::Request | Kind::Reply => {}
         }
+        self.scene.passed(true, &message, self.context.pid());
         self.tally.messages.fetch_add(1, Relaxed);
         self.tally.bytes.fetch_add(message.size() as u64, Relaxed);
         Some(message)

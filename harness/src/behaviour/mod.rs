@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use body::Inbox;
-pub use scene::{Down, Job, Scene, Tally};
+pub use scene::{Job, Scene, Tally};
 
 /// How the label of the harness's own processes begins; observations leave them out.
 pub const OWN_LABEL: &str = "regatta/";
@@ -61,7 +61,8 @@ impl Setup {
                 .scene
                 .pid(name)
                 .or_else(|| self.scene.node(&self.node).and_then(|node| node.whereis_global_pid(name))),
-            Whom::Local(name, node) => self.scene.node(node)?.runtime().whereis(name),
+            Whom::Local(name, node) if *node == self.node => self.scene.node(node)?.runtime().whereis(name),
+            Whom::Local(name, node) => self.scene.local(name, node),
         }
     }
 }

@@ -6,11 +6,13 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use regatta::{ClusterNode, ExitReason, Pid, Runtime};
+use regatta::{ClusterNode, ExitReason, Pid, Reference, Runtime};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::message::{self, Kind};
+use super::message::{self, Kind, Message};
+use crate::record::{Passage, Recorder, What};
+use crate::world::order::PidText;
 
 /// A piece of work that a process does in its own name.
 pub type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -60,22 +62,40 @@ impl Tally {
 }
 
 /// An end that a process was told of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Down {
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Down {
     /// Who was told: a process's label, or a node's name for its control process.
-    pub watcher: String,
+    watcher: String,
     /// Whose end it was.
-    pub process: String,
+    process: Pid,
     /// `monitor` or `link`.
-    pub kind: &'static str,
+    kind: &'static str,
     /// The reason.
-    pub reason: String,
+    reason: String,
+}
+
+/// How often the same watcher was told the same, in the order of their first arrival.
+#[derive(Debug, Default)]
+struct Downs {
+    places: HashMap<Down, usize>,
+    all: Vec<(Down, u64)>,
+}
+
+impl Downs {
+    fn add(&mut self, down: Down, count: u64) {
+        let place = *self.places.entry(down.clone()).or_insert_with(|| {
+            self.all.push((down, 0));
+            self.all.len() - 1
+        });
+        self.all[place].1 += count;
+    }
 }
 
 /// The shared state of one run.
 #[derive(Debug)]
 pub struct Scene {
     state: Mutex<State>,
+    recorder: Arc<Recorder>,
     numbers: AtomicU64,
     changes: watch::Sender<u64>,
 }
@@ -85,7 +105,9 @@ struct State {
     labels: BTreeMap<String, Pid>,
     owners: HashMap<Pid, String>,
     tallies: BTreeMap<String, Arc<Tally>>,
-    downs: BTreeMap<Down, u64>,
+    downs: Downs,
+    /// Local names that the harness knows of, with their nodes.
+    locals: BTreeMap<(String, String), Pid>,
     jobs: HashMap<u64, Job>,
     nodes: BTreeMap<String, ClusterNode>,
 }
@@ -101,17 +123,32 @@ impl std::fmt::Debug for State {
 
 impl Default for Scene {
     fn default() -> Self {
-        Self { state: Mutex::default(), numbers: AtomicU64::new(1), changes: watch::Sender::new(0) }
+        Self::new(Arc::default())
     }
 }
 
 impl Scene {
+    /// An empty scene whose events go to this recorder.
+    pub(crate) fn new(recorder: Arc<Recorder>) -> Self {
+        Self { state: Mutex::default(), recorder, numbers: AtomicU64::new(1), changes: watch::Sender::new(0) }
+    }
+
+    /// Where events go.
+    pub(crate) fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn changed(&self) {
         self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Something that others look at has changed elsewhere.
+    pub(crate) fn touch(&self) {
+        self.changed();
     }
 
     /// Changes whenever something is noted here.
@@ -136,6 +173,40 @@ impl Scene {
         tally
     }
 
+    /// Notes who a label's process is; its tally stays where the process is.
+    pub(crate) fn name_process(&self, label: &str, pid: Pid) {
+        let mut state = self.state();
+        state.labels.insert(label.to_owned(), pid);
+        state.owners.insert(pid, label.to_owned());
+    }
+
+    /// Notes a message at one of its ends.
+    pub(crate) fn passed(&self, received: bool, message: &Message, to: Pid) {
+        if message.kind == Kind::Job {
+            return;
+        }
+        let recorder = &self.recorder;
+        recorder.mix_now(&[
+            u64::from(received),
+            message.kind as u64,
+            message.from.serial(),
+            to.serial(),
+            message.number,
+            message.size() as u64,
+        ]);
+        if !recorder.notes_messages() {
+            return;
+        }
+        let passage = Passage {
+            from: PidText(message.from),
+            to: PidText(to),
+            kind: message.kind.word().to_owned(),
+            number: message.number,
+            bytes: message.size() as u64,
+        };
+        recorder.note(if received { What::Received(passage) } else { What::Sent(passage) });
+    }
+
     /// The process with this label.
     #[must_use]
     pub fn pid(&self, label: &str) -> Option<Pid> {
@@ -155,10 +226,41 @@ impl Scene {
     }
 
     /// Notes that a process was told of an end.
-    pub fn told(&self, watcher: Pid, of: Pid, kind: &'static str, reason: &ExitReason) {
-        let (watcher, process) = (self.label(watcher), self.label(of));
-        *self.state().downs.entry(Down { watcher, process, kind, reason: word(reason) }).or_default() += 1;
+    pub(crate) fn told(
+        &self,
+        watcher: Pid,
+        of: Pid,
+        kind: &'static str,
+        reason: &ExitReason,
+        monitor: Option<Reference>,
+    ) {
+        let reason = word(reason);
+        self.recorder.note(What::Told {
+            watcher: PidText(watcher),
+            process: PidText(of),
+            kind: kind.to_owned(),
+            reason: reason.clone(),
+            monitor: monitor.map(Reference::raw),
+        });
+        let watcher = self.label(watcher);
+        self.state().downs.add(Down { watcher, process: of, kind, reason }, 1);
         self.changed();
+    }
+
+    /// Notes that a process has this name on its node, so that processes of other nodes can be told by it.
+    pub(crate) fn name_local(&self, name: &str, node: &str, pid: Pid) {
+        self.state().locals.insert((node.to_owned(), name.to_owned()), pid);
+    }
+
+    /// Notes that nobody has this name on its node any more.
+    pub(crate) fn unname_local(&self, name: &str, node: &str) {
+        self.state().locals.remove(&(node.to_owned(), name.to_owned()));
+    }
+
+    /// The process that has this name on its node, as far as the harness knows.
+    #[must_use]
+    pub fn local(&self, name: &str, node: &str) -> Option<Pid> {
+        self.state().locals.get(&(node.to_owned(), name.to_owned())).copied()
     }
 
     /// Makes the process `pid` do a job in its own name, after what waits in its mailbox. Whether it lives.
@@ -190,16 +292,10 @@ impl Scene {
         node
     }
 
-    /// The running node of this name.
+    /// The running node of this name, if it runs in this process.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<ClusterNode> {
         self.state().nodes.get(name).cloned()
-    }
-
-    /// All running nodes, by name.
-    #[must_use]
-    pub fn nodes(&self) -> Vec<(String, ClusterNode)> {
-        self.state().nodes.iter().map(|(name, node)| (name.clone(), node.clone())).collect()
     }
 
     /// What the labelled processes received, for observations.
@@ -212,9 +308,14 @@ impl Scene {
     #[must_use]
     pub fn downs(&self) -> Value {
         let state = self.state();
-        let downs = state.downs.iter().map(|(down, count)| {
+        let label = |pid: &Pid| state.owners.get(pid).cloned().unwrap_or_else(|| pid.to_string());
+        let downs = state.downs.all.iter().map(|(down, count)| {
             json!({
-                "watcher": down.watcher, "process": down.process, "kind": down.kind, "reason": down.reason, "count": count,
+                "watcher": down.watcher,
+                "process": label(&down.process),
+                "kind": down.kind,
+                "reason": down.reason,
+                "count": count,
             })
         });
         downs.collect()

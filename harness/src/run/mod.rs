@@ -1,15 +1,18 @@
 //! One run of one scenario: start the nodes, do the steps, watch the cluster, judge.
 
+mod changes;
+mod faults;
 mod judge;
+mod nemesis;
 mod points;
-mod random;
-mod spawn;
 mod stage;
 mod steps;
+pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;
 mod traffic;
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,10 +22,22 @@ use tokio::sync::watch;
 pub use stage::StepState;
 
 use crate::behaviour::Behaviours;
+use crate::behaviour::Scene;
+use crate::fault::capture::Capture;
 use crate::load::Figures;
+use crate::record::Recorder;
 use crate::scenario::{Scenario, World};
-use crate::world;
+use crate::world::cluster::Cluster;
+use crate::world::inproc::{CAPTURE_BYTES, Inproc};
+use crate::world::sim::{self, HarnessTasks, Sim, SimClock, SimGround};
+use crate::world::{self, KeyLines, Means};
 use stage::Stage;
+use tasks::OnTokio;
+
+/// How often the cluster is looked at, in real time, when nothing says that it changed.
+const LOOK: Duration = Duration::from_millis(5);
+/// The same in virtual time, where whatever changes says so.
+const LOOK_SIM: Duration = Duration::from_millis(50);
 
 /// How a run came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -98,6 +113,10 @@ pub struct RunReport {
     pub outcome: Outcome,
     /// How long it took.
     pub duration: Duration,
+    /// How much time passed in the run, where that is not the same.
+    pub virtual_time: Option<Duration>,
+    /// Equal for equal runs, where runs repeat: over the time, way and size of every datagram and what was delivered.
+    pub digest: Option<u64>,
     /// What went wrong.
     pub findings: Vec<Finding>,
     /// What the loads measured, in the order of the file.
@@ -129,25 +148,26 @@ pub fn run(scenario: Arc<Scenario>, world: World, options: &RunOptions) -> RunRe
         seed: options.seed,
         outcome: Outcome::Pass,
         duration: Duration::ZERO,
+        virtual_time: None,
+        digest: None,
         findings: Vec::new(),
         figures: Vec::new(),
         accepted: Vec::new(),
     };
     let missing = world::unsupported(&scenario, world);
     if missing.is_empty() {
-        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(tokio) => {
-                let stage = Stage::new(scenario, options.clone());
-                tokio.block_on(stage.play(&mut report));
-                tokio.shutdown_background();
-            }
-            Err(error) => report.findings.push(Finding {
+        let played = match world {
+            World::Sim => in_virtual_time(scenario, options, &mut report),
+            World::Inproc | World::Process => in_real_time(scenario, options, &mut report),
+        };
+        if let Err(error) = played {
+            report.findings.push(Finding {
                 outcome: Outcome::Internal,
                 line: None,
                 what: "harness".to_owned(),
                 message: format!("no tokio runtime: {error}"),
                 values: None,
-            }),
+            });
         }
     } else {
         report.findings.extend(missing.into_iter().map(|message| Finding {
@@ -165,4 +185,55 @@ pub fn run(scenario: Arc<Scenario>, world: World, options: &RunOptions) -> RunRe
     report.outcome = all.into_iter().find(|outcome| outcome.code() == code).unwrap_or(Outcome::Pass);
     report.duration = begun.elapsed();
     report
+}
+
+/// Plays a run with nodes that live in real time.
+fn in_real_time(scenario: Arc<Scenario>, options: &RunOptions, report: &mut RunReport) -> io::Result<()> {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let scene = Arc::new(Scene::new(Arc::default()));
+    let means = Arc::new(means(scenario.clone(), options, scene.clone()));
+    let ground = Arc::new(Inproc::new(means));
+    let cluster = Cluster::new(scenario, ground);
+    let stage = Stage::new(options.clone(), scene, cluster, Arc::new(OnTokio), LOOK);
+    *report = tokio.block_on(stage.play(report.clone()));
+    tokio.shutdown_background();
+    Ok(())
+}
+
+/// Plays a run with nodes that live in virtual time.
+fn in_virtual_time(scenario: Arc<Scenario>, options: &RunOptions, report: &mut RunReport) -> io::Result<()> {
+    let capture = scenario.loads.is_empty().then(|| Capture::new(CAPTURE_BYTES));
+    let sim = Sim::new(options.seed, capture);
+    let recorder = Arc::new(Recorder::simulated(Arc::new(SimClock(sim.clone()))));
+    let scene = Arc::new(Scene::new(recorder.clone()));
+    let means = Arc::new(means(scenario.clone(), options, scene.clone()));
+    let ground = Arc::new(SimGround::new(sim.clone(), means));
+    let cluster = Cluster::new(scenario, ground);
+    let tasks = Arc::new(HarnessTasks(sim.clone()));
+    let stage = Stage::new(options.clone(), scene, cluster, tasks, LOOK_SIM);
+    let begun = report.clone();
+    *report = sim::block_on(&sim, async move { stage.play(begun).await })?;
+    recorder.mix(&[sim.digest()]);
+    report.digest = Some(recorder.digest());
+    report.virtual_time = Some(recorder.now());
+    Ok(())
+}
+
+/// What the nodes of a run are started with. A scenario that measures gets the plain path of its datagrams, unless it asks
+/// for faults, and none of its messages or datagrams is kept.
+fn means(scenario: Arc<Scenario>, options: &RunOptions, scene: Arc<Scene>) -> Means {
+    let measures = !scenario.loads.is_empty();
+    if measures {
+        scene.recorder().skip_messages();
+    }
+    Means {
+        behaviours: options.behaviours.clone(),
+        seed: options.seed,
+        started: scene.recorder().started(),
+        taps: !measures || scenario.has_faults(),
+        captures: !measures,
+        keys: (!measures).then(|| Arc::new(KeyLines::default())),
+        scenario,
+        scene,
+    }
 }

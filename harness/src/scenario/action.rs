@@ -13,6 +13,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::fault::{Fault, Target};
 use super::model::View;
 use crate::condition::Condition;
@@ -40,7 +42,7 @@ pub struct Step {
 }
 
 /// Whom a message, link or exit is for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Address {
     /// The holder of a global name, looked up on the acting node at that moment.
     Global(String),
@@ -288,7 +290,7 @@ pub struct Spawn {
 }
 
 /// A name and where it counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ScopedName {
     /// On the process's node.
     Local(String),
@@ -297,7 +299,7 @@ pub enum ScopedName {
 }
 
 /// How a call ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallResult {
     /// With a reply.
     Reply,
@@ -329,7 +331,7 @@ pub enum AttachQuery {
 }
 
 /// What can be listed through an attach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttachList {
     /// The node's processes.
     Processes,

@@ -58,4 +58,4 @@ pub use mailbox::{MailboxLimits, OverflowPolicy};
 pub use process::{IntoExit, ProcessHandle};
 pub use received::Received;
 pub use remote::Remote;
-pub use runtime::{Clock, Runtime, RuntimeBuilder, SpawnOptions, Spawner};
+pub use runtime::{Runtime, RuntimeBuilder, SpawnOptions, Spawner};

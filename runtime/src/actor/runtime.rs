@@ -7,7 +7,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use regatta_proto::id::{Incarnation, Pid, Reference};
@@ -25,19 +24,15 @@ use super::registry::Registry;
 use super::remote::Remote;
 use super::table::Table;
 use super::{current, exit, hold, links, watch};
+use crate::clock::{Clock, SystemClock};
 
-/// Where a process's task runs. The default is tokio.
+/// Where a runtime's tasks run: its processes', and the loop of the node that serves it. The default is tokio.
 ///
-/// The task must be polled until it is ready, or dropped; dropped early, its process ends as killed.
+/// A task must be polled until it is ready, or dropped; dropped early, its process ends as killed, and a loop leaves
+/// without a word to its peers.
 pub trait Spawner: Send + Sync {
     /// Starts the task.
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
-}
-
-/// What time it is, for whatever compares it across nodes and starts.
-pub trait Clock: Send + Sync {
-    /// Microseconds since 1970.
-    fn unix_us(&self) -> u64;
 }
 
 /// A world of processes: one node's local half. Cloning gives another handle to the same one.
@@ -131,7 +126,7 @@ impl Runtime {
         self.inner.incarnation
     }
 
-    /// The wall clock that the runtime was built with.
+    /// The clock that the runtime was built with.
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.clock
@@ -314,6 +309,14 @@ impl Runtime {
         cell
     }
 
+    /// Runs a task that is no process's where processes run.
+    ///
+    /// # Panics
+    /// As [`Runtime::spawn`].
+    pub(crate) fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.inner.executor.resolve().start(task);
+    }
+
     /// The serial of the process of this runtime whose body runs on this thread; 0 if there is none.
     fn sender(&self) -> u64 {
         current::current().filter(|pid| self.is_here(*pid)).map_or(0, Pid::serial)
@@ -440,14 +443,14 @@ pub struct RuntimeBuilder {
 }
 
 impl RuntimeBuilder {
-    /// Where tasks run; by default on tokio.
+    /// Where processes and the node's loop run; by default on tokio.
     #[must_use]
     pub fn spawner(mut self, spawner: Arc<dyn Spawner>) -> Self {
         self.spawner = Some(spawner);
         self
     }
 
-    /// The wall clock; by default the system's.
+    /// The node's clock; by default the system's.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
@@ -527,14 +530,5 @@ impl Resolved<'_> {
             Self::Tokio(handle) => drop(handle.spawn(task)),
             Self::Custom(spawner) => spawner.spawn(Box::pin(task)),
         }
-    }
-}
-
-struct SystemClock;
-
-impl Clock for SystemClock {
-    fn unix_us(&self) -> u64 {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 }

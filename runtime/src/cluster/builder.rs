@@ -9,6 +9,7 @@ use regatta_proto::id::{NodeId, NodeName};
 use regatta_proto::limits::{Limits, MESSAGE_BYTES_CEILING};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
+use rustls::{KeyLog, NoKeyLog};
 use tokio::runtime::Handle;
 
 use super::core::{Core, Loop};
@@ -18,7 +19,8 @@ use super::node::ClusterNode;
 use super::quic::{self, NodeCredentials};
 use super::remote::Wire;
 use super::tls::TlsConfigs;
-use crate::actor::{Clock, Runtime};
+use crate::actor::Runtime;
+use crate::clock::Clock;
 use crate::net::driver::Driver;
 use crate::net::{Socket, UdpSocket};
 
@@ -36,6 +38,8 @@ pub struct ClusterNodeBuilder {
     spin: Duration,
     /// Another name for the hello than the node's own.
     announced: Option<String>,
+    entropy: Option<[u8; 32]>,
+    key_log: Arc<dyn KeyLog>,
 }
 
 impl ClusterNodeBuilder {
@@ -48,6 +52,8 @@ impl ClusterNodeBuilder {
             membership: Membership::default(),
             spin: SPIN,
             announced: None,
+            entropy: None,
+            key_log: Arc::new(NoKeyLog),
         }
     }
 
@@ -107,6 +113,23 @@ impl ClusterNodeBuilder {
         self
     }
 
+    /// Draws connection ids and whatever else QUIC decides by chance from this seed instead of the system, so that a
+    /// simulation repeats. Never for a node that strangers can reach: its ids can be foretold.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn entropy(mut self, seed: [u8; 32]) -> Self {
+        self.entropy = Some(seed);
+        self
+    }
+
+    /// Where the secrets of each connection are noted, for reading captured packets. Whoever has them reads everything.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn key_log(mut self, key_log: Arc<dyn KeyLog>) -> Self {
+        self.key_log = key_log;
+        self
+    }
+
     /// Binds a UDP socket and starts the node on it. Port 0 lets the system choose;
     /// [`ClusterNode::local_addr`] tells.
     ///
@@ -124,7 +147,8 @@ impl ClusterNodeBuilder {
     /// # Errors
     /// [`BindError`]; nothing is left behind then.
     pub fn start(self, socket: impl Socket + Unpin) -> Result<ClusterNode, BindError> {
-        let Self { name, runtime, identity, limits, mut membership, spin, announced } = self;
+        let Self { name, runtime, identity, limits, mut membership, spin, announced, entropy, key_log } =
+            self;
         let (asked, max) = (limits.message_bytes_max, MESSAGE_BYTES_CEILING);
         if asked > max {
             return Err(BindError::MessageBytes { asked, max });
@@ -153,14 +177,15 @@ impl ClusterNodeBuilder {
             return Err(BindError::Advertised { addr });
         }
         let time = Arc::new(NodeTime(runtime.clock().clone()));
-        let tls = TlsConfigs::new(&identity, time).map_err(|error| BindError::Tls(error.to_string()))?;
+        let tls = TlsConfigs::with_key_log(&identity, time, key_log)
+            .map_err(|error| BindError::Tls(error.to_string()))?;
         let id = NodeId { name, incarnation: runtime.incarnation() };
         let engine = Engine::new(EngineConfig {
             id: id.clone(),
             cluster: identity.cluster().clone(),
             membership,
             limits,
-            endpoint: quic::endpoint_config(),
+            endpoint: quic::endpoint_config(entropy),
             credentials: Box::new(NodeCredentials::new(identity.clone(), tls)),
             may_discover_mtu: !socket.may_fragment(),
         });
@@ -177,7 +202,7 @@ impl ClusterNodeBuilder {
         }
         let spin = if tokio.metrics().num_workers() == 1 { spin } else { Duration::ZERO };
         // Ends by itself when the node is shut down, and with the tokio runtime otherwise.
-        drop(tokio.spawn(Driver::new(Loop(core.clone()), socket, spin)));
+        runtime.run(Driver::new(Loop(core.clone()), socket, spin, runtime.clock().clone()));
         Ok(ClusterNode::new(core))
     }
 }

@@ -140,7 +140,7 @@ impl Core {
     /// Does something with the engine, then what follows from it, and lets the loop send what came of it.
     pub(crate) fn with_engine<T>(&self, act: impl FnOnce(Instant, &mut Engine, &mut NodeHost<'_>) -> T) -> T {
         let mut engine = self.engine.lock();
-        let (result, work) = self.drive(Instant::now(), &mut engine, act);
+        let (result, work) = self.drive(self.runtime.clock().now(), &mut engine, act);
         drop(engine);
         self.perform(work);
         self.poke();

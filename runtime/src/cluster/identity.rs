@@ -130,9 +130,17 @@ impl ClusterCa {
     /// # Errors
     /// [`IdentityError::Crypto`] when the system gives no randomness.
     pub fn generate_for(cluster: ClusterName) -> Result<Self, IdentityError> {
+        Self::generate_with(cluster, &IssueOptions { valid_for: CA_VALID_FOR, ..IssueOptions::default() })
+    }
+
+    /// A new CA for `cluster`, with a new key and a period of validity of its own.
+    ///
+    /// # Errors
+    /// [`IdentityError::Validity`] when the period cannot be, [`IdentityError::Crypto`] when the system gives no
+    /// randomness.
+    pub fn generate_with(cluster: ClusterName, options: &IssueOptions) -> Result<Self, IdentityError> {
         let key = new_key()?;
-        let ordinary = IssueOptions { valid_for: CA_VALID_FOR, ..IssueOptions::default() };
-        let params = certificate::authority_params(&cluster, &stamp(&ordinary, None)?);
+        let params = certificate::authority_params(&cluster, &stamp(options, None)?);
         let signed = params.self_signed(&key).map_err(crypto("sign the CA's certificate"))?;
         Ok(Self {
             cluster,
@@ -255,10 +263,18 @@ impl Identity {
     /// # Errors
     /// [`IdentityError::Crypto`] when the system gives no randomness.
     pub fn generate_for(cluster: ClusterName) -> Result<Self, IdentityError> {
+        Self::generate_with(cluster, &IssueOptions { valid_for: SHARED_VALID_FOR, ..IssueOptions::default() })
+    }
+
+    /// One identity for all nodes of `cluster`, with a period of validity of its own; see [`Identity::generate`].
+    ///
+    /// # Errors
+    /// [`IdentityError::Validity`] when the period cannot be, [`IdentityError::Crypto`] when the system gives no
+    /// randomness.
+    pub fn generate_with(cluster: ClusterName, options: &IssueOptions) -> Result<Self, IdentityError> {
         let key = new_key()?;
-        let ordinary = IssueOptions { valid_for: SHARED_VALID_FOR, ..IssueOptions::default() };
         let params =
-            certificate::shared_params(&cluster, &stamp(&ordinary, None)?).map_err(crypto(SIGN_SHARED))?;
+            certificate::shared_params(&cluster, &stamp(options, None)?).map_err(crypto(SIGN_SHARED))?;
         let signed = params.self_signed(&key).map_err(crypto(SIGN_SHARED))?;
         let (chain, chain_pem) = (vec![signed.der().clone()], signed.pem());
         let (roots, roots_pem) = (chain.clone(), chain_pem.clone());

@@ -2,7 +2,9 @@
 
 use std::any::Any;
 
-use quinn_proto::{ClientConfig, EndpointConfig, ServerConfig};
+use std::time::Duration;
+
+use quinn_proto::{ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, ServerConfig};
 use regatta_proto::engine::Credentials;
 use regatta_proto::id::NodeName;
 use regatta_proto::link::handshake::PeerName;
@@ -44,7 +46,33 @@ impl Credentials for NodeCredentials {
     }
 }
 
-/// QUIC's keys and ids of a node that runs for real: all of them random.
-pub(crate) fn endpoint_config() -> EndpointConfig {
-    EndpointConfig::default()
+/// QUIC's keys and ids. Of a node that runs for real all of them are random. For a simulation, whatever can change the
+/// course of events follows from `seed`; keys stay random, as they change bytes alone.
+pub(crate) fn endpoint_config(seed: Option<[u8; 32]>) -> EndpointConfig {
+    let mut config = EndpointConfig::default();
+    if let Some(seed) = seed {
+        let number = u64::from_le_bytes(std::array::from_fn(|at| seed[at]));
+        config.rng_seed(Some(seed)).cid_generator(move || Box::new(SeededIds(number)));
+    }
+    config
+}
+
+/// Connection ids that follow from a seed. They look random and do not repeat: SplitMix64 is a bijection of its counter.
+struct SeededIds(u64);
+
+impl ConnectionIdGenerator for SeededIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ConnectionId::new(&(z ^ (z >> 31)).to_be_bytes())
+    }
+
+    fn cid_len(&self) -> usize {
+        8
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
 }

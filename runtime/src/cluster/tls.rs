@@ -25,7 +25,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
 use rustls::{
     CertificateError as TlsCertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error,
-    OtherError, RootCertStore, ServerConfig, SignatureScheme,
+    KeyLog, NoKeyLog, OtherError, RootCertStore, ServerConfig, SignatureScheme,
 };
 use thiserror::Error;
 
@@ -68,10 +68,24 @@ impl TlsConfigs {
     /// # Errors
     /// [`TlsError`] when TLS cannot use the certificate, the key or the roots.
     pub fn new(identity: &Identity, time: Arc<dyn TimeProvider>) -> Result<Self, TlsError> {
+        Self::with_key_log(identity, time, Arc::new(NoKeyLog))
+    }
+
+    /// [`new`](Self::new) that notes the secrets of each connection, for reading captured packets.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_key_log(
+        identity: &Identity,
+        time: Arc<dyn TimeProvider>,
+        key_log: Arc<dyn KeyLog>,
+    ) -> Result<Self, TlsError> {
         let provider = provider();
         let verifier = Arc::new(PeerVerifier::new(identity, &provider)?);
-        let server = server_config(identity, provider.clone(), time.clone(), verifier.clone())?;
-        let client = client_config(identity, provider, time, verifier)?;
+        let mut server = server_config(identity, provider.clone(), time.clone(), verifier.clone())?;
+        let mut client = client_config(identity, provider, time, verifier)?;
+        server.key_log = key_log.clone();
+        client.key_log = key_log;
         Ok(Self {
             server: Arc::new(server.try_into()?),
             client: Arc::new(client.try_into()?),

@@ -9,13 +9,13 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::time::Sleep;
-
 use super::socket::{Received, Socket, Transmit};
 use super::spin::Spin;
+use crate::clock::{Clock, Timer};
 
 /// Batches that one poll receives before the rest of the runtime has its turn.
 const RECEIVE_BATCHES: usize = 4;
@@ -68,8 +68,9 @@ pub struct Driver<D, S> {
     buffer: Vec<u8>,
     /// A transmit that the socket did not take.
     unsent: Option<quinn_proto::Transmit>,
-    sleep: Pin<Box<Sleep>>,
-    /// What `sleep` is set to. Timers move with every datagram, so it is only ever pulled nearer; if it comes early, it
+    clock: Arc<dyn Clock>,
+    timer: Box<dyn Timer>,
+    /// What `timer` is set to. Timers move with every datagram, so it is only ever pulled nearer; if it comes early, it
     /// is set again.
     armed: Option<Instant>,
     yielded: bool,
@@ -89,8 +90,8 @@ struct Arrived {
 
 impl<D: Driven, S: Socket> Driver<D, S> {
     /// A loop that has not begun. Before it sleeps it may look again for up to `spin`. Needs a tokio runtime around it.
-    pub fn new(driven: D, socket: S, spin: Duration) -> Self {
-        let sleep = Box::pin(tokio::time::sleep(Duration::from_secs(3_600)));
+    pub fn new(driven: D, socket: S, spin: Duration, clock: Arc<dyn Clock>) -> Self {
+        let timer = clock.timer();
         let buffer = Vec::with_capacity(64 * 1024);
         Self {
             driven,
@@ -98,7 +99,8 @@ impl<D: Driven, S: Socket> Driver<D, S> {
             datagrams: VecDeque::new(),
             buffer,
             unsent: None,
-            sleep,
+            clock,
+            timer,
             armed: None,
             yielded: false,
             spin: Spin::new(spin),
@@ -167,11 +169,11 @@ impl<D: Driven, S: Socket> Driver<D, S> {
             Some(armed) if armed <= timeout && now < armed => return false,
             Some(armed) if armed <= timeout => {}
             _ => {
-                self.sleep.as_mut().reset(timeout.into());
+                self.timer.set(timeout);
                 self.armed = Some(timeout);
             }
         }
-        let due = self.sleep.as_mut().poll(cx).is_ready();
+        let due = self.timer.poll(cx).is_ready();
         if due {
             self.armed = None;
         }
@@ -185,7 +187,7 @@ impl<D: Driven + Unpin, S: Socket + Unpin> Future for Driver<D, S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.driven.register(cx);
-        let now = Instant::now();
+        let now = this.clock.now();
         let arrived = match this.receive(cx, now) {
             Ok(arrived) => arrived,
             Err(error) => {
@@ -215,7 +217,7 @@ impl<D: Driven + Unpin, S: Socket + Unpin> Future for Driver<D, S> {
                 // Whoever else wants the core has it now.
                 std::thread::yield_now();
             }
-            if this.spin.goes_on(if sent || arrived.any { Instant::now() } else { now }) {
+            if this.spin.goes_on(if sent || arrived.any { this.clock.now() } else { now }) {
                 look_again(cx);
             }
         }

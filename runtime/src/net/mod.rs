@@ -5,5 +5,6 @@ pub mod socket;
 mod spin;
 pub mod udp;
 
+pub use quinn_proto::EcnCodepoint;
 pub use socket::{Received, Socket, Transmit};
 pub use udp::UdpSocket;

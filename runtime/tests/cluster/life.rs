@@ -1,9 +1,15 @@
 //! Nodes start, link, and end.
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
+use regatta::actor::Spawner;
 use regatta::cluster::{BindError, ConnectError};
-use regatta::{ClusterCa, ClusterNode, Limits, Runtime};
+use regatta::{Clock, ClusterCa, ClusterNode, Limits, Runtime, SystemClock, Timer};
 
 use super::world::{Probe, anywhere, bind, link, pair, run, shared};
 
@@ -153,5 +159,52 @@ fn a_dial_ends_when_its_node_is_shut_down() {
             .expect("received");
         a.shutdown();
         assert_eq!(dial.await.expect("it ends"), Some(ConnectError::Shutdown));
+    });
+}
+
+/// Counts what it is asked for, and gives what the system gives.
+#[derive(Default)]
+struct Counted {
+    tasks: AtomicUsize,
+    looks: AtomicUsize,
+    timers: AtomicUsize,
+}
+
+impl Spawner for Counted {
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.tasks.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(task);
+    }
+}
+
+impl Clock for Counted {
+    fn unix_us(&self) -> u64 {
+        SystemClock.unix_us()
+    }
+
+    fn now(&self) -> Instant {
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        SystemClock.now()
+    }
+
+    fn timer(&self) -> Box<dyn Timer> {
+        self.timers.fetch_add(1, Ordering::Relaxed);
+        SystemClock.timer()
+    }
+}
+
+#[test]
+fn the_loop_of_a_node_runs_where_its_processes_do_and_by_the_same_clock() {
+    run(async {
+        let (counted, identity) = (Arc::new(Counted::default()), shared());
+        let runtime = Runtime::builder().spawner(counted.clone()).clock(counted.clone()).build();
+        let a = ClusterNode::bind("a", runtime, anywhere(), &identity).expect("the node starts");
+        let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
+        assert_eq!((count(&counted.tasks), count(&counted.timers)), (1, 1), "the loop and its timer");
+        let b = bind("b", &identity);
+        link(&a, &b).await;
+        assert!(count(&counted.looks) > 1, "the loop tells the engine this clock's time");
+        let _probe = Probe::start(&a);
+        assert_eq!(count(&counted.tasks), 2, "a process");
     });
 }

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use regatta::{Bytes, Context, ExitReason, Pid, Received};
 
 use super::message::{HEADER_BYTES, Kind, Message};
 use super::scene::{Scene, Tally};
 use super::{Setup, Whom};
+use crate::load::work;
 
 /// A process's mailbox as a behaviour sees it: verified, counted, and with the harness's own affairs dealt with.
 #[derive(Debug)]
@@ -99,10 +101,12 @@ impl Inbox {
     }
 }
 
-/// Replies to every request with what it got.
-pub(super) async fn echo(mut inbox: Inbox) {
+/// Replies to every request with what it got, after `args.work_ns` nanoseconds of work.
+pub(super) async fn echo(mut inbox: Inbox, setup: Setup) {
+    let work = setup.args.get("work_ns").and_then(serde_json::Value::as_u64).map(Duration::from_nanos);
     while let Some(message) = inbox.next().await {
         if message.kind == Kind::Request {
+            work::spin(work.unwrap_or_default());
             let reply = message.reply(inbox.context.pid(), None);
             inbox.send(message.from, reply).await;
         }

@@ -76,7 +76,7 @@ pub struct Behaviours(BTreeMap<String, Start>);
 impl Default for Behaviours {
     fn default() -> Self {
         let mut all = Self(BTreeMap::new());
-        all.add("echo", |inbox, _| body::echo(inbox));
+        all.add("echo", body::echo);
         all.add("counter", |inbox, _| body::counter(inbox));
         all.add("sink", |inbox, _| body::sink(inbox));
         all.add("relay", body::relay);

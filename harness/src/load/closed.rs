@@ -6,7 +6,9 @@ use hdrhistogram::Histogram;
 use regatta::{ClusterNode, Context, Pid, Received};
 use tokio::sync::oneshot;
 
+use super::cost::Reading;
 use super::figures::Rung;
+use super::work;
 use super::{LoadError, REPLY_WITHIN};
 use crate::behaviour::OWN_LABEL;
 use crate::behaviour::message::{self, HEADER_BYTES, Kind, Message};
@@ -22,11 +24,13 @@ struct Plan {
     payload: usize,
     warmup: Duration,
     amount: Amount,
+    work: Duration,
 }
 
 pub(super) async fn run(load: &Load, from: &ClusterNode, to: Pid, in_flight: u64) -> Result<Rung, LoadError> {
     let payload = usize::try_from(load.payload).unwrap_or(HEADER_BYTES).max(HEADER_BYTES);
-    let plan = Plan { to, in_flight: in_flight.max(1), payload, warmup: load.warmup, amount: load.amount };
+    let plan = Plan { to, in_flight: in_flight.max(1), payload, warmup: load.warmup, amount: load.amount, work: load.work };
+    let before = Reading::now(from);
     let mut senders = Vec::new();
     for _ in 0..load.senders.max(1) {
         let (done, measured) = oneshot::channel();
@@ -46,13 +50,16 @@ pub(super) async fn run(load: &Load, from: &ClusterNode, to: Pid, in_flight: u64
                 all.requests += one.requests;
                 all.replies += one.replies;
                 all.errors += one.errors;
+                all.handled += one.handled;
                 all.elapsed = all.elapsed.max(one.elapsed);
                 // Both have the same bounds, so nothing can be out of range.
                 let _ = all.histogram.add(&one.histogram);
             }
         }
     }
-    all.ok_or(LoadError::Nothing)
+    let mut all = all.ok_or(LoadError::Nothing)?;
+    all.costs = Some(before.since(from, 2 * all.handled));
+    Ok(all)
 }
 
 /// One sender.
@@ -76,6 +83,8 @@ impl Probe {
             errors: 0,
             elapsed: Duration::ZERO,
             histogram,
+            handled: 0,
+            costs: None,
         };
         Self { context, plan, sent: Vec::new(), buffer: vec![0; plan.payload], rung }
     }
@@ -102,6 +111,7 @@ impl Probe {
             };
             let now = Instant::now();
             waiting -= 1;
+            self.rung.handled += 1;
             let place = usize::try_from(reply.number % self.plan.in_flight).unwrap_or(0);
             let started = self.sent[place];
             let over = end.is_some_and(|end| now >= end) || self.rung.replies >= wanted;
@@ -125,6 +135,7 @@ impl Probe {
 
     /// Sends the request with this number; whether it left.
     async fn send(&mut self, number: u64) -> bool {
+        work::spin(self.plan.work);
         message::seal(&mut self.buffer, Kind::Request, self.context.pid(), number);
         let place = usize::try_from(number % self.plan.in_flight).unwrap_or(0);
         self.sent[place] = Instant::now();

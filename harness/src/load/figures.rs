@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::LoadError;
+use super::cost::Costs;
 use crate::scenario::load::{Goal, Load, LoadModel};
 
 /// One number in flight, measured.
@@ -23,6 +24,10 @@ pub struct Rung {
     pub elapsed: Duration,
     /// Round-trip times in nanoseconds.
     pub histogram: Histogram<u64>,
+    /// Replies of the whole time, warm-up included: what the costs are divided by.
+    pub handled: u64,
+    /// What it cost, if that was measured.
+    pub costs: Option<Costs>,
 }
 
 impl Rung {
@@ -77,6 +82,16 @@ pub struct Figures {
     pub max_us: f64,
     /// How many response times were recorded.
     pub count: u64,
+    /// Processor time per one-way message, user and system, of the process that measured.
+    pub cpu_us_per_message: f64,
+    /// Context switches per one-way message, of the same.
+    pub context_switches_per_message: f64,
+    /// UDP datagrams per one-way message that the sending node sent or received.
+    pub datagrams_per_message: f64,
+    /// Allocations per one-way message; `None` where nobody counts them.
+    pub allocations_per_message: Option<f64>,
+    /// The greatest resident memory of the process so far, in MiB.
+    pub rss_peak_mib: f64,
     /// Each number in flight that was tried.
     pub ladder: Vec<Figures>,
 }
@@ -104,6 +119,7 @@ impl Figures {
     }
 
     fn of(model: &'static str, rung: &Rung) -> Self {
+        let costs = rung.costs.clone().unwrap_or_default();
         let us = |quantile: f64| rung.histogram.value_at_quantile(quantile) as f64 / 1_000.0;
         Self {
             model,
@@ -121,6 +137,11 @@ impl Figures {
             p999_us: us(0.999),
             max_us: rung.histogram.max() as f64 / 1_000.0,
             count: rung.histogram.len(),
+            cpu_us_per_message: costs.cpu_us,
+            context_switches_per_message: costs.context_switches,
+            datagrams_per_message: costs.datagrams,
+            allocations_per_message: costs.allocations,
+            rss_peak_mib: costs.rss_peak_mib,
             ladder: Vec::new(),
         }
     }

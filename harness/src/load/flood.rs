@@ -30,6 +30,7 @@ pub(super) async fn run(
         Amount::Duration(_) => u64::MAX,
     };
     let before = tally.messages();
+    let reading = super::cost::Reading::now(from);
     let begun = Instant::now();
     for _ in 0..load.senders.max(1) {
         let (done, ended) = oneshot::channel::<u64>();
@@ -80,6 +81,7 @@ pub(super) async fn run(
         }
     }
     let arrived = tally.messages() - before;
+    let costs = reading.since(from, arrived);
     let (elapsed, counted) = timed.unwrap_or((begun.elapsed(), arrived));
     if counted == 0 {
         return Err(LoadError::Nothing);
@@ -92,6 +94,11 @@ pub(super) async fn run(
         errors: all.saturating_sub(arrived) + failed,
         out_of_order: tally.out_of_order.load(Relaxed),
         rate: counted as f64 / elapsed.as_secs_f64(),
+        cpu_us_per_message: costs.cpu_us,
+        context_switches_per_message: costs.context_switches,
+        datagrams_per_message: costs.datagrams,
+        allocations_per_message: costs.allocations,
+        rss_peak_mib: costs.rss_peak_mib,
         ..Figures::default()
     })
 }

@@ -1,8 +1,11 @@
 //! Measured traffic: latency with a fixed number in flight, saturation over a ladder, one-way floods.
 
+pub mod allocation;
 mod closed;
+mod cost;
 mod figures;
 mod flood;
+pub mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +13,7 @@ use std::time::Duration;
 use regatta::{ClusterNode, Pid};
 use thiserror::Error;
 
+pub use cost::Costs;
 pub use figures::{Figures, Rung};
 
 use crate::behaviour::Tally;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::action::Address;
+use crate::gate::Level;
 
 /// How much a load measures when its file does not say.
 pub const AMOUNT_DEFAULT: Amount = Amount::Duration(Duration::from_secs(2));
@@ -33,6 +34,8 @@ pub struct Load {
     pub warmup: Duration,
     /// When it ends.
     pub amount: Amount,
+    /// How long each sender burns the processor before each request, as a client that is not idle would.
+    pub work: Duration,
 }
 
 /// When a load ends. A load that tries several numbers in flight spends this on each of them.
@@ -119,6 +122,8 @@ pub struct Gate {
     pub figure: String,
     /// The bound.
     pub rule: GateRule,
+    /// Whether a figure beyond it fails the gate, or is only told.
+    pub level: Level,
 }
 
 impl Gate {
@@ -128,7 +133,6 @@ impl Gate {
         let not_figures = ["done", "in_flight"];
         let mut figures = crate::condition::fields("loads");
         figures.retain(|figure| !not_figures.contains(figure));
-        figures.extend(["datagrams_per_message", "bytes_per_message"]);
         figures
     }
 }

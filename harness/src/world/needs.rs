@@ -31,14 +31,15 @@ fn can(need: Capability) -> bool {
         | Capability::SharedTrust
         | Capability::ShortCertificates
         | Capability::ClaimedNames
+        // A run measures; `regatta gate` judges.
+        | Capability::PairedGate
+        | Capability::ExactGate
         | Capability::Expectation(_) => true,
         Capability::AttachList(kind) => kind == "processes",
         Capability::Load(model) => matches!(model, "closed" | "flood" | "search"),
         Capability::Snapshot(view) => matches!(view, View::Registry | View::Members | View::Processes),
         Capability::Roles
         | Capability::HistoryChecker
-        | Capability::PairedGate
-        | Capability::ExactGate
         | Capability::AttachPrompt => false,
     }
 }

@@ -3,6 +3,7 @@
 use super::Build;
 use super::step::{SENDERS_MAX, payload};
 use crate::diagnostic::suggestion;
+use crate::gate::Level;
 use crate::scenario::fields::{Fields, integer_in};
 use crate::scenario::load::{
     AMOUNT_DEFAULT, Amount, Arrivals, Gate, GateRule, Goal, Load, LoadModel, PAYLOAD_BYTES_DEFAULT,
@@ -28,6 +29,7 @@ impl Build<'_> {
         let payload = payload(&fields).unwrap_or(PAYLOAD_BYTES_DEFAULT);
         let senders = fields.integer("senders", 1..=SENDERS_MAX, "8").map_or(1, |senders| senders.value);
         let warmup = fields.duration("warmup").unwrap_or_default();
+        let work = fields.duration("work").unwrap_or_default();
         let duration = fields.time("duration");
         let messages = fields.integer("messages", 1..=u64::MAX, "10000");
         let amount = match (duration, messages) {
@@ -52,6 +54,7 @@ impl Build<'_> {
             senders,
             warmup,
             amount,
+            work,
         })
     }
 
@@ -97,6 +100,8 @@ impl Build<'_> {
         let fields = Fields::new(table, span, "[[gate]]", self.problems);
         let metric =
             fields.require("metric", fields.string("metric", "\"latency.p99_us\""), "\"latency.p99_us\"");
+        let levels = [("block", Level::Block), ("warn", Level::Warn)];
+        let level = fields.word("level", &levels).unwrap_or(Level::Block);
         let exact = fields.boolean("exact").unwrap_or(false);
         let paired = fields.entry("paired").and_then(|entry| {
             let own =
@@ -134,6 +139,6 @@ impl Build<'_> {
         });
         fields.finish();
         let (load, figure) = bounds?;
-        Some(Gate { load, figure, rule: rule? })
+        Some(Gate { load, figure, rule: rule?, level })
     }
 }

@@ -13,6 +13,7 @@ mod fault;
 pub mod gate;
 pub mod load;
 mod observe;
+pub mod paired;
 mod random;
 pub mod record;
 pub mod report;

@@ -4,6 +4,7 @@
 //! goes to the standard output; mistakes and messages for a human go to the standard error.
 
 mod check;
+mod gate;
 mod outside;
 mod run;
 
@@ -27,6 +28,7 @@ struct Cli {
 enum Verb {
     Run(run::Run),
     Check(check::Check),
+    Gate(gate::Gate),
 }
 
 /// Where a verb writes.
@@ -79,6 +81,7 @@ where
     let answer = match cli.verb {
         Verb::Run(run) => run.run(&mut terminal),
         Verb::Check(check) => check.run(&mut terminal),
+        Verb::Gate(gate) => gate.run(&mut terminal),
     };
     // An output that cannot be written to cannot be told of it either.
     answer.unwrap_or(exit::INTERNAL)

@@ -72,8 +72,16 @@ mod tests {
 
     #[test]
     fn a_difference_names_the_figure_and_both_values() {
-        let accepted = values(&[("path.allocations_per_message", 5.0), ("path.datagrams_per_message", 1.0), ("old", 1.0)]);
-        let now = values(&[("path.allocations_per_message", 6.0), ("path.datagrams_per_message", 1.0), ("new", 2.5)]);
+        let accepted = values(&[
+            ("path.allocations_per_message", 5.0),
+            ("path.datagrams_per_message", 1.0),
+            ("old", 1.0),
+        ]);
+        let now = values(&[
+            ("path.allocations_per_message", 6.0),
+            ("path.datagrams_per_message", 1.0),
+            ("new", 2.5),
+        ]);
         let told: Vec<String> = differences(&accepted, &now).iter().map(ToString::to_string).collect();
         let expected = [
             "new: 2.5, which was never accepted",

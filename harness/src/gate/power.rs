@@ -54,7 +54,9 @@ fn at_most(k: u64, n: u64, rate: f64) -> f64 {
 pub fn resolution(levels: &[(f64, Count)]) -> Option<f64> {
     let mut levels = levels.to_vec();
     levels.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let caught = levels.iter().take_while(|(_, count)| count.decisions > 0 && count.alarms * 10 >= count.decisions * 9);
+    let caught = levels
+        .iter()
+        .take_while(|(_, count)| count.decisions > 0 && count.alarms * 10 >= count.decisions * 9);
     caught.last().map(|(slowdown, _)| *slowdown)
 }
 
@@ -77,7 +79,8 @@ mod tests {
 
     #[test]
     fn the_resolution_is_the_smallest_slowdown_from_which_on_all_are_caught() {
-        let levels = [(0.05, count(10, 9)), (0.10, count(10, 8)), (0.20, count(10, 9)), (0.30, count(10, 10))];
+        let levels =
+            [(0.05, count(10, 9)), (0.10, count(10, 8)), (0.20, count(10, 9)), (0.30, count(10, 10))];
         assert_eq!(resolution(&levels), Some(0.20));
         assert_eq!(resolution(&[(0.30, count(10, 8))]), None);
         assert_eq!(resolution(&[(0.30, count(0, 0))]), None);

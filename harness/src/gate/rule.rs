@@ -134,12 +134,15 @@ impl Metric {
 /// Judges one round over all its metrics. `disturbed` are reasons why the round as a whole cannot be trusted.
 #[must_use]
 pub fn judge(metrics: &[(Metric, Series)], disturbed: &[String]) -> Vec<Evidence> {
-    let head: Vec<Vec<f64>> = metrics.iter().map(|(metric, series)| metric.logs(&series.base, &series.head)).collect();
-    let copy: Vec<Vec<f64>> = metrics.iter().map(|(metric, series)| metric.logs(&series.base, &series.copy)).collect();
+    let head: Vec<Vec<f64>> =
+        metrics.iter().map(|(metric, series)| metric.logs(&series.base, &series.head)).collect();
+    let copy: Vec<Vec<f64>> =
+        metrics.iter().map(|(metric, series)| metric.logs(&series.base, &series.copy)).collect();
     let worse: Vec<f64> = head.iter().map(|logs| SignedRanks::of(logs).p_greater()).collect();
     let better: Vec<f64> = head.iter().map(|logs| SignedRanks::of(logs).p_less()).collect();
     let copies: Vec<f64> = copy.iter().map(|logs| SignedRanks::of(logs).p_two_sided()).collect();
-    let (worse, better, copies) = (within_level(metrics, &worse), holm::adjust(&better), holm::adjust(&copies));
+    let (worse, better, copies) =
+        (within_level(metrics, &worse), holm::adjust(&better), holm::adjust(&copies));
     let each = metrics.iter().enumerate().map(|(index, (metric, series))| {
         let one = One {
             metric,
@@ -190,10 +193,15 @@ impl One<'_> {
         }
         if self.copy_p <= COPY_ALPHA {
             let by = copy.map_or(0.0, |copy| copy.estimate.exp_m1()) * 100.0;
-            why.push(format!("a second copy of the base differs from it by {by:+.1} % (p {:.2e})", self.copy_p));
+            why.push(format!(
+                "a second copy of the base differs from it by {by:+.1} % (p {:.2e})",
+                self.copy_p
+            ));
         }
-        let beyond = |by: f64, bound: f64| bound > 0.0 && by > (1.0 + self.metric.threshold).ln() && by > limit;
-        let worse = self.worse_p <= FAMILY_ALPHA && shift.is_some_and(|shift| beyond(shift.estimate, shift.lower));
+        let beyond =
+            |by: f64, bound: f64| bound > 0.0 && by > (1.0 + self.metric.threshold).ln() && by > limit;
+        let worse =
+            self.worse_p <= FAMILY_ALPHA && shift.is_some_and(|shift| beyond(shift.estimate, shift.lower));
         let better =
             self.better_p <= FAMILY_ALPHA && shift.is_some_and(|shift| beyond(-shift.estimate, -shift.upper));
         let verdict = match (why.is_empty(), worse, better, self.metric.level) {
@@ -227,7 +235,9 @@ pub fn agree(first: &Evidence, second: &Evidence) -> Verdict {
     match (&first.verdict, &second.verdict) {
         (Verdict::Regression, Verdict::Regression) => Verdict::Regression,
         (Verdict::Warn, Verdict::Warn) => Verdict::Warn,
-        (Verdict::Regression | Verdict::Warn, Verdict::Inconclusive(why)) => Verdict::Inconclusive(why.clone()),
+        (Verdict::Regression | Verdict::Warn, Verdict::Inconclusive(why)) => {
+            Verdict::Inconclusive(why.clone())
+        }
         (Verdict::Regression | Verdict::Warn, _) => Verdict::Pass,
         (other, _) => other.clone(),
     }
@@ -290,7 +300,8 @@ mod tests {
     #[test]
     fn few_blocks_and_disturbances_are_inconclusive() {
         let few = series(0.5);
-        let few = Series { base: few.base[..11].into(), copy: few.copy[..11].into(), head: few.head[..11].into() };
+        let few =
+            Series { base: few.base[..11].into(), copy: few.copy[..11].into(), head: few.head[..11].into() };
         assert!(matches!(verdict(&metric(0.08), &few), Verdict::Inconclusive(_)));
         let disturbed = judge(&[(metric(0.08), series(0.5))], &["steal".to_owned()]).remove(0);
         assert_eq!(disturbed.verdict, Verdict::Inconclusive(vec!["steal".to_owned()]));

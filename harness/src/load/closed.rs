@@ -29,7 +29,14 @@ struct Plan {
 
 pub(super) async fn run(load: &Load, from: &ClusterNode, to: Pid, in_flight: u64) -> Result<Rung, LoadError> {
     let payload = usize::try_from(load.payload).unwrap_or(HEADER_BYTES).max(HEADER_BYTES);
-    let plan = Plan { to, in_flight: in_flight.max(1), payload, warmup: load.warmup, amount: load.amount, work: load.work };
+    let plan = Plan {
+        to,
+        in_flight: in_flight.max(1),
+        payload,
+        warmup: load.warmup,
+        amount: load.amount,
+        work: load.work,
+    };
     let before = Reading::now(from);
     let mut senders = Vec::new();
     for _ in 0..load.senders.max(1) {

@@ -141,7 +141,7 @@ impl std::fmt::Display for Machine {
 }
 
 /// The commit of the working tree, or `unknown` where there is none.
-fn revision() -> String {
+pub(crate) fn revision() -> String {
     let output =
         Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12", "--match="]).output();
     let text = output.ok().filter(|output| output.status.success());

@@ -11,7 +11,7 @@ use crate::gate::{Metric, Series};
 use crate::random::Random;
 
 /// Blocks of a round when nobody asks for another number.
-pub const BLOCKS_DEFAULT: usize = 16;
+pub const BLOCKS_DEFAULT: usize = 12;
 
 /// What is compared.
 #[derive(Debug, Clone)]

@@ -1,10 +1,9 @@
 //! The gate's own proof: how often it cries over equal builds, and how small a slowdown it catches.
 //!
 //! Every decision is made by the same code as a real one, from blocks of its own. Base and head are this very build; where
-//! a slowdown is injected, the head's scenario has each end burn the processor for the given share of what a message takes
-//! now: for the latency, the two ends share it; on the busy link, each end gets it, since either may be the one that limits
-//! the rate. That is the same as a change that makes each message so much dearer, and what the gate then measures is shown
-//! beside what was injected.
+//! a slowdown is injected, the head's scenario burns the processor for the given share of what a message takes now: in the
+//! echo for the latency, half at each end of the busy link. That is the same as a change that makes each message so much
+//! dearer, and what the gate then measures is shown beside what was injected.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,7 +77,7 @@ pub struct MetricProof {
     pub threshold: f64,
     /// Over equal builds.
     pub equal: Count,
-    /// For each slowdown.
+    /// For each slowdown; none of a metric that a slowdown does not move, such as memory.
     pub levels: Vec<LevelProof>,
     /// The smallest slowdown that is caught at least 9 times in 10; absent where none is.
     pub resolution: Option<f64>,
@@ -171,6 +170,7 @@ fn summary(extent: &Extent, made: &[(Option<f64>, Comparison)], metrics: &[crate
         let levels: Vec<LevelProof> = extent
             .slowdowns
             .iter()
+            .filter(|_| moves(&metric.name))
             .map(|injected| {
                 let of: Vec<&Comparison> =
                     made.iter().filter(|(share, _)| *share == Some(*injected)).map(|(_, one)| one).collect();
@@ -197,6 +197,11 @@ fn summary(extent: &Extent, made: &[(Option<f64>, Comparison)], metrics: &[crate
         cut: false,
         failures: Vec::new(),
     }
+}
+
+/// Whether work for each message makes this metric worse.
+fn moves(metric: &str) -> bool {
+    metric.ends_with("_us") || metric.ends_with(".rate") || metric.contains("cpu_us")
 }
 
 /// How the decisions on one metric came out, and the median of what they measured.
@@ -236,8 +241,8 @@ fn baseline(base: &Arm) -> Result<Now, TrialError> {
 /// The scenario with work on both ends.
 fn slower(text: &str, share: f64, now: Now) -> Result<String, String> {
     let mut scenario: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
-    let idle = (now.round_trip * share / 2.0).round() as i64;
-    let busy = (now.period * share).round() as i64;
+    let idle = (now.round_trip * share).round() as i64;
+    let busy = (now.period * share / 2.0).round() as i64;
     let each = |scenario: &mut Table, list: &str, key: &str, of: &str, change: &dyn Fn(&mut Table)| {
         let tables = scenario.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
         let tables = tables.filter_map(Value::as_table_mut);
@@ -251,15 +256,15 @@ fn slower(text: &str, share: f64, now: Now) -> Result<String, String> {
             Err(format!("the self-test needs one [[{list}]] with {key} = \"{of}\""))
         }
     };
-    for (echo, load, work) in [("idle-echo", "latency", idle), ("busy-echo", "saturation", busy)] {
+    for (echo, work) in [("idle-echo", idle), ("busy-echo", busy)] {
         each(&mut scenario, "process", "label", echo, &|table| {
             let args: Table = [("work_ns".to_owned(), Value::Integer(work))].into_iter().collect();
             table.insert("args".to_owned(), Value::Table(args));
         })?;
-        each(&mut scenario, "load", "id", load, &|table| {
-            table.insert("work".to_owned(), Value::String(format!("{work}ns")));
-        })?;
     }
+    each(&mut scenario, "load", "id", "saturation", &|table| {
+        table.insert("work".to_owned(), Value::String(format!("{}us", busy as f64 / 1e3)));
+    })?;
     toml::to_string(&scenario).map_err(|error| error.to_string())
 }
 
@@ -285,14 +290,13 @@ mod tests {
         let slower = slower(text, 0.10, Now { round_trip: 12_000.0, period: 1_500.0 }).expect("a scenario");
         let table: Table = slower.parse().expect("toml");
         let process = table["process"].as_array().expect("processes");
-        assert_eq!(process[0]["args"]["work_ns"].as_integer(), Some(600));
-        assert_eq!(process[1]["args"]["work_ns"].as_integer(), Some(150));
-        assert_eq!(table["load"][0]["work"].as_str(), Some("600ns"));
-        assert_eq!(table["load"][1]["work"].as_str(), Some("150ns"));
+        assert_eq!(process[0]["args"]["work_ns"].as_integer(), Some(1_200));
+        assert_eq!(process[1]["args"]["work_ns"].as_integer(), Some(75));
+        assert_eq!(table["load"][1]["work"].as_str(), Some("0.075us"));
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("slower.toml");
         fs::write(&path, slower).expect("written");
         let (scenario, _) = gates(&path).expect("still a gate");
-        assert_eq!(scenario.loads[0].work, Duration::from_nanos(600));
+        assert_eq!(scenario.loads[1].work, Duration::from_nanos(75));
     }
 }

@@ -225,12 +225,21 @@ pub fn proof(proof: &Proof) -> String {
         proof.false_alarms_at_most * 100.0
     );
     for metric in &proof.metrics {
+        if metric.levels.is_empty() {
+            let _ = writeln!(
+                out,
+                "\n{} (may become worse by {:.0} %): not slowed",
+                metric.name,
+                metric.threshold * 100.0
+            );
+            continue;
+        }
         let resolution = metric.resolution.map_or("none of these slowdowns".to_owned(), |share| {
             format!("slowdowns from {:.0} % on, at least 9 times in 10", share * 100.0)
         });
         let _ = writeln!(
             out,
-            "\n{} (may rise by {:.0} %): catches {resolution}",
+            "\n{} (may become worse by {:.0} %): catches {resolution}",
             metric.name,
             metric.threshold * 100.0
         );

@@ -28,6 +28,8 @@ pub struct Load {
     pub model: LoadModel,
     /// The size of each body, in bytes.
     pub payload: u64,
+    /// Sizes with weights, instead of one size; empty for one size.
+    pub mix: Vec<(u64, u64)>,
     /// How many processes send at the same time, at least 1.
     pub senders: u64,
     /// Traffic before the measurement.
@@ -60,10 +62,28 @@ pub enum LoadModel {
     Flood,
     /// Finds the highest rate that holds.
     Search {
-        /// Numbers in flight to try; the harness's own ladder when empty.
+        /// Numbers in flight to try. When empty, rates are tried instead, by an open load.
         in_flight: Vec<u64>,
         /// What must hold at a rate; no bound when absent.
         goal: Option<Goal>,
+        /// How the times of a search over rates are spread.
+        arrivals: Arrivals,
+    },
+    /// Latency over rate: finds saturation, then measures at 10 to 100 % of it.
+    Curve {
+        /// What must hold at saturation.
+        goal: Option<Goal>,
+        /// How the times are spread.
+        arrivals: Arrivals,
+    },
+    /// As open, with a rate that changes evenly.
+    Ramp {
+        /// Messages a second at the start, and all through the warm-up.
+        rate: f64,
+        /// Messages a second at the end.
+        rate_end: f64,
+        /// How the times are spread.
+        arrivals: Arrivals,
     },
     /// Sends at given times, whatever returns; response time counts from the time that was meant.
     Open {
@@ -76,7 +96,17 @@ pub enum LoadModel {
 
 impl LoadModel {
     /// The models as files name them.
-    pub const NAMES: [&'static str; 4] = ["closed", "flood", "search", "open"];
+    pub const NAMES: [&'static str; 6] = ["closed", "flood", "search", "open", "ramp", "curve"];
+
+    /// Whether requests leave at given times.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        match self {
+            Self::Closed { .. } | Self::Flood => false,
+            Self::Search { in_flight, .. } => in_flight.is_empty(),
+            Self::Open { .. } | Self::Ramp { .. } | Self::Curve { .. } => true,
+        }
+    }
 
     /// The word that the file uses for it.
     #[must_use]
@@ -86,6 +116,8 @@ impl LoadModel {
             Self::Flood => "flood",
             Self::Search { .. } => "search",
             Self::Open { .. } => "open",
+            Self::Ramp { .. } => "ramp",
+            Self::Curve { .. } => "curve",
         }
     }
 }

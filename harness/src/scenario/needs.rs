@@ -123,7 +123,13 @@ impl Scenario {
             });
         }
         needs.extend(self.snapshots.iter().map(|snapshot| Capability::Snapshot(snapshot.view)));
-        needs.extend(self.loads.iter().map(|load| Capability::Load(LoadModel::name(&load.model))));
+        for load in &self.loads {
+            needs.insert(Capability::Load(load.model.name()));
+            if load.model.is_open() {
+                // All of them need a generator that keeps the time.
+                needs.insert(Capability::Load("open"));
+            }
+        }
         needs.extend(self.gates.iter().map(|gate| match gate.rule {
             GateRule::Paired { .. } => Capability::PairedGate,
             GateRule::Exact => Capability::ExactGate,

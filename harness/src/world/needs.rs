@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::scenario::load::LoadModel;
 use crate::scenario::model::View;
 use crate::scenario::{Capability, Scenario, World};
 
@@ -12,7 +13,11 @@ pub fn unsupported(scenario: &Scenario, world: World) -> Vec<String> {
         let other = if scenario.worlds.contains(&World::Inproc) { "; use --world inproc" } else { "" };
         return vec![format!("the `{world}` world is not there yet{other}")];
     }
-    let can = |need| can(need) && !(world == World::Sim && need == Capability::Fault("cpu-hog"));
+    let can = |need| {
+        can(need)
+            && !(world == World::Sim && need == Capability::Load("open"))
+            && !(world == World::Sim && need == Capability::Fault("cpu-hog"))
+    };
     let missing: BTreeSet<String> =
         scenario.needs().into_iter().filter(|need| !can(*need)).map(|need| need.to_string()).collect();
     missing.into_iter().map(|need| format!("the `{world}` world cannot do {need} yet")).collect()
@@ -36,7 +41,7 @@ fn can(need: Capability) -> bool {
         | Capability::ExactGate
         | Capability::Expectation(_) => true,
         Capability::AttachList(kind) => kind == "processes",
-        Capability::Load(model) => matches!(model, "closed" | "flood" | "search"),
+        Capability::Load(model) => LoadModel::NAMES.contains(&model),
         Capability::Snapshot(view) => matches!(view, View::Registry | View::Members | View::Processes),
         Capability::Roles
         | Capability::HistoryChecker

@@ -132,6 +132,7 @@ async fn offered(
     };
     let offer = open::Offer { from: rate, to: rate_end, arrivals, warmup: load.warmup, length, seed };
     let rung = open::run(load, from, to, offer, |_| {}).await?;
+    open::punctual(&rung)?;
     Figures::of_last(load, vec![rung])
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::cost::Reading;
 use super::figures::Rung;
-use super::pacing::{Attempt, Paced, now_ns, pace};
+use super::pacing::{Attempt, now_ns, pace, prompt};
 use super::recorder::{Recorder, histogram};
 use super::schedule;
 use super::{LoadError, REPLY_WITHIN, payload};
@@ -62,7 +62,7 @@ struct Course {
     sent: Vec<AtomicU64>,
 }
 
-/// Runs the offer. `before_each` is called by the pacing thread before each request, and is what a test stalls it with.
+/// Runs the offer; [`punctual`] says whether its figures tell of the system. `before_each` is called by the pacing thread before each request, and is what a test stalls it with.
 pub(super) async fn run(
     load: &Load,
     from: &ClusterNode,
@@ -111,6 +111,7 @@ pub(super) async fn run(
         let give_up =
             course.start + course.times.last().copied().unwrap_or(0) + SEND_WITHIN.as_nanos() as u64;
         move || {
+            prompt();
             let mut buffer = Vec::new();
             let outcome = pace(course.start, &course.times, give_up, |index| {
                 before_each(index);
@@ -154,20 +155,22 @@ pub(super) async fn run(
     rung.histogram = recorder.whole();
     rung.log = recorder.log(&load.id);
     rung.service = Some(service);
-    punctual(&paced)?;
     rung.late = Some(paced.late);
     Ok(rung)
 }
 
 /// Whether the generator was in time: what a late one measured is its own stall.
-fn punctual(paced: &Paced) -> Result<(), LoadError> {
-    let late = LATE.as_nanos() as u64;
-    let count = paced.late.len().max(1);
-    let share = (count - paced.late.count_between(0, late)) as f64 / count as f64;
+///
+/// # Errors
+/// [`LoadError::Late`] if it was not.
+pub(super) fn punctual(rung: &Rung) -> Result<(), LoadError> {
+    let Some(delays) = &rung.late else { return Ok(()) };
+    let count = delays.len().max(1);
+    let share = (count - delays.count_between(0, LATE.as_nanos() as u64)) as f64 / count as f64;
     if share <= LATE_SHARE_MAX {
         return Ok(());
     }
-    Err(LoadError::Late { share, worst: Duration::from_nanos(paced.late.max()) })
+    Err(LoadError::Late { share, worst: Duration::from_nanos(delays.max()) })
 }
 
 /// What one collector got.

@@ -13,6 +13,42 @@ const SPIN_NS: u64 = 30_000;
 /// Pause before a link that took no more is tried again.
 const BUSY_PAUSE_NS: u64 = 20_000;
 
+/// Asks the scheduler to let this thread run soon when it wakes, for short times: under EEVDF (Linux 6.12 and later) a
+/// short slice is an early deadline. It takes no more of a processor than others get, needs no privilege, and where the
+/// kernel does not know it nothing changes.
+pub(super) fn prompt() {
+    #[repr(C)]
+    struct Attributes {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime_ns: u64,
+        deadline_ns: u64,
+        period_ns: u64,
+    }
+    let size = u32::try_from(size_of::<Attributes>()).expect("a small struct");
+    let of = Attributes {
+        size,
+        policy: 0,
+        flags: 0,
+        nice: 0,
+        priority: 0,
+        runtime_ns: SLICE_NS,
+        deadline_ns: 0,
+        period_ns: 0,
+    };
+    // SAFETY: the struct is laid out as the first version of the kernel's `sched_attr`, whose size it tells; the call only
+    // reads it.
+    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const of, 0) };
+    // SAFETY: a plain system call. Timers of this thread end within a microsecond of their time instead of fifty.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_000) };
+}
+
+/// The shortest slice that the scheduler gives.
+const SLICE_NS: u64 = 100_000;
+
 /// Nanoseconds of the system's monotonic clock.
 pub(super) fn now_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -65,13 +65,8 @@ async fn a_server_pause_shows_in_the_open_p99_and_not_in_the_closed_one() {
     let length = Duration::from_secs(2);
     let (a, _b, echo) = pair(true).await;
     let open = load(LoadModel::Open { rate: 1_000.0, arrivals: Arrivals::Constant }, length);
-    let open = match open::run(&open, &a, echo, offer(1_000.0, length), |_| {}).await {
-        // So busy a machine voids the figures, and that is what the load must say.
-        Err(LoadError::Late { .. }) => {
-            return eprintln!("not judged: the generator could not keep its times");
-        }
-        open => open.expect("it measures"),
-    };
+    // On a busy machine the generator may be late, which adds to these times: they can only grow.
+    let open = open::run(&open, &a, echo, offer(1_000.0, length), |_| {}).await.expect("it measures");
     let (a, _b, echo) = pair(true).await;
     let closed = closed::run(&load(LoadModel::Closed { in_flight: vec![1] }, length), &a, echo, 1).await;
     let closed = closed.expect("it measures");
@@ -95,8 +90,9 @@ async fn a_generator_that_stalls_is_invalid_and_no_good_latency() {
             std::thread::sleep(PAUSE);
         }
     });
-    let Err(LoadError::Late { share, worst }) = stalled.await else {
-        panic!("a stall of 100 ms went unnoticed")
+    let stalled = stalled.await.expect("it measures");
+    let Err(LoadError::Late { share, worst }) = open::punctual(&stalled) else {
+        panic!("a stall of 100 ms went unnoticed");
     };
     // What was due in the stall, a hundred of a thousand, left late.
     assert!(share >= 0.09 && worst >= PAUSE - Duration::from_millis(2), "{share} {worst:?}");

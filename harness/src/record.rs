@@ -99,6 +99,15 @@ pub enum What {
         /// The monitor that fired: each fires once. Nothing for a link.
         monitor: Option<u64>,
     },
+    /// A process began to watch another, at the harness's order.
+    Watched {
+        /// Who watches.
+        watcher: PidText,
+        /// Whom.
+        process: PidText,
+        /// The monitor.
+        monitor: u64,
+    },
     /// A client asked something of a register.
     Asked {
         /// The client.
@@ -293,12 +302,6 @@ impl Digest {
     pub(crate) const fn mix(&mut self, word: u64) {
         self.0 = (self.0 ^ word).wrapping_mul(0x0100_0000_01b3);
         self.0 ^= self.0 >> 29;
-    }
-
-    /// Takes a text in.
-    pub(crate) fn text(&mut self, text: &str) {
-        text.bytes().for_each(|byte| self.mix(u64::from(byte)));
-        self.mix(text.len() as u64);
     }
 }
 

@@ -14,5 +14,7 @@ mod protocol {
     mod loss;
     mod names;
     mod restart;
+    mod tail;
     mod trust;
+    mod unordered;
 }

@@ -10,6 +10,7 @@ use regatta::{ClusterNode, ExitReason, Pid, Reference, Runtime};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::exchange::{Counted, Shared, ToldOf};
 use super::message::{self, Kind, Message};
 use crate::record::{Passage, Recorder, What};
 use crate::world::order::PidText;
@@ -26,6 +27,7 @@ pub struct Tally {
     pub(crate) out_of_order: AtomicU64,
     pub(crate) corrupt: AtomicU64,
     pub(crate) duplicates: AtomicU64,
+    pub(crate) gaps: AtomicU64,
 }
 
 impl Tally {
@@ -33,31 +35,6 @@ impl Tally {
     #[must_use]
     pub fn messages(&self) -> u64 {
         self.messages.load(Relaxed)
-    }
-
-    /// What breaks the promises that hold in every scenario: `None` when nothing does.
-    #[must_use]
-    pub fn broken(&self) -> Option<String> {
-        let all =
-            [(&self.out_of_order, "out of order"), (&self.corrupt, "corrupt"), (&self.duplicates, "twice")];
-        let broken: Vec<_> = all
-            .iter()
-            .map(|(count, what)| (count.load(Relaxed), what))
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect();
-        (!broken.is_empty()).then(|| broken.join(", "))
-    }
-
-    fn json(&self) -> Value {
-        json!({
-            "messages": self.messages.load(Relaxed),
-            "bytes": self.bytes.load(Relaxed),
-            "senders": self.senders.load(Relaxed),
-            "out_of_order": self.out_of_order.load(Relaxed),
-            "corrupt": self.corrupt.load(Relaxed),
-            "duplicates": self.duplicates.load(Relaxed),
-        })
     }
 }
 
@@ -74,9 +51,27 @@ struct Down {
     reason: String,
 }
 
+/// A process that is known by some name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    pub(super) pid: Pid,
+    /// Whether it runs in this OS process.
+    pub(super) here: bool,
+}
+
+impl Known {
+    pub(super) const fn here(pid: Pid) -> Self {
+        Self { pid, here: true }
+    }
+
+    pub(super) const fn elsewhere(pid: Pid) -> Self {
+        Self { pid, here: false }
+    }
+}
+
 /// How often the same watcher was told the same, in the order of their first arrival.
 #[derive(Debug, Default)]
-struct Downs {
+pub(super) struct Downs {
     places: HashMap<Down, usize>,
     all: Vec<(Down, u64)>,
 }
@@ -88,6 +83,18 @@ impl Downs {
             self.all.len() - 1
         });
         self.all[place].1 += count;
+    }
+
+    /// As data.
+    pub(super) fn told(&self) -> Vec<ToldOf> {
+        let told = self.all.iter().map(|(down, count)| ToldOf {
+            watcher: down.watcher.clone(),
+            process: PidText(down.process),
+            kind: down.kind.to_owned(),
+            reason: down.reason.clone(),
+            count: *count,
+        });
+        told.collect()
     }
 }
 
@@ -101,13 +108,17 @@ pub struct Scene {
 }
 
 #[derive(Default)]
-struct State {
-    labels: BTreeMap<String, Pid>,
-    owners: HashMap<Pid, String>,
-    tallies: BTreeMap<String, Arc<Tally>>,
-    downs: Downs,
-    /// Local names that the harness knows of, with their nodes.
-    locals: BTreeMap<(String, String), Pid>,
+pub(super) struct State {
+    pub(super) labels: BTreeMap<String, Known>,
+    pub(super) owners: HashMap<Pid, String>,
+    pub(super) tallies: BTreeMap<String, Arc<Tally>>,
+    /// What processes of other OS processes have received, for loads that ask.
+    pub(super) mirrored: BTreeMap<String, Arc<Tally>>,
+    pub(super) downs: Downs,
+    /// Local names that the harness knows of: node and name.
+    pub(super) locals: BTreeMap<(String, String), Known>,
+    /// What the scenes of other OS processes know, by the start of a node.
+    pub(super) elsewhere: BTreeMap<u64, Shared>,
     jobs: HashMap<u64, Job>,
     nodes: BTreeMap<String, ClusterNode>,
 }
@@ -138,7 +149,7 @@ impl Scene {
         &self.recorder
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -165,7 +176,7 @@ impl Scene {
     /// Notes that `label` is this process from now on, and gives its tally.
     pub fn enter(&self, label: &str, pid: Pid) -> Arc<Tally> {
         let mut state = self.state();
-        state.labels.insert(label.to_owned(), pid);
+        state.labels.insert(label.to_owned(), Known::here(pid));
         state.owners.insert(pid, label.to_owned());
         let tally = state.tallies.entry(label.to_owned()).or_default().clone();
         drop(state);
@@ -176,8 +187,17 @@ impl Scene {
     /// Notes who a label's process is; its tally stays where the process is.
     pub(crate) fn name_process(&self, label: &str, pid: Pid) {
         let mut state = self.state();
-        state.labels.insert(label.to_owned(), pid);
+        state.labels.insert(label.to_owned(), Known::elsewhere(pid));
         state.owners.insert(pid, label.to_owned());
+    }
+
+    /// Notes a message that leaves.
+    pub(crate) fn sent(&self, bytes: &[u8], to: Pid) {
+        if self.recorder.notes_messages()
+            && let Some(message) = Message::read(bytes.to_vec().into())
+        {
+            self.passed(false, &message, to);
+        }
     }
 
     /// Notes a message at one of its ends.
@@ -210,19 +230,25 @@ impl Scene {
     /// The process with this label.
     #[must_use]
     pub fn pid(&self, label: &str) -> Option<Pid> {
-        self.state().labels.get(label).copied()
+        self.state().labels.get(label).map(|known| known.pid)
     }
 
     /// The tally of the process with this label.
     #[must_use]
     pub fn tally(&self, label: &str) -> Option<Arc<Tally>> {
-        self.state().tallies.get(label).cloned()
+        let state = self.state();
+        state.tallies.get(label).or_else(|| state.mirrored.get(label)).cloned()
     }
 
     /// What the scenario calls a process; its pid when it has no name there.
     #[must_use]
     pub fn label(&self, pid: Pid) -> String {
         self.state().owners.get(&pid).cloned().unwrap_or_else(|| pid.to_string())
+    }
+
+    /// What the scenario calls every process that it has a name for.
+    pub(crate) fn owners(&self) -> BTreeMap<Pid, String> {
+        self.state().owners.iter().map(|(pid, label)| (*pid, label.clone())).collect()
     }
 
     /// Notes that a process was told of an end.
@@ -249,7 +275,7 @@ impl Scene {
 
     /// Notes that a process has this name on its node, so that processes of other nodes can be told by it.
     pub(crate) fn name_local(&self, name: &str, node: &str, pid: Pid) {
-        self.state().locals.insert((node.to_owned(), name.to_owned()), pid);
+        self.state().locals.insert((node.to_owned(), name.to_owned()), Known::here(pid));
     }
 
     /// Notes that nobody has this name on its node any more.
@@ -260,7 +286,7 @@ impl Scene {
     /// The process that has this name on its node, as far as the harness knows.
     #[must_use]
     pub fn local(&self, name: &str, node: &str) -> Option<Pid> {
-        self.state().locals.get(&(node.to_owned(), name.to_owned())).copied()
+        self.state().locals.get(&(node.to_owned(), name.to_owned())).map(|known| known.pid)
     }
 
     /// Makes the process `pid` do a job in its own name, after what waits in its mailbox. Whether it lives.
@@ -298,10 +324,22 @@ impl Scene {
         self.state().nodes.get(name).cloned()
     }
 
+    /// What the labelled processes received, by label, wherever they are.
+    pub(super) fn counted(&self) -> BTreeMap<String, Counted> {
+        let state = self.state();
+        let mut all: BTreeMap<String, Counted> = BTreeMap::new();
+        let here = state.tallies.iter().map(|(label, tally)| (label, tally.counted()));
+        let elsewhere = state.elsewhere.values().flat_map(|shared| &shared.tallies);
+        for (label, counted) in here.chain(elsewhere.map(|(label, counted)| (label, *counted))) {
+            all.entry(label.clone()).or_default().add(&counted);
+        }
+        all
+    }
+
     /// What the labelled processes received, for observations.
     #[must_use]
     pub fn received(&self) -> Value {
-        self.state().tallies.iter().map(|(label, tally)| (label.clone(), tally.json())).collect()
+        serde_json::to_value(self.counted()).unwrap_or_default()
     }
 
     /// The ends that processes were told of, for observations.
@@ -309,23 +347,42 @@ impl Scene {
     pub fn downs(&self) -> Value {
         let state = self.state();
         let label = |pid: &Pid| state.owners.get(pid).cloned().unwrap_or_else(|| pid.to_string());
-        let downs = state.downs.all.iter().map(|(down, count)| {
+        let here = state.downs.told();
+        let all = here.iter().chain(state.elsewhere.values().flat_map(|shared| &shared.downs));
+        let downs = all.map(|down| {
             json!({
                 "watcher": down.watcher,
-                "process": label(&down.process),
+                "process": label(&down.process.0),
                 "kind": down.kind,
                 "reason": down.reason,
-                "count": count,
+                "count": down.count,
             })
         });
         downs.collect()
     }
 
-    /// The labels whose deliveries broke a promise, with what was broken.
+    /// The labels that miss messages of a row, with how many.
+    pub(crate) fn missing(&self) -> Vec<(String, u64)> {
+        let missing = self.counted().into_iter().map(|(label, counted)| (label, counted.gaps));
+        missing.filter(|(_, gaps)| *gaps > 0).collect()
+    }
+
+    /// The labels whose deliveries broke a promise that holds in every scenario, with what was broken.
     #[must_use]
     pub fn broken(&self) -> Vec<(String, String)> {
-        let state = self.state();
-        let broken = state.tallies.iter().filter_map(|(label, tally)| Some((label.clone(), tally.broken()?)));
+        let broken = self.counted().into_iter().filter_map(|(label, counted)| {
+            let all = [
+                (counted.out_of_order, "out of order"),
+                (counted.corrupt, "corrupt"),
+                (counted.duplicates, "twice"),
+            ];
+            let broken: Vec<_> = all
+                .into_iter()
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, what)| format!("{count} {what}"))
+                .collect();
+            (!broken.is_empty()).then(|| (label, broken.join(", ")))
+        });
         broken.collect()
     }
 }

@@ -36,9 +36,4 @@ impl Sizes {
     pub(super) fn of_number(&self, number: u64) -> usize {
         self.0[(number % self.0.len() as u64) as usize]
     }
-
-    /// The largest.
-    pub(super) fn max(&self) -> usize {
-        self.0.iter().copied().max().unwrap_or(HEADER_BYTES)
-    }
 }

@@ -47,8 +47,6 @@ pub(crate) enum Source {
     Step(usize),
     /// The nemesis with this index.
     Nemesis(usize),
-    /// A person, at the prompt.
-    Hand,
 }
 
 impl Faults {
@@ -70,17 +68,20 @@ impl Faults {
         &self,
         ids: impl Iterator<Item = &'a str>,
         counts: &BTreeMap<Key, Counts>,
+        now: Duration,
     ) -> serde_json::Map<String, Value> {
         let all = self.all();
         let shown = ids.map(|id| {
-            let (mut sum, mut active) = (Counts::default(), false);
+            let (mut sum, mut active, mut lasted) = (Counts::default(), false, Duration::ZERO);
             for (key, record) in all.iter().filter(|(_, record)| record.id.as_deref() == Some(id)) {
                 sum.add(&counts.get(key).copied().unwrap_or_default());
                 sum.hits += record.hits;
                 active |= record.ended.is_none();
+                lasted += record.ended.unwrap_or(now).saturating_sub(record.begun);
             }
             let shown = json!({
                 "active": active,
+                "lasted_ms": u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
                 "hits": sum.hits,
                 "dropped": sum.dropped,
                 "delayed": sum.delayed,

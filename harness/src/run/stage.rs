@@ -11,15 +11,16 @@ use tokio::sync::watch;
 
 use super::changes::Seen;
 use super::faults::{Faults, Source};
-use super::judge::{Verdict, Window, explain};
 use super::points::Points;
 use super::tasks::{Run, Task};
 use super::{Finding, Outcome, RunOptions, RunReport};
 use crate::behaviour::Scene;
 use crate::condition::{Condition, Observation};
+use crate::expect::history::History;
+use crate::expect::judge::{Verdict, Window, explain};
 use crate::load::Figures;
 use crate::random::Random;
-use crate::record::What;
+use crate::record::{EVENTS_MAX, What};
 use crate::scenario::Scenario;
 use crate::scenario::action::{Address, ScopedName};
 use crate::scenario::load::Load;
@@ -175,9 +176,12 @@ impl Stage {
             let message = format!("`{label}` received messages {what}");
             self.find(Outcome::Fail, None, "always on: whole, once, in order", message, None);
         }
+        self.look_for_lost_messages();
         self.look_for_idle_faults();
         // A failed run may have left anything behind; its own finding is the one to read.
         let clean = !self.has_findings();
+        report.remains =
+            if clean && !self.options.explain { None } else { Some(Box::new(self.remains().await)) };
         let left = match tokio::time::timeout(END_WITHIN, self.end()).await {
             Ok(left) => left,
             Err(_) => {
@@ -208,6 +212,22 @@ impl Stage {
         self.cluster.end().await
     }
 
+    /// Tells of messages that are missing where nothing explains it: every loss is with a link or a node, or counted.
+    fn look_for_lost_messages(&self) {
+        let views = self.cluster.views();
+        let explained = self.cluster.ended()
+            + views.values().map(|view| view.links_down + view.messages_dropped).sum::<u64>();
+        if explained > 0 || self.has_findings() {
+            return;
+        }
+        for (label, gaps) in self.scene.missing() {
+            let message = format!(
+                "`{label}` misses {gaps} messages, and no link was lost, no node ended, and nobody counted a drop"
+            );
+            self.find(Outcome::Fail, None, "always on: a loss is counted", message, None);
+        }
+    }
+
     /// Tells of faults that did nothing: the run proves nothing then.
     fn look_for_idle_faults(&self) {
         if self.has_findings() {
@@ -216,7 +236,7 @@ impl Stage {
         for (by, what) in self.faults.idle(&self.cluster.counts()) {
             let line = match by {
                 Source::Step(step) => self.scenario.steps.get(step).map(|step| step.line),
-                Source::Nemesis(_) | Source::Hand => None,
+                Source::Nemesis(_) => None,
             };
             let message = format!("{what} did nothing: no datagram or node met it");
             self.find(Outcome::Invalid, line, "fault", message, None);
@@ -386,7 +406,11 @@ impl Stage {
         let views = self.cluster.views();
         state.seen.look(&views, self.scene.recorder());
         let (nodes, names) = crate::observe::cluster(&self.scenario, &views);
-        let faults = self.faults.json(self.scenario.fault_ids().into_iter(), &self.cluster.counts());
+        let faults = self.faults.json(
+            self.scenario.fault_ids().into_iter(),
+            &self.cluster.counts(),
+            self.points.now(),
+        );
         let steps: serde_json::Map<_, _> = self
             .scenario
             .steps
@@ -523,12 +547,17 @@ impl Stage {
     fn judge(&self) {
         let last = self.observe();
         let whole = !self.has_findings();
+        let asked = self.scenario.expectations.iter().any(|it| matches!(it.rule, Rule::History { .. }));
+        let history = if asked && whole { Some(self.history()) } else { None };
         let mut state = self.state();
         let State { verdicts, findings, taken, .. } = &mut *state;
         for (expectation, verdict) in self.scenario.expectations.iter().zip(verdicts) {
             let since = self.since(expectation);
             if whole {
                 verdict.end(expectation, since, &last);
+                if let Rule::History { checker } = &expectation.rule {
+                    findings.extend(self.check_history(expectation, checker, &history));
+                }
             }
             if let Some(failed) = &verdict.failed {
                 let condition = expectation.rule.condition().map(Condition::source).unwrap_or_default();
@@ -551,6 +580,48 @@ impl Stage {
                 values: None,
             });
         }
+    }
+
+    /// What was recorded, for checkers; nothing if there was too much of it.
+    fn history(&self) -> Option<History> {
+        let (events, forgotten) = self.scene.recorder().events();
+        if forgotten > 0 {
+            return None;
+        }
+        let labels: BTreeMap<_, _> = self.scene.owners();
+        let is_node = |label: &String| self.scenario.node(label).is_some();
+        let nodes = labels.iter().filter(|(_, label)| is_node(label));
+        Some(History {
+            events,
+            nodes: nodes.map(|(pid, label)| (pid.incarnation(), label.clone())).collect(),
+            running: self.cluster.seats().iter().map(|seat| seat.control.incarnation()).collect(),
+            labels,
+        })
+    }
+
+    fn check_history(
+        &self,
+        expectation: &Expectation,
+        name: &str,
+        history: &Option<Option<History>>,
+    ) -> Option<Finding> {
+        let finding = |outcome, message: String, values| Finding {
+            outcome,
+            line: Some(expectation.line),
+            what: format!("expectation `{}`", expectation.id),
+            message,
+            values,
+        };
+        let Some(history) = history.as_ref()? else {
+            let message =
+                format!("the history is too long to be checked: at most {EVENTS_MAX} events are kept");
+            return Some(finding(Outcome::Invalid, message, None));
+        };
+        let Some(checker) = self.options.behaviours.checker(name) else {
+            return Some(finding(Outcome::Internal, format!("nobody added a checker `{name}`"), None));
+        };
+        let wrong = checker(history).err()?;
+        Some(finding(Outcome::Fail, format!("the history is not as `{name}` wants it"), Some(wrong)))
     }
 
     /// Something that goes on beside the steps could not be done.

@@ -26,7 +26,7 @@ pub const STEP_WITHIN_DEFAULT: Duration = Duration::from_secs(10);
 pub const PAYLOAD_BYTES_MIN: u64 = 32;
 
 /// The behaviours that every node knows, as processes and as factories.
-pub const BEHAVIOURS: [&str; 4] = ["echo", "counter", "sink", "relay"];
+pub const BEHAVIOURS: [&str; 7] = ["echo", "counter", "sink", "relay", "ticker", "register", "client"];
 
 /// One step.
 #[derive(Debug, Clone, PartialEq)]

@@ -84,6 +84,18 @@ impl Scenario {
         format!("{}{}", self.name, self.cell)
     }
 
+    /// The same, behind the folder of its file: `partition/heal[nodes=3]`.
+    #[must_use]
+    pub fn full_title(&self) -> String {
+        format!("{}{}", crate::report::json::qualified(&self.file, &self.name), self.cell)
+    }
+
+    /// Whether it is kept out of ordinary runs in this world. Virtual time passes quickly.
+    #[must_use]
+    pub fn is_long(&self, world: World) -> bool {
+        world != World::Sim && self.has_tag(LONG_TAG)
+    }
+
     /// The point with this id. Every id that the model holds in a `since`, `until`, `from` or `after` has one.
     #[must_use]
     pub fn point(&self, id: &str) -> Option<Point> {

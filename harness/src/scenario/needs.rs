@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::action::{Action, AttachList, AttachQuery};
 use super::fault::{Fault, FaultKind};
-use super::load::{GateRule, LoadModel};
+use super::load::GateRule;
 use super::model::{Rule, Scenario, Trust, View};
 
 /// One thing that a world must be able to do.

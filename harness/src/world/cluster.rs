@@ -74,6 +74,8 @@ pub(crate) struct Launch {
     pub(crate) announce: Option<String>,
     /// How often the node has been launched before.
     pub(crate) before: u64,
+    /// Where it was then: a node that starts again is where its peers look for it.
+    pub(crate) addr: Option<SocketAddr>,
 }
 
 /// What a world can do. Everything else goes through a [`Seat`].
@@ -105,6 +107,11 @@ pub(crate) trait Ground: Send + Sync {
     fn captured(&self) -> (Vec<Captured>, u64) {
         (Vec::new(), 0)
     }
+
+    /// What each node has logged, by name.
+    fn logs(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
 }
 
 /// How the harness reaches one running node.
@@ -114,6 +121,11 @@ pub(crate) trait Hand: Send + Sync {
 
     /// What the node showed last.
     fn view(&self) -> Arc<NodeView>;
+
+    /// Whether the node has ended by itself.
+    fn is_gone(&self) -> bool {
+        false
+    }
 
     /// What the network's rules did to what the node sent.
     fn counts(&self) -> BTreeMap<Key, Counts> {
@@ -167,11 +179,15 @@ struct Inner {
     /// The nodes in the order of their first start: a node dials those that were started before it.
     started: Vec<String>,
     launches: BTreeMap<String, u64>,
+    /// Where each node was last.
+    last: BTreeMap<String, SocketAddr>,
     network: Network,
     /// What rules did at nodes that have ended.
     past_counts: BTreeMap<Key, Counts>,
     past_captured: Vec<(Vec<Captured>, u64)>,
     paused: Vec<String>,
+    /// Nodes that have ended.
+    ended: u64,
 }
 
 impl Cluster {
@@ -244,17 +260,15 @@ impl Cluster {
                 inner.started.push(name.to_owned());
             }
             inner.network.addresses.push((seat.addr, seat.index));
+            inner.last.insert(name.to_owned(), seat.addr);
             inner.seats.insert(name.to_owned(), seat.clone());
             match &node.connect {
                 Connect::Nobody => Vec::new(),
-                // One is enough: the others are met through it.
-                Connect::First => {
-                    let runs = |other: &String| other != name && inner.seats.contains_key(other);
-                    before.into_iter().find(runs).into_iter().collect()
-                }
+                Connect::First => before.into_iter().filter(|other| other != name).collect(),
                 Connect::To(nodes) => nodes.clone(),
             }
         };
+        let one_is_enough = node.connect == Connect::First;
         self.tell_network().await;
         let processes = scenario.processes.iter().enumerate().filter(|(_, process)| process.on == name);
         for (process, _) in processes {
@@ -265,7 +279,11 @@ impl Cluster {
         for target in targets {
             if let Some(addr) = self.seat(&target).map(|target| target.addr) {
                 // Whatever the answer: a node that is refused is up as well.
-                let _ = seat.ask(Order::Dial { addr }).await;
+                let answer = seat.ask(Order::Dial { addr }).await;
+                if one_is_enough && matches!(answer, Ok(Answer::Dialed(Ok(())))) {
+                    // The others are met through it.
+                    break;
+                }
             }
         }
         Ok(())
@@ -338,6 +356,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// How many nodes have ended so far.
+    pub(crate) fn ended(&self) -> u64 {
+        self.inner().ended
+    }
+
     /// The nodes that are held still.
     pub(crate) fn paused(&self) -> Vec<String> {
         self.inner().paused.clone()
@@ -361,6 +384,7 @@ impl Cluster {
         {
             let mut inner = self.inner();
             inner.network.addresses.push((addr, seat.index));
+            inner.last.insert(name.to_owned(), addr);
             if let Some(seat) = inner.seats.get_mut(name) {
                 seat.addr = addr;
             }
@@ -403,12 +427,8 @@ impl Cluster {
 
     /// What the running nodes show.
     pub(crate) fn views(&self) -> BTreeMap<String, Arc<NodeView>> {
-        self.seats().into_iter().map(|seat| (seat.name.clone(), seat.hand.view())).collect()
-    }
-
-    /// Where nodes are and were.
-    pub(crate) fn addresses(&self) -> Vec<(SocketAddr, NodeIndex)> {
-        self.inner().network.addresses.clone()
+        let there = self.seats().into_iter().filter(|seat| !seat.hand.is_gone());
+        there.map(|seat| (seat.name.clone(), seat.hand.view())).collect()
     }
 
     async fn life(&self, name: &str) -> Result<tokio::sync::MutexGuard<'_, ()>, WorldError> {
@@ -420,7 +440,9 @@ impl Cluster {
     fn taken(&self, name: &str) -> Result<Seat, WorldError> {
         let mut inner = self.inner();
         inner.paused.retain(|other| other != name);
-        inner.seats.remove(name).ok_or_else(|| does_not_run(name))
+        let seat = inner.seats.remove(name).ok_or_else(|| does_not_run(name))?;
+        inner.ended += 1;
+        Ok(seat)
     }
 
     /// Keeps what a node that ends has counted.
@@ -467,7 +489,8 @@ impl Cluster {
         let launches = inner.launches.entry(name.clone()).or_default();
         let before = *launches;
         *launches += 1;
-        Ok(Launch { index: index_of(&self.scenario, &name), name, identity, announce, before })
+        let addr = inner.last.get(&name).copied();
+        Ok(Launch { index: index_of(&self.scenario, &name), name, identity, announce, before, addr })
     }
 
     fn identity(&self, inner: &mut Inner, node: &Node) -> Result<Identity, WorldError> {
@@ -486,7 +509,7 @@ impl Cluster {
             }
             Some(Trust::Issued { ca, valid_for, .. }) => {
                 if !inner.authorities.contains_key(ca) {
-                    let options = IssueOptions { valid_for: CA_VALID_FOR, ..ordinary.clone() };
+                    let options = IssueOptions { valid_for: CA_VALID_FOR, ..ordinary };
                     let made = ClusterCa::generate_with(cluster(), &options).map_err(failed)?;
                     inner.authorities.insert(ca.clone(), made);
                 }

@@ -23,6 +23,7 @@ use crate::fault::capture::{Capture, Captured};
 use crate::fault::network::{Key, Network, NodeIndex};
 use crate::fault::socket::{FaultSocket, Tap};
 use crate::fault::wire::Counts;
+use crate::logs;
 use crate::random::Random;
 
 /// Bytes of a node's last datagrams that are kept for a report.
@@ -61,7 +62,12 @@ pub(crate) fn address(network: u8, index: NodeIndex) -> SocketAddr {
 
 impl Ground for Inproc {
     fn launch(&self, launch: Launch) -> Boxed<Result<Seat, WorldError>> {
-        let started = start(&self.means, &launch, address(self.network, launch.index));
+        let fresh = address(self.network, launch.index);
+        let started = match launch.addr {
+            // Somebody else may have the port by now.
+            Some(addr) => start(&self.means, &launch, addr).or_else(|_| start(&self.means, &launch, fresh)),
+            None => start(&self.means, &launch, fresh),
+        };
         let started = started.map(|(seat, hand)| {
             self.hands().insert(launch.name, hand);
             seat
@@ -101,6 +107,10 @@ impl Ground for Inproc {
     fn time(&self) -> Arc<dyn Clock> {
         Arc::new(SystemClock)
     }
+
+    fn logs(&self) -> BTreeMap<String, String> {
+        self.means.logs.as_ref().map(|(logs, _)| logs.texts()).unwrap_or_default()
+    }
 }
 
 impl Inproc {
@@ -116,12 +126,13 @@ impl Inproc {
 
 fn start(means: &Means, launch: &Launch, addr: SocketAddr) -> Result<(Seat, Arc<HereHand>), WorldError> {
     let failed = |detail: String| WorldError::Launch { node: launch.name.clone(), detail };
-    let tokio = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name(format!("node {}", launch.name))
-        .enable_all()
-        .build()
-        .map_err(|error| failed(format!("no threads: {error}")))?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).thread_name(format!("node {}", launch.name)).enable_all();
+    if let Some((_, dispatch)) = &means.logs {
+        let (node, dispatch): (Arc<str>, _) = (launch.name.as_str().into(), dispatch.clone());
+        builder.on_thread_start(move || logs::adopt_thread(&node, &dispatch));
+    }
+    let tokio = builder.build().map_err(|error| failed(format!("no threads: {error}")))?;
     let clock = NodeClock::new(Arc::new(SystemClock));
     let bound = {
         let _inside = tokio.enter();

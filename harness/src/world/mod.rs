@@ -7,6 +7,7 @@
 //! | `agent` | the harness's half beside a node: carries orders out |
 //! | `clock` | a node's clock, which can be set off |
 //! | `inproc` | all nodes in this process, real UDP, real time |
+//! | `process` | one OS process per node, real UDP, real time |
 //! | `sim` | all nodes in this thread, virtual network, virtual time |
 //! | `needs` | what each world can do |
 
@@ -16,13 +17,17 @@ pub(crate) mod cluster;
 pub(crate) mod inproc;
 mod needs;
 pub(crate) mod order;
+pub(crate) mod process;
 pub(crate) mod sim;
 pub(crate) mod view;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use tracing::Dispatch;
+
 use crate::behaviour::{Behaviours, Scene};
+use crate::logs::Logs;
 use crate::scenario::Scenario;
 
 pub use cluster::WorldError;
@@ -46,6 +51,8 @@ pub(crate) struct Means {
     pub(crate) captures: bool,
     /// Where the secrets of connections are noted.
     pub(crate) keys: Option<Arc<KeyLines>>,
+    /// Where nodes of this process log, and the subscriber that brings it there.
+    pub(crate) logs: Option<(Arc<Logs>, Dispatch)>,
 }
 
 /// The secrets of connections, as lines of the NSS key log format.

@@ -9,10 +9,6 @@ use crate::scenario::{Capability, Scenario, World};
 /// Why a scenario cannot run in a world; empty when it can.
 #[must_use]
 pub fn unsupported(scenario: &Scenario, world: World) -> Vec<String> {
-    if world == World::Process {
-        let other = if scenario.worlds.contains(&World::Inproc) { "; use --world inproc" } else { "" };
-        return vec![format!("the `{world}` world is not there yet{other}")];
-    }
     let can = |need| {
         can(need)
             && !(world == World::Sim && need == Capability::Load("open"))
@@ -39,12 +35,11 @@ fn can(need: Capability) -> bool {
         // A run measures; `regatta gate` judges.
         | Capability::PairedGate
         | Capability::ExactGate
+        | Capability::HistoryChecker
         | Capability::Expectation(_) => true,
         Capability::AttachList(kind) => kind == "processes",
         Capability::Load(model) => LoadModel::NAMES.contains(&model),
         Capability::Snapshot(view) => matches!(view, View::Registry | View::Members | View::Processes),
-        Capability::Roles
-        | Capability::HistoryChecker
-        | Capability::AttachPrompt => false,
+        Capability::Roles | Capability::AttachPrompt => false,
     }
 }

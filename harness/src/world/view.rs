@@ -22,6 +22,8 @@ pub(crate) struct NodeView {
     pub(crate) handshakes_refused: u64,
     /// Messages that it gave up.
     pub(crate) messages_dropped: u64,
+    /// Links that ended.
+    pub(crate) links_down: u64,
 }
 
 /// One process.
@@ -47,6 +49,7 @@ impl NodeView {
             processes: processes(node),
             handshakes_refused: stats.handshakes_refused,
             messages_dropped: stats.signals_dropped + runtime.refused_full + runtime.refused_no_proc,
+            links_down: stats.links_down,
         }
     }
 

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 /// Lanes a link has in each direction. Signals of one process to one node always share a lane.
 pub const LANES: usize = 16;
-/// Uni-streams a peer may have open beside its lanes: large bodies.
+/// Uni-streams a peer may have open beside its lanes: large bodies, and messages without order.
 pub const UNI_STREAMS: u32 = 1_024;
 /// Bidirectional streams a peer may have open: the control stream and its questions.
 pub const BIDI_STREAMS: u32 = 32;
 /// A body above this travels on a stream of its own, so that it holds nobody else up.
 pub const BULK_BYTES_MIN: usize = 64 * 1024;
+/// Messages without order share a stream up to so many bytes: what fits into one packet.
+pub const UNORDERED_BYTES_MAX: usize = 1_100;
 /// Frames a lane may carry behind a large body that has not arrived yet. The receiver must hold them.
 pub const BEHIND_BULK_BYTES_MAX: usize = 1024 * 1024;
 /// Large bodies that a link sends at the same time, in bytes; a single larger one is let through alone. Half of the

@@ -251,7 +251,7 @@ impl Mesh {
             Event::Up { link: of, budget, .. } if *of == link => Some(budget),
             _ => None,
         });
-        budget.expect("a live link was reported").add(lanes + bulk);
+        budget.expect("a live link was reported").add(lanes + bulk + outgoing.unordered.bytes());
         engine.take(self.now, link, outgoing, host);
         self.drive(from);
     }

@@ -1,12 +1,13 @@
 //! QUIC's own settings, from our limits.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn_proto::congestion::CubicConfig;
 use quinn_proto::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 use crate::limits::Limits;
+use crate::link::tail::{Witness, Witnessed};
 
 /// The datagram size that every path is taken to carry, and the one that is tried first.
 const MTU: u16 = 1_200;
@@ -14,21 +15,30 @@ const MTU: u16 = 1_200;
 const MTU_MAX: u16 = 1_452;
 /// Datagrams that a new link may send before the first acknowledgement.
 const INITIAL_WINDOW_DATAGRAMS: u64 = 10;
-/// How long the peer may sit on an acknowledgement. Bounds how late the loss of a last packet is noticed.
-const ACK_DELAY_MAX: Duration = Duration::from_millis(5);
+/// How long the peer may sit on an acknowledgement: the least that QUIC allows. Bounds how late the loss of a last packet
+/// is noticed.
+pub(crate) const ACK_DELAY_MAX: Duration = Duration::from_millis(1);
 /// Packets that the peer may receive before it must acknowledge.
 const ACK_ELICITING_THRESHOLD: u32 = 10;
 
-/// The settings of every link. No streams may be opened before the hello is accepted, except the control stream.
-pub(crate) fn config(limits: &Limits) -> Arc<TransportConfig> {
+/// Later packets that make one lost (RFC 9002, section 6.1.1). A peer that sees as many behind a gap acknowledges at once,
+/// and no sooner: an earlier acknowledgement would tell nobody of the loss.
+pub(crate) const PACKET_THRESHOLD: u32 = 3;
+
+/// The settings of one link, and who hears what its congestion controller is told. No streams may be opened before the hello is accepted, except the control stream.
+pub(crate) fn config(limits: &Limits, now: Instant) -> (Arc<TransportConfig>, Arc<Witness>) {
     let mut config = TransportConfig::default();
-    let mut congestion = CubicConfig::default();
+    let mut cubic = CubicConfig::default();
     // quinn-proto's default is 12,000 bytes whatever the datagram size.
-    congestion.initial_window(INITIAL_WINDOW_DATAGRAMS * u64::from(MTU));
+    cubic.initial_window(INITIAL_WINDOW_DATAGRAMS * u64::from(MTU));
+    let witness = Witness::new(now);
+    let congestion = Witnessed { inner: Arc::new(cubic), witness: witness.clone() };
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(MTU_MAX);
     let mut acks = AckFrequencyConfig::default();
-    acks.max_ack_delay(Some(ACK_DELAY_MAX)).ack_eliciting_threshold(ACK_ELICITING_THRESHOLD.into());
+    acks.max_ack_delay(Some(ACK_DELAY_MAX))
+        .ack_eliciting_threshold(ACK_ELICITING_THRESHOLD.into())
+        .reordering_threshold(PACKET_THRESHOLD.into());
     let idle = IdleTimeout::try_from(limits.idle_timeout).unwrap_or_else(|_| VarInt::MAX.into());
     config
         .max_concurrent_uni_streams(0u32.into())
@@ -36,6 +46,7 @@ pub(crate) fn config(limits: &Limits) -> Arc<TransportConfig> {
         .stream_receive_window(limits.stream_window_bytes.into())
         .receive_window(limits.link_window_bytes.into())
         .send_window(limits.send_window_bytes)
+        .packet_threshold(PACKET_THRESHOLD)
         .send_fairness(false)
         .initial_mtu(MTU)
         .min_mtu(MTU)
@@ -45,5 +56,5 @@ pub(crate) fn config(limits: &Limits) -> Arc<TransportConfig> {
         .ack_frequency_config(Some(acks))
         .datagram_receive_buffer_size(None)
         .congestion_controller_factory(Arc::new(congestion));
-    Arc::new(config)
+    (Arc::new(config), witness)
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use regatta::cluster::ConnectError;
-use regatta::{ClusterNode, ExitReason, Pid};
+use regatta::{ClusterNode, ExitReason, Pid, Reference};
 use tokio::sync::oneshot;
 
 use super::Means;
@@ -24,6 +24,7 @@ use super::view::NodeView;
 use crate::behaviour::{Behaviours, Scene, Setup, start_control};
 use crate::fault::network::Network;
 use crate::load;
+use crate::record::What;
 use crate::scenario::Scenario;
 use crate::scenario::action::AttachList;
 
@@ -56,6 +57,7 @@ pub(crate) struct Agent {
     pub(crate) scene: Arc<Scene>,
     pub(crate) behaviours: Behaviours,
     pub(crate) scenario: Arc<Scenario>,
+    pub(crate) seed: u64,
     pub(crate) clock: Arc<NodeClock>,
     pub(crate) underlay: Arc<dyn Underlay>,
     hog: Arc<AtomicBool>,
@@ -77,7 +79,7 @@ impl Agent {
         underlay: Arc<dyn Underlay>,
     ) -> Arc<Self> {
         let scene = means.scene.clone();
-        means.behaviours.teach(name, &node, &scene);
+        means.behaviours.teach(name, &node, means.seed, &scene);
         let control = start_control(node.runtime(), name, &scene);
         scene.node_up(name, node.clone());
         let (mut changes, told) = (node.changes(), scene.clone());
@@ -93,6 +95,7 @@ impl Agent {
             scene,
             behaviours: means.behaviours.clone(),
             scenario: means.scenario.clone(),
+            seed: means.seed,
             clock,
             underlay,
             hog: Arc::default(),
@@ -120,8 +123,11 @@ impl Agent {
                 done_if(linked, "the process that links is gone")
             }
             Order::Monitor { pid, target } => {
-                let watched = self.node.runtime().monitor(pid.0, target.0).is_some();
-                done_if(watched, "the process that watches is gone")
+                let monitor = self.node.runtime().monitor(pid.0, target.0);
+                if let Some(monitor) = monitor {
+                    self.watched(pid, target, monitor);
+                }
+                done_if(monitor.is_some(), "the process that watches is gone")
             }
             Order::Exit { from, target, reason } => self.exit(from.0, target.0, &reason).await,
             Order::List { node, list } => self.list(&node, list).await,
@@ -144,6 +150,11 @@ impl Agent {
         }
     }
 
+    /// Notes that a process watches another from now on.
+    fn watched(&self, watcher: PidText, process: PidText, monitor: Reference) {
+        self.scene.recorder().note(What::Watched { watcher, process, monitor: monitor.raw() });
+    }
+
     /// Starts a process of the scenario, with its names.
     fn start(&self, process: usize) -> Answered {
         let process = &self.scenario.processes[process];
@@ -153,6 +164,7 @@ impl Agent {
             label: process.label.clone(),
             args: process.args.clone().unwrap_or_default(),
             node: self.name.clone(),
+            seed: self.seed,
             scene: self.scene.clone(),
         };
         let pid = self

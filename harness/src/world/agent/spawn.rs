@@ -25,6 +25,11 @@ impl Agent {
             let (asker, on, factory) = (self.node.clone(), order.on.clone(), order.factory.clone());
             let act = async move { asker.spawn_remote_with(&on, &factory, child, options).await };
             let spawned = self.in_name_of(order.caller.0, act).await?;
+            if let Ok(child) = &spawned
+                && let Some(monitor) = child.monitor
+            {
+                self.watched(order.caller, PidText(child.pid), monitor);
+            }
             spawned.map(|child| child.pid).map_err(|error| {
                 let lost = matches!(error, SpawnError::NoConnection { .. });
                 NoChild { refused: !lost && !error.may_have_happened(), message: error.to_string() }
@@ -41,6 +46,7 @@ impl Agent {
             label: order.label.clone(),
             args: order.args.clone(),
             node: self.name.clone(),
+            seed: self.seed,
             scene: self.scene.clone(),
         };
         let child = self
@@ -53,8 +59,12 @@ impl Agent {
             runtime.exit(child, ExitReason::Killed);
             return Err(refused(error.to_string()));
         }
-        let lives = (!order.link || runtime.link(caller, child))
-            && (!order.monitor || runtime.monitor(caller, child).is_some());
+        let linked = !order.link || runtime.link(caller, child);
+        let monitor = order.monitor.then(|| runtime.monitor(caller, child));
+        if let Some(Some(monitor)) = monitor {
+            self.watched(order.caller, PidText(child), monitor);
+        }
+        let lives = linked && monitor.is_none_or(|monitor| monitor.is_some());
         if lives {
             Ok(child)
         } else {

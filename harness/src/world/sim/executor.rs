@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use regatta::actor::Spawner;
 
 use super::{Sim, State};
+use crate::logs;
 use crate::run::tasks::Run;
 
 /// A future as tasks are given.
@@ -54,6 +55,8 @@ pub(super) struct Owner {
     parked: BTreeSet<TaskId>,
     /// Its tasks.
     pub(super) tasks: BTreeSet<TaskId>,
+    /// The node's name.
+    node: Option<Arc<str>>,
 }
 
 /// A task and what it does. The body is away while it runs.
@@ -88,10 +91,10 @@ impl Wake for TaskWaker {
 
 impl Sim {
     /// A new owner of tasks.
-    pub(super) fn add_owner(&self) -> OwnerId {
+    pub(super) fn add_owner(&self, node: &str) -> OwnerId {
         let mut state = self.state();
         let id = OwnerId(state.owners.keys().last().map_or(1, |last| last.0 + 1));
-        state.owners.insert(id, Owner::default());
+        state.owners.insert(id, Owner { node: Some(node.into()), ..Owner::default() });
         id
     }
 
@@ -160,13 +163,15 @@ impl Sim {
 
     /// Polls one task.
     fn run(&self, task: TaskId) {
-        let (mut body, waker) = {
+        let (mut body, waker, node) = {
             let mut state = self.state();
             // It may have ended, or been ended, earlier in this turn.
             let Some(slot) = state.tasks.get_mut(&task) else { return };
             let Some(body) = slot.body.take() else { return };
-            (body, slot.waker.clone())
+            let (owner, waker) = (slot.owner, slot.waker.clone());
+            (body, waker, state.owners.get(&owner).and_then(|owner| owner.node.clone()))
         };
+        let _entered = logs::enter(node);
         let poll = body.as_mut().poll(&mut Context::from_waker(&waker));
         let mut state = self.state();
         match poll {

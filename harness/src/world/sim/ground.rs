@@ -17,6 +17,7 @@ use super::time::SimClock;
 use crate::fault::capture::{Capture, Captured};
 use crate::fault::network::{Key, Network};
 use crate::fault::wire::Counts;
+use crate::logs;
 use crate::random::Random;
 use crate::world::Means;
 use crate::world::agent::{Agent, Underlay};
@@ -44,7 +45,7 @@ impl SimGround {
 
     fn start(&self, launch: &Launch) -> Result<Seat, String> {
         let (sim, means) = (&self.sim, &self.means);
-        let (owner, socket) = (sim.add_owner(), sim.open(launch.index));
+        let (owner, socket) = (sim.add_owner(&launch.name), sim.open(launch.index, launch.addr));
         let (id, purpose) = (socket.id, format!("node {} {}", launch.name, launch.before));
         let mut random = Random::apart(means.seed, &purpose);
         let clock = NodeClock::new(Arc::new(SimClock(sim.clone())));
@@ -68,7 +69,9 @@ impl SimGround {
             builder = builder.key_log(keys.clone());
         }
         spawner.starting.store(true, Relaxed);
+        let entered = logs::enter(Some(launch.name.as_str().into()));
         let node = builder.start(socket);
+        drop(entered);
         spawner.starting.store(false, Relaxed);
         let node = node.map_err(|error| {
             sim.end_owner(owner);
@@ -131,6 +134,10 @@ impl Ground for SimGround {
 
     fn counts(&self) -> BTreeMap<Key, Counts> {
         self.sim.state().wire.counts().clone()
+    }
+
+    fn logs(&self) -> BTreeMap<String, String> {
+        self.means.logs.as_ref().map(|(logs, _)| logs.texts()).unwrap_or_default()
     }
 
     fn captured(&self) -> (Vec<Captured>, u64) {

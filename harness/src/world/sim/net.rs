@@ -57,11 +57,13 @@ impl Sockets {
 }
 
 impl Sim {
-    /// Opens a socket on a node's host.
-    pub(super) fn open(self: &Arc<Self>, node: NodeIndex) -> SimSocket {
+    /// Opens a socket on a node's host, at an address that it had before if that is free.
+    pub(super) fn open(self: &Arc<Self>, node: NodeIndex, before: Option<SocketAddr>) -> SimSocket {
         let mut state = self.state();
         let sockets = &mut state.sockets;
-        let (addr, id) = (sockets.address(node), sockets.next);
+        let free = before.filter(|addr| !sockets.at.contains_key(addr));
+        let addr = free.unwrap_or_else(|| sockets.address(node));
+        let id = sockets.next;
         sockets.next += 1;
         sockets.at.insert(addr, id);
         sockets.all.insert(id, Inbox { addr, node, arrived: VecDeque::new(), bytes: 0, waker: None });

@@ -1,6 +1,7 @@
 //! Callers: who is let in, who must prove its address first, and who is turned away.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use quinn_proto::Incoming;
@@ -8,6 +9,7 @@ use quinn_proto::Incoming;
 use super::Engine;
 use super::link::{Phase, Side};
 use crate::host::{Event, Host};
+use crate::transport;
 
 impl Engine {
     /// Somebody dials: accept, ask for proof of the address, or turn away.
@@ -36,9 +38,12 @@ impl Engine {
             self.stray.push_back((transmit, response));
             return self.rejected(addr, "too many half-open links".to_owned(), host);
         }
-        match self.endpoint.accept(incoming, now, &mut response, None) {
+        let (transport, witness) = transport::config(&self.limits, now);
+        let mut server = self.server.clone();
+        server.transport_config(transport);
+        match self.endpoint.accept(incoming, now, &mut response, Some(Arc::new(server))) {
             Ok((handle, connection)) => {
-                self.add(now, handle, connection, addr, Side::Acceptor);
+                self.add(now, handle, (connection, witness), addr, Side::Acceptor);
             }
             Err(error) => {
                 self.stray.extend(error.response.map(|transmit| (transmit, response)));

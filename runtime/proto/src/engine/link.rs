@@ -18,6 +18,7 @@ use crate::link::close::CloseCode;
 use crate::link::handshake::{Greeted, Refusal};
 use crate::link::receiver::{Receiver, Stream};
 use crate::link::sender::Sender;
+use crate::link::tail::{Tail, Witness};
 use crate::link::writer::Writer;
 use crate::wire::codec::Deframer;
 use crate::wire::control;
@@ -87,6 +88,8 @@ pub(crate) struct Link {
     pub(crate) watches: Watches,
     /// When the opening must be over.
     pub(crate) open_by: Option<Instant>,
+    /// What was written last and may be lost.
+    pub(crate) tail: Tail,
     /// QUIC's next timer, as it last said.
     pub(crate) timeout: Option<Instant>,
     /// In the engine's list of links to be looked at.
@@ -98,7 +101,7 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(
         id: LinkId,
-        connection: Connection,
+        (connection, witness): (Connection, Arc<Witness>),
         addr: SocketAddr,
         side: Side,
         limits: &Limits,
@@ -122,6 +125,7 @@ impl Link {
             questions: VecDeque::new(),
             watches: Watches::default(),
             open_by: Some(now + limits.handshake_timeout),
+            tail: Tail::new(witness),
             timeout: None,
             dirty: false,
             sending: false,

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use quinn_proto::{
     ClientConfig, ConnectionError, ConnectionHandle, DatagramEvent, EcnCodepoint, Endpoint, EndpointConfig,
-    Event as Quic, ServerConfig, StreamEvent, Transmit, TransportConfig,
+    Event as Quic, ServerConfig, StreamEvent, Transmit,
 };
 
 use self::link::{Dial, Link, Phase, Side, closed};
@@ -44,6 +44,7 @@ use crate::limits::Limits;
 use crate::link::close::CloseCode;
 use crate::link::handshake::{PeerName, Refusal};
 use crate::link::outgoing::{Outgoing, Track};
+use crate::link::tail::Witness;
 use crate::transport;
 
 /// Datagrams that one link may send before the others have their turn.
@@ -126,7 +127,8 @@ pub struct Engine {
     cluster: ClusterName,
     limits: Limits,
     credentials: Box<dyn Credentials>,
-    transport: Arc<TransportConfig>,
+    /// What accepted links start from.
+    server: ServerConfig,
     endpoint: Endpoint,
     links: Vec<Option<Box<Link>>>,
     dirty: VecDeque<LinkIndex>,
@@ -158,11 +160,11 @@ impl Engine {
     pub fn new(config: EngineConfig) -> Self {
         let EngineConfig { id, cluster, membership, limits, mut endpoint, credentials, may_discover_mtu } =
             config;
-        let transport = transport::config(&limits);
         endpoint.supported_versions(vec![QUIC_V1]);
         let mut server = credentials.server();
-        server.transport_config(transport.clone()).migration(false).max_incoming(limits.half_open_max);
-        let endpoint = Endpoint::new(Arc::new(endpoint), Some(Arc::new(server)), may_discover_mtu, None);
+        server.migration(false).max_incoming(limits.half_open_max);
+        let endpoint =
+            Endpoint::new(Arc::new(endpoint), Some(Arc::new(server.clone())), may_discover_mtu, None);
         Self {
             mesh: Mesh::new(id.name.clone()),
             members: Members::new(id.clone(), membership, limits.members_max, limits.forget_after),
@@ -171,7 +173,7 @@ impl Engine {
             cluster,
             limits,
             credentials,
-            transport,
+            server,
             endpoint,
             links: Vec::new(),
             dirty: VecDeque::new(),
@@ -321,11 +323,15 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Instant, host: &mut impl Host) {
         for index in 0..self.links.len() {
             let Some(link) = self.links[index].as_deref_mut() else { continue };
+            let tail = link.tail.due().is_some_and(|due| due <= now) && link.tail.expired();
             let late = link.open_by.is_some_and(|by| by <= now);
             if link.timeout.is_some_and(|timeout| timeout <= now) {
                 link.connection.handle_timeout(now);
                 link.timeout = None;
                 self.touch(index as LinkIndex);
+            }
+            if tail {
+                self.resume_sending(index as LinkIndex);
             }
             if late {
                 self.opening_too_late(now, index as LinkIndex, host);
@@ -377,9 +383,11 @@ impl Engine {
                 self.sending.pop_front();
                 continue;
             };
+            link.tail.ping(&mut link.connection);
             if let Some(transmit) =
                 link.connection.poll_transmit(now, max_datagrams.min(TURN_DATAGRAMS), buffer)
             {
+                link.tail.pinged();
                 self.stats.datagrams_sent +=
                     transmit.segment_size.map_or(1, |size| transmit.size.div_ceil(size)) as u64;
                 // The next link has its turn.
@@ -387,7 +395,7 @@ impl Engine {
                 return Some(transmit);
             }
             self.sending.pop_front();
-            self.sent_all(index);
+            self.sent_all(now, index);
         }
         None
     }
@@ -395,7 +403,12 @@ impl Engine {
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let links = self.links.iter().flatten().flat_map(|link| [link.timeout, link.open_by]).flatten();
+        let links = self
+            .links
+            .iter()
+            .flatten()
+            .flat_map(|link| [link.timeout, link.open_by, link.tail.due()])
+            .flatten();
         let joined = self.joined.values().map(|joined| joined.by);
         let members = self.members.next_due().filter(|_| !self.shut_down);
         links.chain(joined).chain(members).chain(self.calls.next_deadline()).min()
@@ -412,17 +425,18 @@ impl Engine {
         dial: Dial,
     ) -> Result<LinkIndex, String> {
         let mut config = self.credentials.client();
-        config.transport_config(self.transport.clone());
+        let (transport, witness) = transport::config(&self.limits, now);
+        config.transport_config(transport);
         let (handle, connection) =
             self.endpoint.connect(now, config, addr, server_name).map_err(|error| error.to_string())?;
-        Ok(self.add(now, handle, connection, addr, Side::Dialer { dial }))
+        Ok(self.add(now, handle, (connection, witness), addr, Side::Dialer { dial }))
     }
 
     fn add(
         &mut self,
         now: Instant,
         handle: ConnectionHandle,
-        connection: quinn_proto::Connection,
+        connection: (quinn_proto::Connection, Arc<Witness>),
         addr: SocketAddr,
         side: Side,
     ) -> LinkIndex {
@@ -442,6 +456,15 @@ impl Engine {
             && !std::mem::replace(&mut link.dirty, true)
         {
             self.dirty.push_back(index);
+        }
+    }
+
+    /// Puts a link on the list of those that may have datagrams.
+    fn resume_sending(&mut self, index: LinkIndex) {
+        if let Some(Some(link)) = self.links.get_mut(index as usize)
+            && !std::mem::replace(&mut link.sending, true)
+        {
+            self.sending.push_back(index);
         }
     }
 
@@ -467,10 +490,8 @@ impl Engine {
                 host.event(Event::Writable { link: link.id });
             }
         }
-        if !std::mem::replace(&mut link.sending, true) {
-            self.sending.push_back(index);
-        }
         self.links[index as usize] = Some(link);
+        self.resume_sending(index);
         match end {
             Some(Stop::Lost(cause)) => self.lost(now, index, cause, host),
             Some(Stop::Refused(refusal)) => self.end(now, index, closed(&refusal), Some(&refusal), host),
@@ -490,11 +511,12 @@ impl Engine {
     }
 
     /// A link has nothing more to send: note its next timer; forget it if it is drained.
-    fn sent_all(&mut self, index: LinkIndex) {
+    fn sent_all(&mut self, now: Instant, index: LinkIndex) {
         let Some(mut link) = self.links[index as usize].take() else { return };
         self.pump(&mut link);
         link.sending = false;
         link.timeout = link.connection.poll_timeout();
+        link.tail.sent(now, &link.connection);
         if !link.connection.is_drained() {
             self.links[index as usize] = Some(link);
         }

@@ -6,4 +6,6 @@ pub mod handshake;
 pub mod outgoing;
 pub(crate) mod receiver;
 pub(crate) mod sender;
+pub(crate) mod tail;
+pub(crate) mod unordered;
 pub(crate) mod writer;

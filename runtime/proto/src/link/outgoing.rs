@@ -6,6 +6,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::unordered::Batches;
 use crate::id::{Pid, Reference};
 use crate::limits::{BULK_BYTES_MIN, LANES};
 use crate::signal::Signal;
@@ -63,6 +64,7 @@ pub struct Outgoing {
     pub(crate) occupied: u32,
     pub(crate) tracks: Vec<Track>,
     pub(crate) bulk: Vec<BulkBody>,
+    pub(crate) unordered: Batches,
     pub(crate) frames: u64,
     next_bulk: u64,
     message_bytes_max: usize,
@@ -77,6 +79,7 @@ impl Outgoing {
             occupied: 0,
             tracks: Vec::new(),
             bulk: Vec::new(),
+            unordered: Batches::default(),
             frames: 0,
             next_bulk: 0,
             message_bytes_max,
@@ -86,7 +89,7 @@ impl Outgoing {
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.occupied == 0 && self.tracks.is_empty()
+        self.occupied == 0 && self.tracks.is_empty() && self.unordered.is_empty()
     }
 
     /// Queues a message whose body is borrowed; returns the bytes that it adds to the queue.
@@ -107,6 +110,16 @@ impl Outgoing {
     /// [`TooLarge`] when the peer does not take a body of this size.
     pub fn message_owned(&mut self, from: u64, to: To<'_>, body: Bytes) -> Result<usize, TooLarge> {
         if body.len() > BULK_BYTES_MIN { self.bulk(from, to, body) } else { self.message(from, to, &body) }
+    }
+
+    /// Queues a message that keeps no order with anything else of its sender; returns the bytes that it adds to the queue.
+    ///
+    /// # Errors
+    /// [`TooLarge`] when the peer does not take a body of this size.
+    pub fn message_unordered(&mut self, from: u64, to: To<'_>, body: &[u8]) -> Result<usize, TooLarge> {
+        self.fits(body.len())?;
+        self.frames += 1;
+        Ok(self.unordered.put(|out| frame::put_message(out, from, to, body)))
     }
 
     /// Queues any signal to a process of the peer; returns the bytes that it adds to the queue.

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use rustc_hash::FxHashMap;
 use thiserror::Error;
 
-use super::sender::{STREAM_BULK, STREAM_LANE};
+use super::sender::{STREAM_BULK, STREAM_LANE, STREAM_UNORDERED};
 use crate::limits::{FRAME_OVERHEAD_BYTES_MAX, LANES};
 use crate::wire::codec::{Deframer, TooLong};
 use crate::wire::frame::{self, Body, Frame, FrameError};
@@ -36,6 +36,8 @@ pub(crate) enum ReceiveError {
     Message { len: u64, max: usize },
     #[error("bodies and frames held for the peer are above the bound of {max} bytes")]
     Held { max: usize },
+    #[error("a frame of kind {0:#04x} on a stream without order")]
+    Order(u8),
     #[error("a stream was cut in the middle of a frame")]
     Cut,
 }
@@ -58,6 +60,8 @@ pub(crate) enum Stream {
         len: u64,
         body: BytesMut,
     },
+    /// Messages that wait for nothing and nobody.
+    Unordered(Deframer),
 }
 
 impl Default for Stream {
@@ -126,6 +130,19 @@ impl Receiver {
                 }
                 Ok(())
             }
+            Stream::Unordered(deframer) => {
+                let max = self.message_bytes_max + FRAME_OVERHEAD_BYTES_MAX;
+                // Lanes are few; of these there may be many, and each may be cut in the middle of a large frame.
+                self.held_bytes -= deframer.held_bytes();
+                deframer.push(chunk);
+                while let Some(frame) = deframer.next(max)? {
+                    match frame.first() {
+                        Some(kind) if frame::is_message(*kind) => ready(Ready { frame, body: None })?,
+                        kind => return Err(ReceiveError::Order(kind.copied().unwrap_or(0))),
+                    }
+                }
+                self.hold(deframer.held_bytes())
+            }
             Stream::Bulk { id, len, body } => {
                 body.extend_from_slice(&chunk);
                 if body.len() as u64 > *len {
@@ -145,8 +162,8 @@ impl Receiver {
         match stream {
             Stream::Preface(start) if start.is_empty() => Ok(()),
             Stream::Preface(_) => Err(ReceiveError::Cut),
-            Stream::Lane(deframer) if deframer.is_empty() => Ok(()),
-            Stream::Lane(_) => Err(ReceiveError::Cut),
+            Stream::Lane(deframer) | Stream::Unordered(deframer) if deframer.is_empty() => Ok(()),
+            Stream::Lane(_) | Stream::Unordered(_) => Err(ReceiveError::Cut),
             Stream::Bulk { id, len, body } if body.len() as u64 == len => {
                 if self.whole.insert(id, body.freeze()).is_some() {
                     return Err(ReceiveError::Twice(id));
@@ -175,6 +192,7 @@ impl Receiver {
                 self.hold(bytes)?;
                 Ok(Some((Stream::Bulk { id, len, body: BytesMut::with_capacity(bytes) }, BULK_PREFACE_BYTES)))
             }
+            [STREAM_UNORDERED, ..] => Ok(Some((Stream::Unordered(Deframer::default()), 1))),
             [] | [STREAM_LANE | STREAM_BULK, ..] => Ok(None),
             [kind, ..] => Err(ReceiveError::Kind(*kind)),
         }
@@ -352,6 +370,13 @@ mod tests {
         let more = receiver.chunk(&mut Stream::default(), preface(1), &mut none);
         assert_eq!(more, Err(ReceiveError::Held { max: 1 << 20 }));
         assert!(more.unwrap_err().is_limit());
+        // The beginning of a frame of 512 KiB, on as many streams as it takes.
+        let mut receiver = Receiver::new(1 << 20, 1 << 20);
+        let start = Bytes::from_static(&[STREAM_UNORDERED, 0, 0, 8, 0, 1]);
+        let mut streams = [(); 3].map(|()| Stream::default());
+        let results = streams.each_mut().map(|stream| receiver.chunk(stream, start.clone(), &mut none));
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
+        assert_eq!(results[2], Err(ReceiveError::Held { max: 1 << 20 }));
     }
 
     #[test]
@@ -368,5 +393,12 @@ mod tests {
         assert_eq!(push(&[STREAM_LANE, 0, 5, 0, 0]), Err(ReceiveError::Cut));
         assert_eq!(push(&[STREAM_LANE, 0]), Err(ReceiveError::Lane(0)), "opened a second time");
         assert_eq!(push(&[STREAM_BULK, 1]), Err(ReceiveError::Cut));
+        assert_eq!(push(&[STREAM_UNORDERED, 5, 0, 0]), Err(ReceiveError::Cut));
+        let link = &[STREAM_UNORDERED, 3, 0, 0, 0, 3, 1, 1];
+        assert_eq!(
+            push(link),
+            Err(ReceiveError::Order(3)),
+            "a link has its place in the order of its sender"
+        );
     }
 }

@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 
 use super::budget::LinkBudget;
 use super::outgoing::{BulkBody, Outgoing};
+use super::unordered::Unordered;
 use super::writer::Writer;
 use crate::limits::{BEHIND_BULK_BYTES_MAX, BULK_IN_FLIGHT_BYTES_MAX, LANES};
 
@@ -20,10 +21,12 @@ use crate::limits::{BEHIND_BULK_BYTES_MAX, BULK_IN_FLIGHT_BYTES_MAX, LANES};
 pub(crate) const STREAM_LANE: u8 = 1;
 /// First byte of a uni-stream that carries one large body; its number and length follow, 8 bytes each.
 pub(crate) const STREAM_BULK: u8 = 2;
+/// First byte of a uni-stream that carries whole frames of messages without order, and then ends.
+pub(crate) const STREAM_UNORDERED: u8 = 3;
 
 const PRIORITY_CONTROL: i32 = 2;
 const PRIORITY_LANE: i32 = 1;
-const PRIORITY_BULK: i32 = 0;
+pub(crate) const PRIORITY_BULK: i32 = 0;
 
 #[derive(Debug, Default)]
 struct Lane {
@@ -53,6 +56,7 @@ pub(crate) struct Sender {
     waiting: VecDeque<BulkBody>,
     streams: FxHashMap<StreamId, BulkStream>,
     in_flight_bytes: usize,
+    unordered: Unordered,
     /// QUIC gave no stream and owes us an event.
     streams_exhausted: bool,
 }
@@ -66,6 +70,7 @@ impl Sender {
             waiting: VecDeque::new(),
             streams: FxHashMap::default(),
             in_flight_bytes: 0,
+            unordered: Unordered::default(),
             streams_exhausted: false,
         }
     }
@@ -102,6 +107,7 @@ impl Sender {
             self.lanes[body.lane].unfinished += 1;
             self.waiting.push_back(body);
         }
+        self.unordered.take(&mut outgoing.unordered);
     }
 
     /// Writes what flow control allows; whether waiting senders must be told that there is room.
@@ -132,6 +138,9 @@ impl Sender {
             released += written;
         }
         released += self.write_bulk(connection);
+        let (written, exhausted) = self.unordered.write(connection, !self.streams_exhausted);
+        self.streams_exhausted |= exhausted;
+        released += written;
         released > 0 && self.budget.release(released)
     }
 
@@ -186,6 +195,8 @@ impl Sender {
             bulk.writer.unblocked();
         } else if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.writer.stream() == Some(stream)) {
             lane.writer.unblocked();
+        } else {
+            self.unordered.writable(stream);
         }
     }
 

@@ -68,6 +68,12 @@ impl Deframer {
         Ok(Some(frame))
     }
 
+    /// Bytes that are kept for a frame whose end has not arrived.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.partial.capacity()
+    }
+
     /// Whether the stream stands between two frames. A stream that ends elsewhere was cut.
     #[must_use]
     pub fn is_empty(&self) -> bool {

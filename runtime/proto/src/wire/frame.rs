@@ -153,6 +153,11 @@ pub struct Frame<'a> {
     pub body: Body<'a>,
 }
 
+/// Whether frames of this kind are messages, and may be read in any order.
+pub(crate) fn is_message(kind: u8) -> bool {
+    kind & !NAMED == kind::MESSAGE
+}
+
 /// Appends a message. A name was checked by the caller.
 pub fn put_message(out: &mut BytesMut, from: u64, to: To<'_>, body: &[u8]) {
     out.reserve(LENGTH_BYTES + 32 + name_len(to) + body.len());

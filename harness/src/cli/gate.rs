@@ -65,7 +65,7 @@ impl Gate {
 
     fn seed(&self) -> u64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.seed.unwrap_or_else(|| now.as_millis() as u64)
+        self.seed.unwrap_or(now.as_millis() as u64)
     }
 
     fn prove(&self, terminal: &mut Terminal<'_>) -> io::Result<u8> {

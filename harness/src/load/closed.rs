@@ -1,6 +1,8 @@
 //! Round trips with a fixed number in flight: the next request leaves when a reply comes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use regatta::{ClusterNode, Context, Pid, Received};
 use tokio::sync::oneshot;

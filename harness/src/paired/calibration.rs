@@ -71,7 +71,7 @@ fn quinn(time: Duration) -> Result<f64, String> {
     let identity = Identity::generate().map_err(|error| error.to_string())?;
     let tls = TlsConfigs::new(&identity, Arc::new(DefaultTimeProvider)).map_err(|error| error.to_string())?;
     let (client, server_name) = (ClientConfig::new(tls.client.clone()), tls.server_name.clone());
-    let server_config = ServerConfig::with_crypto(tls.server.clone());
+    let server_config = ServerConfig::with_crypto(tls.server);
     let (tell, told) = std::sync::mpsc::channel();
     let server = thread::spawn(move || -> Result<(), String> {
         runtime()?.block_on(async move {

@@ -28,6 +28,15 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    /// 32 bytes, as a seed for others.
+    pub(crate) fn seed(&mut self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next().to_le_bytes());
+        }
+        bytes
+    }
+
     /// A number below `below`, which is not 0.
     pub(crate) fn below(&mut self, below: u64) -> u64 {
         // The bias is below 2^-32 for every bound that is used.

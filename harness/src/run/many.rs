@@ -30,19 +30,19 @@ pub struct Job {
 impl Job {
     /// Makes the run. A panic of the harness is the run's outcome, and nobody else's.
     fn run(&self, options: &RunOptions) -> RunReport {
+        let asked = options.explain;
         let options = RunOptions { seed: self.seed, ..options.clone() };
+        let twice = self.twice && self.world == World::Sim;
+        let options = RunOptions { explain: options.explain || twice, ..options };
         let once = || super::run(self.scenario.clone(), self.world, &options);
         let run = || {
             let mut first = once();
-            if self.twice && self.world == World::Sim && first.outcome == Outcome::Pass {
+            if twice && first.outcome == Outcome::Pass {
                 let second = once();
-                if first.digest != second.digest {
-                    let hex =
-                        |digest: Option<u64>| digest.map_or_else(String::new, |it| format!("{it:016x}"));
-                    let (one, other) = (hex(first.digest), hex(second.digest));
-                    let message = format!(
-                        "the run does not repeat: with the same seed its digest was {one}, and then {other}"
-                    );
+                if first.digest == second.digest {
+                    first.remains = first.remains.filter(|_| asked);
+                } else {
+                    let message = difference(&first, &second);
                     first.add(Outcome::Invalid, "digest", message);
                 }
             }
@@ -68,6 +68,40 @@ impl Job {
             1
         }
     }
+}
+
+/// Where two runs with one seed went different ways.
+fn difference(one: &RunReport, other: &RunReport) -> String {
+    let hex = |digest: Option<u64>| digest.map_or_else(String::new, |it| format!("{it:016x}"));
+    let mut message = format!(
+        "the run does not repeat: with the same seed its digest was {}, and then {}",
+        hex(one.digest),
+        hex(other.digest)
+    );
+    if let (Some(one), Some(other)) = (&one.remains, &other.remains) {
+        let datagrams = one.captured.iter().zip(&other.captured).find(|(one, other)| {
+            (one.at_ns, one.from, one.to, one.data.len(), one.dropped)
+                != (other.at_ns, other.from, other.to, other.data.len(), other.dropped)
+        });
+        if let Some((one, other)) = datagrams {
+            for datagram in [one, other] {
+                message.push_str(&format!(
+                    "\ndatagram at {} ns from {} to {}, {} bytes",
+                    datagram.at_ns,
+                    datagram.from,
+                    datagram.to,
+                    datagram.data.len()
+                ));
+            }
+        }
+        let events = one.events.iter().zip(&other.events).find(|(one, other)| one != other);
+        if let Some((one, other)) = events {
+            for event in [one, other] {
+                message.push_str(&format!("\nevent at {} ns: {:?}", event.at_ns, event.what));
+            }
+        }
+    }
+    message
 }
 
 /// What becomes of the jobs, as it happens.

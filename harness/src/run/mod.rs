@@ -233,7 +233,7 @@ fn in_real_time(
             World::Inproc | World::Sim => Arc::new(Inproc::new(means)),
         },
     );
-    let cluster = Cluster::new(scenario, ground.clone());
+    let cluster = Cluster::new(scenario, ground.clone(), options.seed);
     let stage = Stage::new(options.clone(), scene, cluster, Arc::new(OnTokio), LOOK);
     *report = tokio.block_on(stage.play(report.clone()));
     tokio.shutdown_background();
@@ -251,7 +251,7 @@ fn in_virtual_time(scenario: Arc<Scenario>, options: &RunOptions, report: &mut R
     let keys = means.keys.clone();
     let dispatch = means.logs.as_ref().map(|(_, dispatch)| dispatch.clone());
     let ground = Arc::new(SimGround::new(sim.clone(), means));
-    let cluster = Cluster::new(scenario, ground.clone());
+    let cluster = Cluster::new(scenario, ground.clone(), options.seed);
     let tasks = Arc::new(HarnessTasks(sim.clone()));
     let stage = Stage::new(options.clone(), scene, cluster, tasks, LOOK_SIM);
     let begun = report.clone();

@@ -19,6 +19,7 @@ use super::view::NodeView;
 use crate::fault::capture::Captured;
 use crate::fault::network::{Key, Network, NodeIndex, OWN, Rule, own_rules};
 use crate::fault::wire::Counts;
+use crate::random::Random;
 use crate::scenario::Scenario;
 use crate::scenario::model::{Connect, Node, Trust};
 
@@ -166,6 +167,8 @@ impl Seat {
 pub(crate) struct Cluster {
     scenario: Arc<Scenario>,
     ground: Arc<dyn Ground>,
+    /// What the keys of certificates come from: they serve this run alone.
+    seed: u64,
     inner: Mutex<Inner>,
     /// One act on a node's life at a time.
     lives: BTreeMap<String, tokio::sync::Mutex<()>>,
@@ -192,7 +195,7 @@ struct Inner {
 
 impl Cluster {
     /// No node runs yet.
-    pub(crate) fn new(scenario: Arc<Scenario>, ground: Arc<dyn Ground>) -> Self {
+    pub(crate) fn new(scenario: Arc<Scenario>, ground: Arc<dyn Ground>, seed: u64) -> Self {
         let index = |name: &String| index_of(&scenario, name);
         let network = Network { addresses: Vec::new(), rules: own_rules(&scenario.network, index) };
         let lives = scenario.nodes.iter().map(|node| (node.name.clone(), tokio::sync::Mutex::default()));
@@ -201,6 +204,7 @@ impl Cluster {
             inner: Mutex::new(Inner { network, ..Inner::default() }),
             scenario,
             ground,
+            seed,
         }
     }
 
@@ -496,12 +500,19 @@ impl Cluster {
     fn identity(&self, inner: &mut Inner, node: &Node) -> Result<Identity, WorldError> {
         let failed = |source| WorldError::Identity { node: node.name.clone(), source };
         let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_micros(self.ground.time().unix_us());
-        let ordinary = IssueOptions { at, ..IssueOptions::default() };
+        let before = inner.launches.get(&node.name).copied().unwrap_or_default();
+        let entropy = |whose: &str| Some(Random::apart(self.seed, whose).seed());
+        let own = entropy(&format!("certificate {} {before}", node.name));
+        let ordinary = IssueOptions { at, entropy: own, ..IssueOptions::default() };
         let cluster = || regatta::cluster::identity::DEFAULT_CLUSTER.parse().expect("a cluster's name");
         match self.scenario.trust.get(&node.trust) {
             Some(Trust::Shared { name }) => {
                 if !inner.shared.contains_key(name) {
-                    let options = IssueOptions { valid_for: SHARED_VALID_FOR, ..ordinary };
+                    let options = IssueOptions {
+                        valid_for: SHARED_VALID_FOR,
+                        entropy: entropy(&format!("shared {name}")),
+                        ..ordinary
+                    };
                     let identity = Identity::generate_with(cluster(), &options).map_err(failed)?;
                     inner.shared.insert(name.clone(), identity);
                 }
@@ -509,7 +520,11 @@ impl Cluster {
             }
             Some(Trust::Issued { ca, valid_for, .. }) => {
                 if !inner.authorities.contains_key(ca) {
-                    let options = IssueOptions { valid_for: CA_VALID_FOR, ..ordinary };
+                    let options = IssueOptions {
+                        valid_for: CA_VALID_FOR,
+                        entropy: entropy(&format!("authority {ca}")),
+                        ..ordinary
+                    };
                     let made = ClusterCa::generate_with(cluster(), &options).map_err(failed)?;
                     inner.authorities.insert(ca.clone(), made);
                 }

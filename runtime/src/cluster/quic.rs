@@ -1,13 +1,15 @@
 //! Hands a node's identity to the engine.
 
 use std::any::Any;
-
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use quinn_proto::{ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, ServerConfig};
 use regatta_proto::engine::Credentials;
 use regatta_proto::id::NodeName;
 use regatta_proto::link::handshake::PeerName;
+use ring::{hkdf, hmac};
 use rustls::pki_types::CertificateDer;
 
 use super::identity::Identity;
@@ -17,21 +19,36 @@ use super::tls::TlsConfigs;
 pub(crate) struct NodeCredentials {
     identity: Identity,
     tls: TlsConfigs,
+    seed: Option<[u8; 32]>,
 }
 
 impl NodeCredentials {
-    pub(crate) fn new(identity: Identity, tls: TlsConfigs) -> Self {
-        Self { identity, tls }
+    /// With a `seed`, what QUIC draws beside the handshake follows from it.
+    pub(crate) fn new(identity: Identity, tls: TlsConfigs, seed: Option<[u8; 32]>) -> Self {
+        Self { identity, tls, seed }
     }
 }
 
 impl Credentials for NodeCredentials {
     fn server(&self) -> ServerConfig {
-        ServerConfig::with_crypto(self.tls.server.clone())
+        let crypto = self.tls.server.clone();
+        match self.seed {
+            Some(seed) => {
+                ServerConfig::new(crypto, Arc::new(hkdf::Salt::new(hkdf::HKDF_SHA256, TOKENS).extract(&seed)))
+            }
+            None => ServerConfig::with_crypto(crypto),
+        }
     }
 
     fn client(&self) -> ClientConfig {
-        ClientConfig::new(self.tls.client.clone())
+        let mut config = ClientConfig::new(self.tls.client.clone());
+        if let Some(seed) = self.seed {
+            let drawn = AtomicU64::new(number(seed).rotate_left(32));
+            config.initial_dst_cid_provider(Arc::new(move || {
+                ConnectionId::new(&split_mix(drawn.fetch_add(STEP, Relaxed).wrapping_add(STEP)).to_be_bytes())
+            }));
+        }
+        config
     }
 
     fn server_name(&self, node: Option<&NodeName>) -> String {
@@ -46,26 +63,22 @@ impl Credentials for NodeCredentials {
     }
 }
 
-/// QUIC's keys and ids. Of a node that runs for real all of them are random. For a simulation, whatever can change the
-/// course of events follows from `seed`; keys stay random, as they change bytes alone.
+/// QUIC's keys and ids. Of a node that runs for real all of them are random. For a simulation, all of them follow from
+/// `seed`.
 pub(crate) fn endpoint_config(seed: Option<[u8; 32]>) -> EndpointConfig {
-    let mut config = EndpointConfig::default();
-    if let Some(seed) = seed {
-        let number = u64::from_le_bytes(std::array::from_fn(|at| seed[at]));
-        config.rng_seed(Some(seed)).cid_generator(move || Box::new(SeededIds(number)));
-    }
+    let Some(seed) = seed else { return EndpointConfig::default() };
+    let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &seed)));
+    config.rng_seed(Some(seed)).cid_generator(move || Box::new(SeededIds(number(seed))));
     config
 }
 
-/// Connection ids that follow from a seed. They look random and do not repeat: SplitMix64 is a bijection of its counter.
+/// Connection ids that follow from a seed. They look random and do not repeat.
 struct SeededIds(u64);
 
 impl ConnectionIdGenerator for SeededIds {
     fn generate_cid(&mut self) -> ConnectionId {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ConnectionId::new(&(z ^ (z >> 31)).to_be_bytes())
+        self.0 = self.0.wrapping_add(STEP);
+        ConnectionId::new(&split_mix(self.0).to_be_bytes())
     }
 
     fn cid_len(&self) -> usize {
@@ -76,3 +89,18 @@ impl ConnectionIdGenerator for SeededIds {
         None
     }
 }
+
+fn number(seed: [u8; 32]) -> u64 {
+    u64::from_le_bytes(std::array::from_fn(|at| seed[at]))
+}
+
+/// SplitMix64: a bijection of its counter, which goes on by [`STEP`].
+const fn split_mix(counter: u64) -> u64 {
+    let z = (counter ^ (counter >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+/// What sets the key of retry tokens apart from whatever else follows from a seed.
+const TOKENS: &[u8] = b"regatta retry tokens";

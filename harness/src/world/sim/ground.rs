@@ -10,10 +10,10 @@ use std::time::Duration;
 use regatta::{Clock, ClusterNode, Incarnation, Runtime};
 use tokio::sync::oneshot;
 
-use super::Sim;
 use super::executor::{Body, Kind, NodeSpawner, OwnerId};
 use super::net::SocketId;
 use super::time::SimClock;
+use super::{Sim, chance};
 use crate::fault::capture::{Capture, Captured};
 use crate::fault::network::{Key, Network};
 use crate::fault::wire::Counts;
@@ -55,13 +55,10 @@ impl SimGround {
             .spawner(spawner.clone())
             .incarnation(Incarnation::at(clock.unix_us(), random.next()))
             .build();
-        let mut entropy = [0; 32];
-        for chunk in entropy.chunks_mut(8) {
-            chunk.copy_from_slice(&random.next().to_le_bytes());
-        }
         let mut builder = ClusterNode::builder(&launch.name, runtime, &launch.identity)
             .spin(Duration::ZERO)
-            .entropy(entropy);
+            .entropy(random.seed())
+            .cryptography(chance::seeded);
         if let Some(claims) = &launch.announce {
             builder = builder.announce(claims);
         }

@@ -2,6 +2,7 @@
 //!
 //! | File | Its one job |
 //! |---|---|
+//! | `chance` | cryptography that follows from the seed |
 //! | `executor` | tasks: who is ready, who runs next, who stands still |
 //! | `time` | the clock, its timers, and the queue of events |
 //! | `net` | sockets and the datagrams under way |
@@ -15,11 +16,12 @@
 //!   tokio's, on its paused clock, which goes in whole milliseconds: a timer for a millisecond fires before any event of
 //!   it.
 //! - A turn in which anything ran takes a microsecond, so that no process can run for ever at one moment.
-//! - Keys and ciphertext are the system's own randomness; no decision depends on them, and sizes do not.
+//! - Certificates, keys and random numbers follow from the seed: every byte of every datagram repeats.
 //!
 //! The limit: a body that draws its own randomness, or reads the system's clock, does not repeat, nor does one with an
 //! unbiased `select!` (`tokio::select!` without `biased;`). Running twice shows it: the digests differ.
 
+mod chance;
 mod executor;
 mod ground;
 mod net;
@@ -46,6 +48,7 @@ pub(crate) use time::SimClock;
 pub(crate) struct Sim {
     /// The moment that virtual time begins at.
     base: Instant,
+    seed: u64,
     state: Mutex<State>,
     /// Who is ready. Apart from the rest, as wakers are called from anywhere.
     ready: Mutex<Ready>,
@@ -86,7 +89,7 @@ impl Sim {
             order: Random::apart(seed, "order"),
             digest: crate::record::Digest::default(),
         };
-        Arc::new(Self { base: Instant::now(), state: Mutex::new(state), ready: Mutex::default() })
+        Arc::new(Self { base: Instant::now(), seed, state: Mutex::new(state), ready: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -109,7 +109,7 @@ impl State {
             })
         };
         let target = target.map_or(u64::MAX, |target| target as u64);
-        for word in [now_ns, node as u64, target, data.len() as u64] {
+        for word in [now_ns, node as u64, target, data.len() as u64, u64::from(crc32fast::hash(data))] {
             self.digest.mix(word);
         }
         if let Some(capture) = &mut self.capture {

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Sim;
+use super::chance::Chance;
 use super::executor::{Kind, OwnerId};
 use super::time::Happening;
 
@@ -21,6 +22,7 @@ pub(crate) fn block_on<T: Send + 'static>(
     sim: &Arc<Sim>,
     root: impl Future<Output = T> + Send + 'static,
 ) -> std::io::Result<T> {
+    let _chance = Chance::new(sim.seed);
     let tokio = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     let (tell, mut done) = oneshot::channel();
     sim.spawn(

@@ -12,5 +12,6 @@ mod cluster {
     mod restart;
     mod send;
     mod spawn;
+    mod starved;
     mod watch;
 }

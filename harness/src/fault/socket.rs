@@ -158,29 +158,34 @@ impl FaultSocket {
         self.held.insert(self.sent, late);
     }
 
-    /// Sends what is due, and has the loop woken for what is not.
-    fn flush(&mut self, cx: &mut Context<'_>) {
+    /// Sends what is due. Whether the socket took it all.
+    fn send_due(&mut self) -> bool {
         let now = Instant::now();
         while let Some(Reverse((at, number))) = self.late.peek().copied()
             && at <= now
         {
-            let Some(Late { to, ecn, data }) = self.held.get(&number) else {
-                self.late.pop();
-                continue;
-            };
-            let transmit =
-                Transmit { destination: *to, ecn: *ecn, contents: data, segment_size: None, src_ip: None };
-            match self.socket.try_send(&transmit) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // The socket wakes the loop when it is worth another try.
-                    if self.socket.poll_writable(cx).is_pending() {
-                        return;
-                    }
+            if let Some(Late { to, ecn, data }) = self.held.get(&number) {
+                let (destination, ecn) = (*to, *ecn);
+                let transmit =
+                    Transmit { destination, ecn, contents: data, segment_size: None, src_ip: None };
+                if let Err(error) = self.socket.try_send(&transmit)
+                    && error.kind() == io::ErrorKind::WouldBlock
+                {
+                    return false;
                 }
-                Ok(()) | Err(_) => {
-                    self.late.pop();
-                    self.held.remove(&number);
-                }
+            }
+            self.late.pop();
+            self.held.remove(&number);
+        }
+        true
+    }
+
+    /// Sends what is due, and has the loop woken for what is not.
+    fn flush(&mut self, cx: &mut Context<'_>) {
+        while !self.send_due() {
+            // The socket wakes the loop when it is worth another try.
+            if self.socket.poll_writable(cx).is_pending() {
+                return;
             }
         }
         let Some(Reverse((at, _))) = self.late.peek() else { return };
@@ -222,6 +227,27 @@ impl Socket for FaultSocket {
             self.flush(cx);
         }
         self.socket.poll_receive(cx, received)
+    }
+
+    fn try_receive(&mut self, received: &mut VecDeque<Received>) -> io::Result<()> {
+        if self.is_busy() {
+            let tap = self.tap.clone();
+            let mut inner = tap.inner();
+            if let Some(next) = inner.next.take() {
+                self.socket = next;
+            }
+            if inner.paused {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            drop(inner);
+            // What the socket does not take now is tried again at the next look.
+            self.send_due();
+        }
+        self.socket.try_receive(received)
+    }
+
+    fn is_paused(&self) -> bool {
+        self.tap.busy.load(Relaxed) && self.tap.inner().paused
     }
 
     fn try_send(&mut self, transmit: &Transmit<'_>) -> io::Result<()> {

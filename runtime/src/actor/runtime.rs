@@ -309,6 +309,11 @@ impl Runtime {
         cell
     }
 
+    /// Whether processes run on tokio, and not where a spawner of the user's puts them.
+    pub(crate) fn is_on_tokio(&self) -> bool {
+        !matches!(self.inner.executor, Executor::Custom(_))
+    }
+
     /// Runs a task that is no process's where processes run.
     ///
     /// # Panics

@@ -37,6 +37,7 @@ pub struct ClusterNodeBuilder {
     limits: Limits,
     membership: Membership,
     spin: Duration,
+    guard: Option<bool>,
     /// Another name for the hello than the node's own.
     announced: Option<String>,
     entropy: Option<[u8; 32]>,
@@ -53,6 +54,7 @@ impl ClusterNodeBuilder {
             limits: Limits::default(),
             membership: Membership::default(),
             spin: SPIN,
+            guard: None,
             announced: None,
             entropy: None,
             key_log: Arc::new(NoKeyLog),
@@ -105,6 +107,19 @@ impl ClusterNodeBuilder {
     #[must_use]
     pub fn spin(mut self, spin: Duration) -> Self {
         self.spin = spin;
+        self
+    }
+
+    /// Whether a thread does the network's work while processes hold every worker of the tokio runtime, so that peers do not
+    /// take this node for dead: yes, unless the runtime was built with a spawner of its own.
+    ///
+    /// The thread looks ten times a second, and takes over after at most two looks; [`NodeStats::takeovers`] counts. It
+    /// changes nothing about the processes: what they do not read waits in their mailboxes.
+    ///
+    /// [`NodeStats::takeovers`]: super::NodeStats::takeovers
+    #[must_use]
+    pub fn guard(mut self, guard: bool) -> Self {
+        self.guard = Some(guard);
         self
     }
 
@@ -166,6 +181,7 @@ impl ClusterNodeBuilder {
             limits,
             mut membership,
             spin,
+            guard,
             announced,
             entropy,
             key_log,
@@ -223,8 +239,12 @@ impl ClusterNodeBuilder {
             );
         }
         let spin = if tokio.metrics().num_workers() == 1 { spin } else { Duration::ZERO };
+        let mut driver = Driver::new(Loop(core.clone()), socket, spin, runtime.clock().clone());
+        if guard.unwrap_or(runtime.is_on_tokio()) {
+            driver = driver.guarded().map_err(BindError::Thread)?;
+        }
         // Ends by itself when the node is shut down, and with the tokio runtime otherwise.
-        runtime.run(Driver::new(Loop(core.clone()), socket, spin, runtime.clock().clone()));
+        runtime.run(driver);
         Ok(ClusterNode::new(core))
     }
 }

@@ -30,7 +30,7 @@ use super::outbox::PeerLink;
 use super::peers::Peers;
 use super::spawn::Factories;
 use crate::actor::{Runtime, SendError, current};
-use crate::net::driver::Driven;
+use crate::net::Driven;
 use crate::net::socket::Received;
 
 /// What must run without the engine's lock.
@@ -93,6 +93,10 @@ pub(crate) struct Core {
     ended: Mutex<Vec<u64>>,
     /// What the loop takes of both in this turn; only it locks this.
     turn: Mutex<Turn>,
+    /// What the loop has left to be done without any lock.
+    todo: Mutex<Vec<Work>>,
+    /// How often a guard did the loop's work.
+    takeovers: AtomicU64,
     waker: AtomicWaker,
     numbers: AtomicU64,
     /// The address that the socket is bound to.
@@ -120,6 +124,8 @@ impl Core {
             scheduled: Mutex::default(),
             ended: Mutex::default(),
             turn: Mutex::default(),
+            todo: Mutex::default(),
+            takeovers: AtomicU64::new(0),
             waker: AtomicWaker::new(),
             numbers: AtomicU64::new(1),
             addr,
@@ -145,6 +151,11 @@ impl Core {
         self.perform(work);
         self.poke();
         result
+    }
+
+    /// How often a guard did the loop's work.
+    pub(crate) fn takeovers(&self) -> u64 {
+        self.takeovers.load(Ordering::Relaxed)
     }
 
     /// Reads the engine.
@@ -241,12 +252,14 @@ impl Core {
     }
 }
 
-/// The loop's side of a node. Dropped with the loop, also when the runtime around it is torn down.
+/// The loop's side of a node.
 pub(crate) struct Loop(pub(crate) Arc<Core>);
 
-impl Drop for Loop {
-    fn drop(&mut self) {
-        self.0.over();
+impl Loop {
+    fn later(&self, mut work: Vec<Work>) {
+        if !work.is_empty() {
+            self.0.todo.lock().append(&mut work);
+        }
     }
 }
 
@@ -269,7 +282,7 @@ impl Driven for Loop {
         });
         let signals = engine.stats().signals_received - before;
         drop(engine);
-        self.0.perform(work);
+        self.later(work);
         signals as usize
     }
 
@@ -299,7 +312,12 @@ impl Driven for Loop {
             }
         });
         drop(engine);
-        core.perform(work);
+        self.later(work);
+    }
+
+    fn perform(&self) {
+        let work = std::mem::take(&mut *self.0.todo.lock());
+        self.0.perform(work);
     }
 
     fn transmit(
@@ -323,6 +341,18 @@ impl Driven for Loop {
         }
         let engine = self.0.engine.lock();
         engine.links().next().is_none() && engine.is_quiet()
+    }
+
+    fn over(&self) {
+        self.0.over();
+    }
+
+    fn taken_over(&self) {
+        self.0.takeovers.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(
+            node = %self.0.id.name,
+            "processes hold every worker: a guard does the network's work until one is free"
+        );
     }
 
     fn failed(&self, error: &io::Error) {

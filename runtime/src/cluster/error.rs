@@ -41,6 +41,10 @@ pub enum BindError {
         /// What the system says.
         source: io::Error,
     },
+    /// The system gives no thread for the guard of the node's loop. Free some, or do without:
+    /// [`guard(false)`](crate::cluster::ClusterNodeBuilder::guard).
+    #[error("no thread for the node's guard: {0}")]
+    Thread(#[source] io::Error),
     /// A wildcard is no address that others could dial. Say which one they can with
     /// [`ClusterNodeBuilder::advertise`](crate::cluster::ClusterNodeBuilder::advertise), or keep out of the full mesh with
     /// [`connect_all(false)`](crate::cluster::ClusterNodeBuilder::connect_all).

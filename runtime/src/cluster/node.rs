@@ -84,6 +84,8 @@ pub struct NodeStats {
     pub datagrams_sent: u64,
     /// UDP datagrams received.
     pub datagrams_received: u64,
+    /// How often a guard began to do the network's work because processes held every worker.
+    pub takeovers: u64,
 }
 
 impl From<EngineStats> for NodeStats {
@@ -96,6 +98,7 @@ impl From<EngineStats> for NodeStats {
             signals_received: stats.signals_received,
             datagrams_sent: stats.datagrams_sent,
             datagrams_received: stats.datagrams_received,
+            takeovers: 0,
         }
     }
 }
@@ -331,7 +334,9 @@ impl ClusterNode {
     /// What the node has done so far.
     #[must_use]
     pub fn stats(&self) -> NodeStats {
-        self.core().read_engine(regatta_proto::engine::Engine::stats).into()
+        let core = self.core();
+        let stats = core.read_engine(regatta_proto::engine::Engine::stats);
+        NodeStats { takeovers: core.takeovers(), ..stats.into() }
     }
 
     /// A count that changes whenever a link or a global name comes or goes: wait on it instead of asking again and

@@ -58,6 +58,18 @@ pub trait Socket: Send + 'static {
         received: &mut VecDeque<Received>,
     ) -> Poll<io::Result<()>>;
 
+    /// Takes what has arrived, at most a batch, into `received`, for a thread that is no task. `WouldBlock` when there is
+    /// nothing.
+    ///
+    /// # Errors
+    /// `WouldBlock`, or what the operating system says.
+    fn try_receive(&mut self, received: &mut VecDeque<Received>) -> io::Result<()>;
+
+    /// Whether the node stands still on purpose: then nobody does its work in its place. Only a test harness says so.
+    fn is_paused(&self) -> bool {
+        false
+    }
+
     /// Sends datagrams, or says `WouldBlock`; then [`poll_writable`](Self::poll_writable) tells when to try again.
     ///
     /// # Errors

@@ -35,12 +35,7 @@ const RETRY: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct UdpSocket {
     io: AsyncFd<std::net::UdpSocket>,
-    state: UdpSocketState,
-    buffer: Box<[u8]>,
-    /// How many to ask for next time.
-    batch: usize,
-    /// Bound to one address: it need not be said with each datagram.
-    pinned: bool,
+    inbound: Inbound,
     retry: Option<Pin<Box<Sleep>>>,
 }
 
@@ -64,7 +59,51 @@ impl UdpSocket {
         let io = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }
             .map_err(io::Error::from)?;
         let buffer = vec![0; RECEIVE_BYTES * BATCH_SIZE].into();
-        Ok(Self { io, state, buffer, batch: QUIET_BATCH, pinned: !addr.ip().is_unspecified(), retry: None })
+        let inbound = Inbound { state, buffer, batch: QUIET_BATCH, pinned: !addr.ip().is_unspecified() };
+        Ok(Self { io, inbound, retry: None })
+    }
+}
+
+/// The receiving side.
+#[derive(Debug)]
+struct Inbound {
+    state: UdpSocketState,
+    buffer: Box<[u8]>,
+    /// How many to ask for next time.
+    batch: usize,
+    /// Bound to one address: it need not be said with each datagram.
+    pinned: bool,
+}
+
+impl Inbound {
+    /// Takes a batch of what has arrived; whether there may be more.
+    fn receive(
+        &mut self,
+        socket: &std::net::UdpSocket,
+        received: &mut VecDeque<Received>,
+    ) -> io::Result<bool> {
+        let mut metas = [RecvMeta::default(); BATCH_SIZE];
+        let mut pieces = self.buffer.chunks_mut(RECEIVE_BYTES).map(IoSliceMut::new);
+        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| pieces.next().expect("the buffer has a piece for each of the batch"));
+        let batch = self.batch.min(BATCH_SIZE);
+        let count = match self.state.recv(socket.into(), &mut slices[..batch], &mut metas[..batch]) {
+            // An earlier datagram of ours found nobody: that says nothing of the socket.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(true),
+            result => result?,
+        };
+        let full = count == batch;
+        self.batch = if full { BATCH_SIZE } else { QUIET_BATCH };
+        for (meta, slice) in metas[..count].iter().zip(&slices) {
+            let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
+            // A buffer per datagram: a message that is kept for long holds back 1.5 kB of memory, not a whole train.
+            for datagram in slice[..meta.len].chunks(meta.stride.max(1)) {
+                let data = BytesMut::from(datagram);
+                let to = if self.pinned { None } else { meta.dst_ip };
+                received.push_back(Received { from: meta.addr, to, ecn, data });
+            }
+        }
+        Ok(full)
     }
 }
 
@@ -80,39 +119,18 @@ impl Socket for UdpSocket {
     ) -> Poll<io::Result<()>> {
         let Poll::Ready(guard) = self.io.poll_read_ready(cx) else { return Poll::Pending };
         let mut guard = guard?;
-        let mut metas = [RecvMeta::default(); BATCH_SIZE];
-        let mut pieces = self.buffer.chunks_mut(RECEIVE_BYTES).map(IoSliceMut::new);
-        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
-            std::array::from_fn(|_| pieces.next().expect("the buffer has a piece for each of the batch"));
-        let batch = self.batch.min(BATCH_SIZE);
-        let count = match self.state.recv(guard.get_inner().into(), &mut slices[..batch], &mut metas[..batch])
-        {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                guard.clear_ready();
-                return Poll::Ready(Ok(()));
-            }
-            // An earlier datagram of ours found nobody: that says nothing of the socket.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Poll::Ready(Ok(())),
-            Err(error) => return Poll::Ready(Err(error)),
-        };
-        if count < batch {
+        match self.inbound.receive(guard.get_inner(), received) {
+            Ok(true) => {}
             // A short batch has drained the socket: this saves the call that would say so.
-            guard.clear_ready();
-            self.batch = QUIET_BATCH;
-        } else {
-            self.batch = BATCH_SIZE;
-        }
-        for (meta, slice) in metas[..count].iter().zip(&slices) {
-            let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
-            // A buffer per datagram: a message that is kept for long holds back 1.5 kB of memory, not a whole train.
-            for datagram in slice[..meta.len].chunks(meta.stride.max(1)) {
-                let data = BytesMut::from(datagram);
-                let to = if self.pinned { None } else { meta.dst_ip };
-                received.push_back(Received { from: meta.addr, to, ecn, data });
-            }
+            Ok(false) => guard.clear_ready(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+            Err(error) => return Poll::Ready(Err(error)),
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn try_receive(&mut self, received: &mut VecDeque<Received>) -> io::Result<()> {
+        self.inbound.receive(self.io.get_ref(), received).map(|_| ())
     }
 
     fn try_send(&mut self, transmit: &Transmit<'_>) -> io::Result<()> {
@@ -123,7 +141,7 @@ impl Socket for UdpSocket {
             segment_size: transmit.segment_size,
             src_ip: transmit.src_ip,
         };
-        self.state.send(self.io.get_ref().into(), &transmit)
+        self.inbound.state.send(self.io.get_ref().into(), &transmit)
     }
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -134,10 +152,10 @@ impl Socket for UdpSocket {
     }
 
     fn max_segments(&self) -> usize {
-        self.state.max_gso_segments().min(TRANSMIT_BYTES_MAX / 1_500)
+        self.inbound.state.max_gso_segments().min(TRANSMIT_BYTES_MAX / 1_500)
     }
 
     fn may_fragment(&self) -> bool {
-        self.state.may_fragment()
+        self.inbound.state.may_fragment()
     }
 }

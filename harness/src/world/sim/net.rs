@@ -46,6 +46,18 @@ struct Inbox {
     waker: Option<Waker>,
 }
 
+impl Inbox {
+    /// Takes a batch out; whether there was anything.
+    fn take(&mut self, received: &mut VecDeque<Received>) -> bool {
+        let batch = self.arrived.len().min(BATCH);
+        for datagram in self.arrived.drain(..batch) {
+            self.bytes -= datagram.data.len();
+            received.push_back(datagram);
+        }
+        batch > 0
+    }
+}
+
 impl Sockets {
     /// A fresh address of a node's host.
     fn address(&mut self, node: NodeIndex) -> SocketAddr {
@@ -176,16 +188,17 @@ impl Socket for SimSocket {
     ) -> Poll<io::Result<()>> {
         let mut state = self.sim.state();
         let Some(inbox) = state.sockets.all.get_mut(&self.id) else { return Poll::Pending };
-        if inbox.arrived.is_empty() {
-            inbox.waker = Some(cx.waker().clone());
-            return Poll::Pending;
+        if inbox.take(received) {
+            return Poll::Ready(Ok(()));
         }
-        let batch = inbox.arrived.len().min(BATCH);
-        for datagram in inbox.arrived.drain(..batch) {
-            inbox.bytes -= datagram.data.len();
-            received.push_back(datagram);
-        }
-        Poll::Ready(Ok(()))
+        inbox.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn try_receive(&mut self, received: &mut VecDeque<Received>) -> io::Result<()> {
+        let mut state = self.sim.state();
+        let taken = state.sockets.all.get_mut(&self.id).is_some_and(|inbox| inbox.take(received));
+        if taken { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 
     fn try_send(&mut self, transmit: &Transmit<'_>) -> io::Result<()> {

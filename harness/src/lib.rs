@@ -19,6 +19,7 @@ pub mod paired;
 mod random;
 pub mod record;
 pub mod report;
+pub mod results;
 pub mod run;
 pub mod scenario;
 mod snapshot;

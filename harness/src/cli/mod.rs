@@ -3,6 +3,7 @@
 //! A verb gets its arguments and a `Terminal`, and answers with a code of [`crate::exit`]. What a verb found
 //! goes to the standard output; mistakes and messages for a human go to the standard error.
 
+mod accept;
 mod check;
 mod gate;
 mod outside;
@@ -30,6 +31,7 @@ enum Verb {
     Run(run::Run),
     Check(check::Check),
     Gate(gate::Gate),
+    Accept(accept::Accept),
 }
 
 /// Where a verb writes.
@@ -87,6 +89,7 @@ where
         Verb::Run(run) => run.run(&mut terminal),
         Verb::Check(check) => check.run(&mut terminal),
         Verb::Gate(gate) => gate.run(&mut terminal),
+        Verb::Accept(accept) => accept.run(&mut terminal),
     };
     // An output that cannot be written to cannot be told of it either.
     answer.unwrap_or(exit::INTERNAL)

@@ -140,6 +140,8 @@ const LOAD: Shape = Shape::Record(
         ("cpu_us_per_message", Shape::Number),
         ("context_switches_per_message", Shape::Number),
         ("datagrams_per_message", Shape::Number),
+        ("bytes_per_message", Shape::Any),
+        ("socket_calls_per_message", Shape::Any),
         ("allocations_per_message", Shape::Any),
         ("rss_peak_mib", Shape::Number),
     ],

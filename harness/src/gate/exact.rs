@@ -15,6 +15,8 @@ pub struct Exact {
     pub schema: String,
     /// The scenario: `exact/path`.
     pub scenario: String,
+    /// The compiler that built what was measured: another may allocate otherwise.
+    pub rustc: String,
     /// `load.figure`, with the matrix cell in front where there is one, and its value.
     pub values: BTreeMap<String, f64>,
 }

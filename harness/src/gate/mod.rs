@@ -5,6 +5,7 @@
 //! same block; a gate that cannot tell says so.
 
 pub mod change;
+pub mod count;
 pub mod exact;
 pub mod holm;
 pub mod power;

@@ -1,9 +1,11 @@
 //! What a gate is worth: how often it cries without need, and how small a slowdown it catches.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use super::Verdict;
 
 /// Decisions of one kind, counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// Decisions that were made.
     pub decisions: u64,
@@ -14,6 +16,16 @@ pub struct Count {
 }
 
 impl Count {
+    /// Counts one more decision.
+    pub fn add(&mut self, verdict: &Verdict) {
+        self.decisions += 1;
+        match verdict {
+            Verdict::Regression => self.alarms += 1,
+            Verdict::Inconclusive(_) => self.inconclusive += 1,
+            _ => {}
+        }
+    }
+
     /// The share of alarms; 0 without decisions.
     #[must_use]
     pub fn rate(&self) -> f64 {

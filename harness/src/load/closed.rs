@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use regatta::{ClusterNode, Context, Pid, Received};
+use regatta::{Context, Pid, Received};
 use tokio::sync::oneshot;
 
 use super::cost::Reading;
@@ -12,7 +12,7 @@ use super::figures::Rung;
 use super::payload::Sizes;
 use super::recorder::Recorder;
 use super::work;
-use super::{LoadError, REPLY_WITHIN};
+use super::{LoadError, REPLY_WITHIN, Source};
 use crate::behaviour::OWN_LABEL;
 use crate::behaviour::message::{self, Kind, Message};
 use crate::scenario::load::{Amount, Load};
@@ -39,7 +39,7 @@ impl Plan {
 /// What mixes of closed loads are drawn from.
 const SIZES_SEED: u64 = 1;
 
-pub(super) async fn run(load: &Load, from: &ClusterNode, to: Pid, in_flight: u64) -> Result<Rung, LoadError> {
+pub(super) async fn run(load: &Load, from: &Source, to: Pid, in_flight: u64) -> Result<Rung, LoadError> {
     let plan =
         Plan { to, in_flight: in_flight.max(1), warmup: load.warmup, amount: load.amount, work: load.work };
     let sizes = Sizes::of(load, SIZES_SEED);

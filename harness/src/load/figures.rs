@@ -123,6 +123,10 @@ pub struct Figures {
     pub context_switches_per_message: f64,
     /// UDP datagrams per one-way message that the sending node sent or received.
     pub datagrams_per_message: f64,
+    /// Bytes of those datagrams per one-way message; `None` where the world's socket does not count.
+    pub bytes_per_message: Option<f64>,
+    /// Calls of the sending node's socket per one-way message; `None` where it does not count.
+    pub socket_calls_per_message: Option<f64>,
     /// Allocations per one-way message; `None` where nobody counts them.
     pub allocations_per_message: Option<f64>,
     /// The greatest resident memory of the process so far, in MiB.
@@ -200,6 +204,8 @@ impl Figures {
             cpu_us_per_message: costs.cpu_us,
             context_switches_per_message: costs.context_switches,
             datagrams_per_message: costs.datagrams,
+            bytes_per_message: costs.bytes,
+            socket_calls_per_message: costs.socket_calls,
             allocations_per_message: costs.allocations,
             rss_peak_mib: costs.rss_peak_mib,
             log: rung.log.clone(),

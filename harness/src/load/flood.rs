@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use regatta::{ClusterNode, Pid};
+use regatta::Pid;
 use tokio::sync::oneshot;
 
-use super::{Figures, LoadError, REPLY_WITHIN};
+use super::{Figures, LoadError, REPLY_WITHIN, Source};
 use crate::behaviour::message::{self, HEADER_BYTES, Kind};
 use crate::behaviour::{OWN_LABEL, Tally};
 use crate::scenario::load::{Amount, Load};
@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 pub(super) async fn run(
     load: &Load,
-    from: &ClusterNode,
+    from: &Source,
     to: Pid,
     tally: &Arc<Tally>,
 ) -> Result<Figures, LoadError> {
@@ -99,6 +99,8 @@ pub(super) async fn run(
         cpu_us_per_message: costs.cpu_us,
         context_switches_per_message: costs.context_switches,
         datagrams_per_message: costs.datagrams,
+        bytes_per_message: costs.bytes,
+        socket_calls_per_message: costs.socket_calls,
         allocations_per_message: costs.allocations,
         rss_peak_mib: costs.rss_peak_mib,
         ..Figures::default()

@@ -18,10 +18,10 @@ pub mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regatta::{ClusterNode, Pid};
+use regatta::Pid;
 use thiserror::Error;
 
-pub use cost::Costs;
+pub use cost::{Costs, SocketCounts, Source};
 pub use figures::{Figures, Rung};
 
 use crate::behaviour::Tally;
@@ -69,7 +69,7 @@ pub enum LoadError {
 /// [`LoadError`] when there are no figures.
 pub async fn run(
     load: &Load,
-    from: &ClusterNode,
+    from: &Source,
     to: Pid,
     tally: Option<Arc<Tally>>,
 ) -> Result<Figures, LoadError> {
@@ -107,7 +107,7 @@ pub async fn run(
 }
 
 /// Each number in flight in turn.
-async fn ladder(load: &Load, from: &ClusterNode, to: Pid, in_flight: &[u64]) -> Result<Vec<Rung>, LoadError> {
+async fn ladder(load: &Load, from: &Source, to: Pid, in_flight: &[u64]) -> Result<Vec<Rung>, LoadError> {
     let mut rungs = Vec::new();
     for in_flight in in_flight.iter().copied() {
         rungs.push(closed::run(load, from, to, in_flight).await?);
@@ -118,7 +118,7 @@ async fn ladder(load: &Load, from: &ClusterNode, to: Pid, in_flight: &[u64]) -> 
 /// One open load.
 async fn offered(
     load: &Load,
-    from: &ClusterNode,
+    from: &Source,
     to: Pid,
     (rate, rate_end): (f64, f64),
     arrivals: Arrivals,

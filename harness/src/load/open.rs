@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use regatta::{ClusterNode, Context, Pid, Received, SendError};
+use regatta::{Context, Pid, Received, SendError};
 use tokio::sync::oneshot;
 
 use super::cost::Reading;
@@ -16,7 +16,7 @@ use super::figures::Rung;
 use super::pacing::{Attempt, now_ns, pace, prompt};
 use super::recorder::{Recorder, histogram};
 use super::schedule;
-use super::{LoadError, REPLY_WITHIN, payload};
+use super::{LoadError, REPLY_WITHIN, Source, payload};
 use crate::behaviour::OWN_LABEL;
 use crate::behaviour::message::{self, Kind, Message};
 use crate::random::Random;
@@ -65,7 +65,7 @@ struct Course {
 /// Runs the offer; [`punctual`] says whether its figures tell of the system. `before_each` is called by the pacing thread before each request, and is what a test stalls it with.
 pub(super) async fn run(
     load: &Load,
-    from: &ClusterNode,
+    from: &Source,
     to: Pid,
     offer: Offer,
     mut before_each: impl FnMut(usize) + Send + 'static,

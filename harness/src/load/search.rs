@@ -7,11 +7,11 @@
 
 use std::time::{Duration, Instant};
 
-use regatta::{ClusterNode, Pid};
+use regatta::Pid;
 
 use super::figures::Rung;
 use super::open::{self, Offer};
-use super::{LoadError, closed};
+use super::{LoadError, Source, closed};
 use crate::scenario::load::{Amount, Arrivals, Goal, Load};
 
 /// Messages in flight of the closed load that bounds the search.
@@ -41,7 +41,7 @@ const CURVE_STEPS: u32 = 10;
 /// tried, in order.
 pub(super) async fn run(
     load: &Load,
-    from: &ClusterNode,
+    from: &Source,
     to: Pid,
     goal: Option<&Goal>,
     arrivals: Arrivals,
@@ -73,7 +73,7 @@ pub(super) async fn run(
 /// Latency at 10 to 100 % of `saturation`: a trial at each.
 pub(super) async fn curve(
     load: &Load,
-    from: &ClusterNode,
+    from: &Source,
     to: Pid,
     saturation: f64,
     arrivals: Arrivals,
@@ -125,7 +125,7 @@ fn offer(load: &Load, rate: f64, arrivals: Arrivals, seed: u64, longest: Duratio
 
 struct Search<'a> {
     load: &'a Load,
-    from: &'a ClusterNode,
+    from: &'a Source,
     to: Pid,
     goal: Goal,
     arrivals: Arrivals,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use regatta::{ClusterNode, Identity, Pid, Runtime};
 
 use super::open::{self, Offer};
-use super::{LoadError, closed, run};
+use super::{LoadError, Source, closed, run};
 use crate::behaviour::message::{Kind, Message};
 use crate::scenario::action::Address;
 use crate::scenario::load::{Amount, Arrivals, Load, LoadModel};
@@ -30,7 +30,7 @@ fn load(model: LoadModel, length: Duration) -> Load {
 }
 
 /// Two linked nodes, and on the second an echo that pauses once, half a second after its first message, if it `pauses`.
-async fn pair(pauses: bool) -> (ClusterNode, ClusterNode, Pid) {
+async fn pair(pauses: bool) -> (Source, ClusterNode, Pid) {
     let identity = Identity::generate().expect("an identity");
     let bind = |name| {
         ClusterNode::bind(name, Runtime::new(), ([127, 0, 0, 1], 0).into(), &identity)
@@ -53,7 +53,7 @@ async fn pair(pauses: bool) -> (ClusterNode, ClusterNode, Pid) {
             let _ = context.send(request.from, request.reply(context.pid(), None)).await;
         }
     });
-    (a, b, echo.pid())
+    (Source::new(a, || None), b, echo.pid())
 }
 
 fn offer(rate: f64, length: Duration) -> Offer {

@@ -15,7 +15,8 @@ pub fn spin(time: Duration) {
     burn(turns as u64);
 }
 
-fn burn(turns: u64) {
+/// Burns so many turns: the same number of instructions each time.
+pub fn burn(turns: u64) {
     let mut value = black_box(0x9e37_79b9_7f4a_7c15_u64);
     for _ in 0..turns {
         // Each multiplication waits for the one before.

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::gate::Metric;
 use crate::scenario::load::GateRule;
-use crate::scenario::{self, Scenario, Vocabulary};
+use crate::scenario::{self, Scenario, Vocabulary, World};
 
 /// A build that can run a scenario, and the file that it runs.
 #[derive(Debug, Clone)]
@@ -23,6 +23,17 @@ pub struct Arm {
     pub program: PathBuf,
     /// The scenario file.
     pub scenario: PathBuf,
+    /// Where it runs; the file's own first world when absent.
+    pub world: Option<World>,
+}
+
+/// One run of a cell, as the process told it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CellRun {
+    /// The cell, as `[nodes=3]`.
+    pub cell: String,
+    /// Its figures.
+    pub figures: Figures,
 }
 
 /// Figures by name: `latency.p50_us`.
@@ -62,17 +73,22 @@ pub enum TrialError {
 }
 
 impl Arm {
-    /// Runs one trial and waits for its figures.
+    /// Runs one trial of a file with one cell and waits for its figures.
     ///
     /// # Errors
     /// [`TrialError`]; the process has ended in every case.
     pub fn trial(&self, seed: u64) -> Result<Figures, TrialError> {
-        let scenario: OsString = self.scenario.clone().into();
-        let mut command = Command::new(&self.program);
-        command.arg("run").arg(scenario).args(["--json", "-", "--seed", &seed.to_string()]);
-        // What it would write into `results/runs` of this folder is one file for each trial.
-        command.current_dir(std::env::temp_dir());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let first = self.runs(seed)?.into_iter().next();
+        let nothing = || TrialError::Unreadable { code: "0".to_owned(), detail: "no run at all".to_owned() };
+        first.map(|run| run.figures).ok_or_else(nothing)
+    }
+
+    /// Runs every cell once and waits for their figures.
+    ///
+    /// # Errors
+    /// [`TrialError`]; the process has ended in every case.
+    pub fn runs(&self, seed: u64) -> Result<Vec<CellRun>, TrialError> {
+        let mut command = self.command(seed);
         let mut child =
             command.spawn().map_err(|source| TrialError::Start { program: self.program.clone(), source })?;
         let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
@@ -100,32 +116,54 @@ impl Arm {
         );
         read(&text, &said, code)
     }
+
+    /// The command of a trial, with its document on the standard output.
+    pub(super) fn command(&self, seed: u64) -> Command {
+        let scenario: OsString = self.scenario.clone().into();
+        let mut command = Command::new(&self.program);
+        command.arg("run").arg(scenario).args(["--json", "-", "--seed", &seed.to_string()]);
+        if let Some(world) = self.world {
+            command.args(["--world", world.name()]);
+        }
+        // What it would write into `results/runs` of this folder is one file for each trial.
+        command.current_dir(std::env::temp_dir());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
 }
 
-fn read(text: &str, said: &str, code: String) -> Result<Figures, TrialError> {
+fn read(text: &str, said: &str, code: String) -> Result<Vec<CellRun>, TrialError> {
     let tail = || said.trim().lines().rev().take(3).collect::<Vec<_>>().join(" | ");
     let document: Value = serde_json::from_str(text)
         .map_err(|_| TrialError::Unreadable { code: code.clone(), detail: tail() })?;
-    let scenario = &document["scenarios"][0];
-    if scenario.is_null() {
+    let runs = document["scenarios"].as_array().map_or(&[][..], Vec::as_slice);
+    if runs.is_empty() {
         // A file with keys that the build does not know is not run at all.
         return Err(TrialError::Unreadable { code, detail: tail() });
     }
-    let outcome = scenario["outcome"].as_str().unwrap_or("missing");
+    runs.iter().map(cell_run).collect()
+}
+
+fn cell_run(run: &Value) -> Result<CellRun, TrialError> {
+    let outcome = run["outcome"].as_str().unwrap_or("missing");
+    let failed = |detail: String| TrialError::Failed { outcome: outcome.to_owned(), detail };
     if outcome != "pass" {
-        let findings = scenario["findings"].as_array().into_iter().flatten();
+        let findings = run["findings"].as_array().into_iter().flatten();
         let messages: Vec<&str> = findings.filter_map(|finding| finding["message"].as_str()).collect();
-        return Err(TrialError::Failed { outcome: outcome.to_owned(), detail: messages.join("; ") });
+        return Err(failed(messages.join("; ")));
     }
     let mut figures = Figures::new();
-    for (load, of) in scenario["figures"].as_object().into_iter().flatten() {
+    for (load, of) in run["figures"].as_object().into_iter().flatten() {
         for (figure, value) in of.as_object().into_iter().flatten() {
             if let Some(value) = value.as_f64() {
                 figures.insert(format!("{load}.{figure}"), value);
             }
         }
     }
-    if figures.is_empty() { Err(TrialError::Unreadable { code, detail: tail() }) } else { Ok(figures) }
+    if figures.is_empty() {
+        return Err(failed("it measured nothing".to_owned()));
+    }
+    Ok(CellRun { cell: run["cell"].as_str().unwrap_or_default().to_owned(), figures })
 }
 
 /// Reads a gate's scenario: its paired metrics, and the scenario.
@@ -168,8 +206,11 @@ mod tests {
                    "findings":[{{"message":"why"}}]}}]}}"#
             )
         };
-        let figures = read(&text("pass"), "", "0".into()).expect("figures");
-        assert_eq!(figures.into_iter().collect::<Vec<_>>(), [("latency.p50_us".to_owned(), 12.5)]);
+        let runs = read(&text("pass"), "", "0".into()).expect("figures");
+        assert_eq!(
+            runs[0].figures.clone().into_iter().collect::<Vec<_>>(),
+            [("latency.p50_us".to_owned(), 12.5)]
+        );
         let failed = read(&text("fail"), "", "1".into()).expect_err("no figures");
         assert_eq!(failed.to_string(), "the scenario came out as `fail`: why");
     }

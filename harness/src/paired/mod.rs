@@ -3,6 +3,8 @@
 //! | File | Its one job |
 //! |---|---|
 //! | `arm` | one trial: a build runs the gate's scenario in a process of its own, and hands in its figures |
+//! | `exactly` | tier 0: measured twice in `sim`, compared with what was accepted |
+//! | `counts` | tier 1: instructions and system calls of one message, counted by valgrind and strace |
 //! | `round` | blocks of base, copy, head and calibration in random order, with the machine watched |
 //! | `compare` | rounds until there is a verdict |
 //! | `base` | the base revision, checked out and built |
@@ -16,6 +18,8 @@ pub mod arm;
 pub mod base;
 pub mod calibration;
 pub mod compare;
+pub mod counts;
+pub mod exactly;
 pub mod health;
 pub mod round;
 pub mod selftest;

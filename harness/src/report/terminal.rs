@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use owo_colors::{OwoColorize, Style};
 
-use super::json::{Deselected, Machine, area_and_name};
+use super::json::{Deselected, area_and_name};
 use crate::load::Figures;
+use crate::results::machine::Machine;
 use crate::run::{Outcome, RunReport};
 
 /// Writes the report.

@@ -11,6 +11,11 @@ pub const AMOUNT_DEFAULT: Amount = Amount::Duration(Duration::from_secs(2));
 /// The size of a load's bodies when its file does not say, in bytes.
 pub const PAYLOAD_BYTES_DEFAULT: u64 = 64;
 
+/// Instructions of one message: a figure of gates, which valgrind counts.
+pub const INSTRUCTIONS: &str = "instructions_per_message";
+/// System calls of one message: a figure of gates, which strace counts.
+pub const SYSCALLS: &str = "syscalls_per_message";
+
 /// Traffic that is measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Load {
@@ -165,6 +170,8 @@ impl Gate {
         let not_figures = ["done", "in_flight"];
         let mut figures = crate::condition::fields("loads");
         figures.retain(|figure| !not_figures.contains(figure));
+        // Counted by tools around a run, and not by the run itself.
+        figures.extend([INSTRUCTIONS, SYSCALLS]);
         figures
     }
 }

@@ -65,7 +65,12 @@ impl Lengths {
     ///
     /// # Errors
     /// What is wrong with the scenario or the folder, in words.
-    pub fn write(text: &str, folder: &Path, name: &str, change: impl Fn(&mut Table)) -> Result<Self, String> {
+    pub fn write(
+        text: &str,
+        folder: &Path,
+        name: &str,
+        change: impl FnOnce(&mut Table),
+    ) -> Result<Self, String> {
         let mut scenario: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
         change(&mut scenario);
         let write = |table: &Table, length: &str| {

@@ -3,6 +3,7 @@
 
 pub(crate) mod folder;
 pub mod json;
+pub mod junit;
 pub mod paired;
 mod pcap;
 mod perfetto;

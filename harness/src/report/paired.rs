@@ -211,7 +211,9 @@ pub(crate) fn exact_lines(document: &Document) -> Vec<Line> {
     for one in &document.exact {
         let name = &one.scenario;
         match &one.standing {
-            Standing::Equal => line(false, format!("{name}: {} exact values, all as accepted", one.values.len())),
+            Standing::Equal => {
+                line(false, format!("{name}: {} exact values, all as accepted", one.values.len()));
+            }
             Standing::NeverAccepted => {
                 line(true, format!("{name}: nothing was accepted yet; `regatta accept` does"));
             }
@@ -224,7 +226,10 @@ pub(crate) fn exact_lines(document: &Document) -> Vec<Line> {
                 line(true, format!("{name}: exact values changed; `regatta accept` if that is meant:"));
                 differences.iter().for_each(|one| line(true, format!("    {one}")));
                 if let Some(compiler) = other_compiler {
-                    line(true, format!("    they were accepted with {compiler}; this build is of another compiler"));
+                    line(
+                        true,
+                        format!("    they were accepted with {compiler}; this build is of another compiler"),
+                    );
                 }
             }
         }
@@ -358,7 +363,9 @@ pub(crate) fn share(of: Option<f64>) -> String {
 /// What the gate is worth, in one line.
 pub(crate) fn proof_line(proof: &Proof) -> String {
     let resolutions = proof.metrics.iter().filter(|metric| !metric.levels.is_empty()).map(|metric| {
-        let from = metric.resolution.map_or("none of those tried".to_owned(), |share| format!("{:.0} %", share * 100.0));
+        let from = metric
+            .resolution
+            .map_or("none of those tried".to_owned(), |share| format!("{:.0} %", share * 100.0));
         format!("{} from {from}", metric.name)
     });
     format!(

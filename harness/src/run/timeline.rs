@@ -70,7 +70,8 @@ mod tests {
     #[test]
     fn stretches_begin_and_end_with_their_events() {
         let text = include_str!("../../../scenarios/load/open.toml");
-        let cells = crate::scenario::parse_text(text);
+        let vocabulary = crate::scenario::Vocabulary::default();
+        let cells = crate::scenario::load_str("load/open.toml", text, &vocabulary).expect("a scenario");
         let at = |at_s: f64, what| Event { at_ns: (at_s * 1e9) as u64, what };
         let begun = What::FaultBegun { key: 3, name: "cut".to_owned(), nodes: Vec::new() };
         let events = [

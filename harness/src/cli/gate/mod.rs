@@ -63,9 +63,6 @@ pub(super) struct Gate {
     /// Write a summary in markdown, for a pull request.
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
-    /// Write the report as one HTML file.
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
     /// Write the verdicts as JUnit tests.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -119,7 +116,8 @@ pub(super) fn write_json(
 
 /// Writes a file, and names it when that fails.
 pub(super) fn write_text(path: &Path, text: &str) -> io::Result<()> {
-    fs::write(path, text).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    fs::write(path, text)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 /// Trials run in another folder.

@@ -8,7 +8,6 @@ use super::{Gate, absolute, write_json, write_text};
 use crate::cli::Terminal;
 use crate::exit;
 use crate::paired::selftest::{self, Proof, Subject};
-use crate::report::html;
 use crate::report::paired as shown;
 use crate::results::{self, proofs};
 
@@ -28,7 +27,8 @@ impl Gate {
         let proof = selftest::prove(subject, extent, self.seed(), |what, done, all| {
             // A terminal that cannot be written to shows nothing; the proof goes on.
             let _ = if live {
-                write!(err, "\r\x1b[2Kself-test: {done} of {all} decisions, now {what}").and_then(|()| err.flush())
+                write!(err, "\r\x1b[2Kself-test: {done} of {all} decisions, now {what}")
+                    .and_then(|()| err.flush())
             } else if done % 10 == 0 {
                 writeln!(err, "self-test: {done} of {all} decisions")
             } else {
@@ -55,9 +55,6 @@ impl Gate {
         write_json(self.json.as_deref(), &proof, terminal)?;
         if let Some(path) = &self.markdown {
             write_text(path, &shown::proof_markdown(&proof))?;
-        }
-        if let Some(path) = &self.html {
-            write_text(path, &html::proof(&proof))?;
         }
         Ok(code(&proof))
     }

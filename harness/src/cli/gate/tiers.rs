@@ -10,8 +10,8 @@ use crate::paired::arm::{Arm, gates};
 use crate::paired::compare::compare;
 use crate::paired::round::{Pair, Plan};
 use crate::paired::{base, counts, exactly};
+use crate::report::junit;
 use crate::report::paired::{self as shown, Document};
-use crate::report::{html, junit};
 use crate::results::runs::{MANIFEST, RunFolder};
 use crate::results::{self, proofs};
 use crate::scenario::{self, Vocabulary};
@@ -40,7 +40,10 @@ impl Gate {
             Err(Stop::Output(error)) => return Err(error),
         }
         if document.is_empty() {
-            writeln!(terminal.err, "error: no tier is left to run; those on counts and pairs need --base REV")?;
+            writeln!(
+                terminal.err,
+                "error: no tier is left to run; those on counts and pairs need --base REV"
+            )?;
             return Ok(exit::USAGE);
         }
         document.proof = proofs::read(&results::folder(), &document.machine);
@@ -112,11 +115,8 @@ impl Gate {
             writeln!(terminal.err, "{wrong}")?;
             Err(Stop::Told(exit::BAD_SCENARIO))
         })?;
-        let arm = |program: &Path| Arm {
-            program: program.to_owned(),
-            scenario: scenario.clone(),
-            world: None,
-        };
+        let arm =
+            |program: &Path| Arm { program: program.to_owned(), scenario: scenario.clone(), world: None };
         let head = std::env::current_exe()?;
         let pair = Pair { base: arm(base), head: arm(&head), metrics };
         let plan = Plan { blocks: self.blocks, seed: self.seed(), calibrates: true };
@@ -136,14 +136,11 @@ impl Gate {
         };
         write!(out, "{}", shown::text(document, colour))?;
         if let Some(folder) = keep(document)? {
-            writeln!(out, "report in {}/report.html", folder.path.display())?;
+            writeln!(out, "report in {}", folder.path.display())?;
         }
         write_json(json, document, terminal)?;
-        let texts = [
-            (&self.markdown, shown::markdown as fn(&Document) -> String),
-            (&self.html, html::gate),
-            (&self.junit, junit::gate),
-        ];
+        let texts =
+            [(&self.markdown, shown::markdown as fn(&Document) -> String), (&self.junit, junit::gate)];
         for (path, text) in texts {
             if let Some(path) = path {
                 write_text(path, &text(document))?;
@@ -177,35 +174,6 @@ fn compared(
     })
 }
 
-/// Compares two builds, tells what came of it, and answers with the exit code.
-pub(in crate::cli) fn compare_and_tell(
-    pair: &Pair,
-    plan: Plan,
-    mut document: Document,
-    json: Option<&Path>,
-    terminal: &mut Terminal<'_>,
-) -> io::Result<u8> {
-    document.seed = plan.seed;
-    document.comparison = Some(match compared(pair, plan, terminal) {
-        Ok(comparison) => comparison,
-        Err(Stop::Told(code)) => return Ok(code),
-        Err(Stop::Output(error)) => return Err(error),
-    });
-    document.answer();
-    let to_err = json == Some(Path::new("-"));
-    let (out, colour) = if to_err {
-        (&mut *terminal.err, terminal.err_colour)
-    } else {
-        (&mut *terminal.out, terminal.out_colour)
-    };
-    write!(out, "{}", shown::text(&document, colour))?;
-    if let Some(folder) = keep(&document)? {
-        writeln!(out, "report in {}/report.html", folder.path.display())?;
-    }
-    write_json(json, &document, terminal)?;
-    Ok(document.answer.code())
-}
-
 /// Keeps a gate's folder where there is a folder of results.
 fn keep(document: &Document) -> io::Result<Option<RunFolder>> {
     let results = results::folder();
@@ -225,7 +193,6 @@ fn keep(document: &Document) -> io::Result<Option<RunFolder>> {
         folder.write("blocks.jsonl", &lines)?;
     }
     folder.write("summary.md", &shown::markdown(document))?;
-    folder.write("report.html", &html::gate(document))?;
     folder.write("junit.xml", &junit::gate(document))?;
     Ok(Some(folder))
 }

@@ -89,7 +89,8 @@ pub(super) struct Dearer<'a> {
 impl<'a> Dearer<'a> {
     /// Counts what a message and a turn of work take now.
     pub(super) fn measure(program: &Path, scenario: &Path, folder: &'a Path) -> Result<Self, String> {
-        let text = fs::read_to_string(scenario).map_err(|error| format!("{}: {error}", scenario.display()))?;
+        let text =
+            fs::read_to_string(scenario).map_err(|error| format!("{}: {error}", scenario.display()))?;
         let plain = Lengths::write(&text, folder, "plain", |_| {})?;
         let worked = with_turns(&text, folder, "turns", TURNS_TRIED)?;
         let message = counts::count(program, &plain, INSTRUCTIONS)?.total;
@@ -151,8 +152,10 @@ mod tests {
         let dearer =
             Dearer { text: text.to_owned(), folder: folder.path(), plain, message: 10_000.0, turn: 2.0 };
         dearer.by(0.03).expect("a scenario");
-        let table: Table =
-            fs::read_to_string(folder.path().join("dearer-30-long.toml")).expect("written").parse().expect("toml");
+        let table: Table = fs::read_to_string(folder.path().join("dearer-30-long.toml"))
+            .expect("written")
+            .parse()
+            .expect("toml");
         assert_eq!(table["process"][0]["args"]["work_turns"].as_integer(), Some(150));
     }
 }

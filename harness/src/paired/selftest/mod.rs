@@ -20,7 +20,7 @@ use super::round::{Pair, Plan};
 use crate::gate::count::Counted;
 use crate::gate::power::{Count, resolution};
 use crate::gate::shift::median;
-use crate::gate::{Level, Metric, Verdict};
+use crate::gate::{Level, Metric};
 use crate::results::machine::Machine;
 use crate::scenario::load::INSTRUCTIONS;
 use inject::Dearer;
@@ -215,7 +215,9 @@ pub fn prove(
         failures.extend(done.err());
     }
     let mut proof = summary(&extent, &made, &metrics);
-    proof.metrics.extend(counted.filter(|_| dearer.is_some()).map(|metric| of_counts(&extent, &made, &metric)));
+    proof
+        .metrics
+        .extend(counted.filter(|_| dearer.is_some()).map(|metric| of_counts(&extent, &made, &metric)));
     (proof.seconds, proof.cut, proof.failures) = (begun.elapsed().as_secs_f64(), cut, failures);
     proof.unsupported = unsupported;
     Ok(proof)

@@ -6,6 +6,8 @@ mod cluster {
     pub(crate) mod world;
 
     mod attach;
+    mod conflict;
+    mod detect;
     mod life;
     mod members;
     mod names;

@@ -7,9 +7,12 @@ mod protocol {
     pub(crate) mod world;
 
     mod calls;
+    mod chaos;
     mod delivery;
+    mod detection;
     mod formation;
     mod healing;
+    mod leaving;
     mod links;
     mod loss;
     mod names;

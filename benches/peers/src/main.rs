@@ -91,6 +91,8 @@ enum Measure {
     Saturation,
     /// One-way messages per second, and their order.
     Flood,
+    /// One-way messages of 1 MiB, in bytes per second.
+    Bulk,
     /// Starting a process on the other node.
     Spawn,
     /// Linking to another node.
@@ -103,6 +105,7 @@ impl Measure {
             Self::Rtt => vec![Probe::RoundTrip],
             Self::Saturation => [16, 64, 256, 1024].map(Probe::Saturation).to_vec(),
             Self::Flood => vec![Probe::Flood],
+            Self::Bulk => vec![Probe::Bulk],
             Self::Spawn => vec![Probe::Spawn],
             Self::Handshake => vec![Probe::Handshake],
         }

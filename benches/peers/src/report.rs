@@ -177,6 +177,7 @@ fn number(value: f64, unit: &str) -> String {
     match unit {
         "us" => format!("{value:.1} µs"),
         "share" => format!("{:.2} %", value * 100.0),
+        "MiB/s" => format!("{value:.0} MiB/s"),
         _ if value >= 1e6 => format!("{:.2} M/s", value / 1e6),
         _ => format!("{:.1} k/s", value / 1e3),
     }

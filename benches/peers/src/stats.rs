@@ -172,6 +172,7 @@ fn figures(probe: Probe, rounds: &[Option<Outcome>]) -> BTreeSet<String> {
         Probe::RoundTrip => &["rtt_p50_us", "rtt_p99_us"],
         Probe::Saturation(_) => &[SATURATION],
         Probe::Flood => &["flood_msgs_per_s", "out_of_order"],
+        Probe::Bulk => &["bulk_mib_per_s"],
         Probe::Spawn => &["spawn_p50_us"],
         Probe::Handshake => &["handshake_p50_us"],
     };
@@ -184,6 +185,7 @@ fn unit(figure: &str) -> &'static str {
         SATURATION => "round trips/s",
         "flood_msgs_per_s" => "messages/s",
         "out_of_order" | "flood_lost" => "share",
+        "bulk_mib_per_s" => "MiB/s",
         "flood_backlog_msgs" => "messages",
         "flood_rss_peak_mib" => "MiB",
         _ if figure.ends_with("_us") => "us",
@@ -192,12 +194,13 @@ fn unit(figure: &str) -> &'static str {
 }
 
 const SATURATION: &str = "saturation_rt_per_s";
-const MAIN: [&str; 7] = [
+const MAIN: [&str; 8] = [
     "rtt_p50_us",
     "rtt_p99_us",
     SATURATION,
     "flood_msgs_per_s",
     "out_of_order",
+    "bulk_mib_per_s",
     "spawn_p50_us",
     "handshake_p50_us",
 ];

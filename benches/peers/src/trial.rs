@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::child::{self, Ask, Mark};
 use crate::layout::{Layout, Nodes};
-use crate::workload::{self, Counter, Course, Failure, System};
+use crate::workload::{self, BULK_BYTES, Counter, Course, Failure, PAYLOAD_BYTES, System};
 
 /// Least number of flood senders on the near node, each with a sink of its own on a far node; no link is without one.
 const FLOOD_SENDERS_MIN: u32 = 4;
@@ -31,6 +31,8 @@ pub(crate) enum Probe {
     Saturation(u32),
     /// One-way messages per second, as counted by the receivers.
     Flood,
+    /// One-way messages of 1 MiB, in bytes per second as counted by the receivers.
+    Bulk,
     /// The time to start a process on the other node.
     Spawn,
     /// The time to link to another node.
@@ -65,7 +67,8 @@ pub(crate) fn run<S: System>(trial: &Trial) -> Result<Outcome, Failure> {
     match trial.probe {
         Probe::RoundTrip => round_trip(nodes, trial),
         Probe::Saturation(in_flight) => saturation(nodes, trial, in_flight),
-        Probe::Flood => flood(nodes, trial),
+        Probe::Flood => flood(nodes, trial, PAYLOAD_BYTES),
+        Probe::Bulk => flood(nodes, trial, BULK_BYTES),
         Probe::Spawn => spawn(nodes, trial),
         Probe::Handshake => handshake(nodes, trial),
     }
@@ -100,7 +103,7 @@ fn saturation<S: System>(mut nodes: Nodes<S>, trial: &Trial, in_flight: u32) -> 
     }
 }
 
-fn flood<S: System>(mut nodes: Nodes<S>, trial: &Trial) -> Result<Outcome, Failure> {
+fn flood<S: System>(mut nodes: Nodes<S>, trial: &Trial, payload: usize) -> Result<Outcome, Failure> {
     let senders = FLOOD_SENDERS_MIN.max(nodes.links);
     nodes.ask(Ask::Sink(senders))?;
     let (course, counters) = (Arc::new(Course::default()), counters(senders));
@@ -108,7 +111,7 @@ fn flood<S: System>(mut nodes: Nodes<S>, trial: &Trial) -> Result<Outcome, Failu
     nodes.on_near(move |near| {
         let mut senders = (0..).zip(sent);
         senders.try_for_each(|(index, sent)| {
-            workload::flood_sender(&near, index, links, for_senders.clone(), sent)
+            workload::flood_sender(&near, index, links, payload, for_senders.clone(), sent)
         })
     })?;
     thread::sleep(trial.warm_up);
@@ -124,8 +127,13 @@ fn flood<S: System>(mut nodes: Nodes<S>, trial: &Trial) -> Result<Outcome, Failu
         return Err(Failure::Late("a single message"));
     }
     let sent = sum(&counters);
+    let seconds = (end.at_ns - begin.at_ns) as f64 / 1e9;
+    if payload == BULK_BYTES {
+        let mib = received as f64 * BULK_BYTES as f64 / f64::from(1 << 20);
+        return Ok([("bulk_mib_per_s".into(), mib / seconds)].into());
+    }
     Ok([
-        ("flood_msgs_per_s".into(), received as f64 * 1e9 / (end.at_ns - begin.at_ns) as f64),
+        ("flood_msgs_per_s".into(), received as f64 / seconds),
         ("out_of_order".into(), (end.out_of_order - begin.out_of_order) as f64 / received as f64),
         ("flood_backlog_msgs".into(), backlog as f64),
         ("flood_lost".into(), (sent - last.received.min(sent)) as f64 / sent as f64),

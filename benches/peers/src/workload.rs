@@ -14,6 +14,8 @@ use thiserror::Error;
 
 /// Bytes in each message.
 pub(crate) const PAYLOAD_BYTES: usize = 64;
+/// Bytes of a large message.
+pub(crate) const BULK_BYTES: usize = 1 << 20;
 /// The node that asks and measures.
 pub(crate) const NEAR: &str = "near";
 
@@ -61,6 +63,8 @@ pub(crate) struct Offers {
     pub(crate) spawn: bool,
     /// A link that is shaken hands over.
     pub(crate) handshake: bool,
+    /// Messages of 1 MiB.
+    pub(crate) bulk: bool,
 }
 
 /// A process's own end of its mailbox.
@@ -265,12 +269,13 @@ pub(crate) fn flood_sender<S: System>(
     node: &S,
     index: u32,
     links: u32,
+    payload: usize,
     course: Arc<Course>,
     sent: Arc<Counter>,
 ) -> Result<(), Failure> {
     let (sender, far, sink) = (node.clone(), far(index % links), sink_name(index));
     node.process(&format!("sender-{index}"), move |_mailbox| async move {
-        let mut payload = [7u8; PAYLOAD_BYTES];
+        let mut payload = vec![7u8; payload];
         while course.runs() {
             payload[..8].copy_from_slice(&sent.count().to_le_bytes());
             if let Err(failure) = sender.send(&far, &sink, &payload).await {

@@ -90,6 +90,8 @@ impl Inbox {
             Received::Down { pid, reason, reference } => {
                 self.scene.told(self.context.pid(), pid, "monitor", &reason, Some(reference));
             }
+            // What scenarios do not speak of yet.
+            _ => {}
         }
         Next::Nothing
     }

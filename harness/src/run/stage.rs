@@ -515,18 +515,29 @@ impl Stage {
         }
     }
 
-    /// Waits until a condition holds.
+    /// Waits until a condition holds, and has held for `hold` without a break.
     ///
     /// # Errors
     /// The values of its parts, when `within` is over first.
-    pub(super) async fn until(&self, condition: &Condition, within: Duration) -> Result<(), String> {
+    pub(super) async fn until(
+        &self,
+        condition: &Condition,
+        hold: Option<Duration>,
+        within: Duration,
+    ) -> Result<(), String> {
         let mut latest = self.latest.subscribe();
         self.observe();
         let holds = async {
+            let mut since = None;
             loop {
                 let observation = latest.borrow_and_update().clone();
                 if condition.evaluate(&observation).unwrap_or(false) {
-                    return;
+                    let since = *since.get_or_insert_with(|| self.points.now());
+                    if self.points.now() - since >= hold.unwrap_or_default() {
+                        return;
+                    }
+                } else {
+                    since = None;
                 }
                 if latest.changed().await.is_err() {
                     return;

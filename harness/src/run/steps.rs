@@ -51,11 +51,16 @@ impl Stage {
                 }
                 Ok(OK)
             }
-            Action::Await(condition) => match self.until(condition, step.within).await {
+            Action::Await { condition, hold } => match self.until(condition, *hold, step.within).await {
                 Ok(()) => Ok(OK),
                 Err(values) => {
-                    let message =
-                        format!("still not true after {}: {}", show(step.within), condition.source().trim());
+                    let without = hold.map(|hold| format!(" for {} without a break", show(hold)));
+                    let message = format!(
+                        "still not true{} after {}: {}",
+                        without.unwrap_or_default(),
+                        show(step.within),
+                        condition.source().trim()
+                    );
                     Err((message, Some(values)))
                 }
             },

@@ -247,7 +247,7 @@ fn a_shaped_network_holds_from_the_first_packet_on_and_an_mtu_keeps_large_datagr
 #[test]
 fn a_paused_node_does_nothing_and_goes_on_where_it_was() {
     let steps = [
-        UP,
+        "id = \"meshed\"\nawait = \"nodes.all(n, n.members.size() == 2)\"",
         "fault = { id = \"p\", pause = \"n2\" }",
         SEND,
         "sleep = \"200ms\"",
@@ -259,7 +259,9 @@ fn a_paused_node_does_nothing_and_goes_on_where_it_was() {
         "resume = { node = \"n2\" }",
         "await = \"received.k.messages == 40\"",
     ];
-    passes(&steps, "[[expect]]\nid = \"up\"\nalways = \"nodes.all(n, n.members.size() == 2)\"\n");
+    let up =
+        "[[expect]]\nid = \"up\"\nalways = \"nodes.all(n, n.members.size() == 2)\"\nsince = \"meshed\"\n";
+    passes(&steps, up);
 }
 
 #[test]

@@ -201,7 +201,12 @@ pub enum Action {
         expect: Vec<String>,
     },
     /// Waits until the condition holds. Fails, with the values of its parts, when `within` is over first.
-    Await(Condition),
+    Await {
+        /// What must hold.
+        condition: Condition,
+        /// How long it must hold without a break, by the step's `for`; one look is enough when absent.
+        hold: Option<Duration>,
+    },
     /// Waits until, for several looks in a row, every running node's mailboxes are empty, no link has anything queued and
     /// nothing new was received. What a slow network still carries is not seen: await its arrival in `received`.
     Barrier,
@@ -409,7 +414,7 @@ impl Action {
             Self::Monitor { .. } => "monitor",
             Self::Exit { .. } => "exit",
             Self::Attach { .. } => "attach",
-            Self::Await(_) => "await",
+            Self::Await { .. } => "await",
             Self::Barrier => "barrier",
             Self::Fault(_) => "fault",
             Self::Heal(_) => "heal",

@@ -169,6 +169,7 @@ fn each_of_these_is_one_mistake() {
         ),
         ("[[gate]]\nmetric = \"x.rate\"\nexact = true\n[[step]]\nbarrier = true\n", "unknown load `x`"),
         ("[[step]]\nwithin = \"0s\"\nbarrier = true\n", "`within` must be above 0"),
+        ("[[step]]\nfor = \"1s\"\nbarrier = true\n", "`for` goes with `await` alone"),
         (
             "[[step]]\nattach = { to = \"n1\", from = \"n1\", list = \"processes\" }\n",
             "`n1` cannot attach to itself",

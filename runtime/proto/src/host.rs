@@ -3,6 +3,7 @@
 //! The node implements [`Host`] and is called while the engine works, so nothing is queued in between. A host must not
 //! run a user's code from here: the engine is borrowed.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ use crate::link::close::CloseCode;
 use crate::signal::Signal;
 use crate::wire::control::{Answer, Question};
 use crate::wire::frame::{SpawnRefusal, SpawnRequest, To};
+
+pub use crate::cluster::evidence::{DownCause, Evidence, Testimony};
 
 /// One link, for as long as it lives: a later link to the same peer has another generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,15 +85,18 @@ pub enum LinkEnd {
     /// The peer was shut down.
     #[error("the peer shut down")]
     PeerShutdown,
-    /// Nothing was heard of the peer for the idle timeout.
+    /// Nothing was heard of the peer for too long: the failure detector gave it up, or QUIC's idle timeout passed.
     #[error("nothing was heard of the peer for too long")]
     Silence,
-    /// The peer does not know the link any more: it was restarted.
+    /// The peer does not know the link any more: it was restarted, or has given the link up.
     #[error("the peer does not know the link any more")]
     Reset,
     /// A newer link to the same peer took its place.
     #[error("a newer link took its place")]
     Superseded,
+    /// A later start of the peer took its place.
+    #[error("the peer was started again")]
+    Restarted,
     /// This node closed it because of what the peer did.
     #[error("closed here: {code}: {detail}")]
     Closed {
@@ -142,19 +148,62 @@ pub struct Owner {
     pub pid: Pid,
 }
 
+/// Who hears of it when two nodes have claimed one name. Each of the two claims has its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConflictPolicy {
+    /// The process that loses the name is ended.
+    KillLoser,
+    /// The process that loses the name is told.
+    #[default]
+    NotifyLoser,
+    /// The process that loses the name is told, and so is the one that keeps it.
+    NotifyBoth,
+    /// The node whose claim is the earlier one asks the program which of the two stays, if both claims say so; otherwise
+    /// the earlier one stays. The loser is told.
+    Resolve,
+}
+
 /// What happened to another node, as this one sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeChange {
-    /// It is linked.
+    /// It is linked, by a link that carries nothing over from an earlier one.
     Up,
-    /// It is lost. It is dialled until it is linked again or forgotten.
+    /// It has been silent for long. Others are asked about it.
+    Suspect,
+    /// It is heard again after it was suspected: the link goes on.
+    Trusted,
+    /// Its link is dead, which is about the two nodes: the other may well live. What went by the link has ended with it;
+    /// the names that the node holds stay. It is dialled.
+    Unreachable {
+        /// The members that say that they are linked with it. Nobody: it was itself heard last, by word that it ended the
+        /// link.
+        seen_by: Vec<NodeName>,
+    },
+    /// It is lost to all members of this side, and its names with it. It is dialled until it is linked again or forgotten.
     Down {
-        /// How its link ended.
-        cause: LinkEnd,
+        /// What speaks for it.
+        evidence: Box<Evidence>,
     },
     /// It said goodbye. This start of it will not come back.
     Left,
+}
+
+impl fmt::Display for NodeChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up => f.write_str("up"),
+            Self::Suspect => f.write_str("suspect"),
+            Self::Trusted => f.write_str("trusted again"),
+            Self::Unreachable { seen_by } if seen_by.is_empty() => f.write_str("unreachable"),
+            Self::Unreachable { seen_by } => {
+                let names: Vec<&str> = seen_by.iter().map(NodeName::as_str).collect();
+                write!(f, "unreachable, seen by {}", names.join(", "))
+            }
+            Self::Down { evidence } => write!(f, "down: {evidence}"),
+            Self::Left => f.write_str("left"),
+        }
+    }
 }
 
 /// What happened in the engine.
@@ -196,6 +245,8 @@ pub enum Event {
         /// What happened to it.
         change: NodeChange,
     },
+    /// The cluster as this node sees it has changed: its members, or the cut pairs among them.
+    View,
     /// A peer that dialled was turned away before there was a link.
     Rejected {
         /// Where it came from.
@@ -215,7 +266,7 @@ pub enum Event {
         /// Who holds it now.
         owner: Option<Owner>,
     },
-    /// A process of this node lost its global name to an earlier claim. The claim here has been withdrawn.
+    /// A process of this node lost its global name to another claim. The claim here has been withdrawn.
     NameLost {
         /// The name.
         name: Name,
@@ -223,6 +274,31 @@ pub enum Event {
         serial: u64,
         /// Who keeps it.
         winner: Owner,
+        /// What the claim here said of this case.
+        policy: ConflictPolicy,
+    },
+    /// Another node claims a name that a process of this node holds, and goes on to hold. Once for each such claim.
+    NameKept {
+        /// The name.
+        name: Name,
+        /// The process that holds it here.
+        serial: u64,
+        /// Who claims it.
+        loser: Owner,
+        /// What the claim here says of this case.
+        policy: ConflictPolicy,
+    },
+    /// Another node claims a name that a process of this node holds, and this node is to decide. Answer with
+    /// [`Engine::resolve`](crate::engine::Engine::resolve). Once for each such claim.
+    NameClash {
+        /// The name.
+        name: Name,
+        /// The process that holds it here.
+        serial: u64,
+        /// Who claims it too.
+        other: Owner,
+        /// Its claim, for the answer.
+        claimed_at: u64,
     },
     /// A peer asks this node to run a factory. Answer with [`Outgoing::spawned`](crate::link::outgoing::Outgoing::spawned).
     SpawnRequested {

@@ -180,6 +180,15 @@ pub struct NodeId {
     pub incarnation: Incarnation,
 }
 
+impl NodeId {
+    /// A number for what is decided by chance. Only to keep nodes apart: each start of each node has another.
+    pub(crate) fn seed(&self) -> u64 {
+        self.name.as_str().bytes().fold(self.incarnation.raw(), |seed, byte| {
+            seed.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(byte)
+        })
+    }
+}
+
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.name, self.incarnation)

@@ -49,6 +49,15 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Pause after which a quiet link is kept alive, from both sides. Default 2 s.
     pub keep_alive: Duration,
+    /// Between two pulses of a node to its peers. Default 500 ms.
+    pub pulse: Duration,
+    /// Silence after which a node is suspected and others are asked about it. Default 2 s. This and the next two grow with
+    /// this node's own lateness, up to eight times, and with the logarithm of the cluster's size above 100 nodes.
+    pub suspect_after: Duration,
+    /// Silence after which a suspect is down if all who were asked have answered that they hear nothing either. Default 3 s.
+    pub down_denied_after: Duration,
+    /// Silence after which a suspect is down if there was no answer. Default 4 s.
+    pub down_unanswered_after: Duration,
     /// From the first packet to the end of the hello. Default 3 s.
     pub handshake_timeout: Duration,
     /// From the first packet of a dial of the engine's own until the peer answers; then [`handshake_timeout`] counts.
@@ -56,6 +65,8 @@ pub struct Limits {
     ///
     /// [`handshake_timeout`]: Self::handshake_timeout
     pub redial_timeout: Duration,
+    /// How long a node that shuts down waits for its peers to have what was sent to them. Default 80 ms.
+    pub leave_timeout: Duration,
     /// How long a node that was lost is dialled, and one that has left is remembered. Default 24 h.
     pub forget_after: Duration,
     /// A question or a remote spawn without a deadline of its own ends by then. Default 5 s.
@@ -91,8 +102,13 @@ impl Default for Limits {
             send_window_bytes: 8 * 1024 * 1024,
             idle_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(2),
+            pulse: Duration::from_millis(500),
+            suspect_after: Duration::from_secs(2),
+            down_denied_after: Duration::from_secs(3),
+            down_unanswered_after: Duration::from_secs(4),
             handshake_timeout: Duration::from_secs(3),
             redial_timeout: Duration::from_secs(1),
+            leave_timeout: Duration::from_millis(80),
             forget_after: Duration::from_secs(24 * 3_600),
             call_timeout: Duration::from_secs(5),
             half_open_retry: 64,

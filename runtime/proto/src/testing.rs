@@ -23,7 +23,9 @@ pub struct Recorder {
     pub delivered: Vec<(Pid, Target, Signal)>,
     /// Every event, in order.
     pub events: Vec<Event>,
-    wall_ms: u64,
+    /// What other nodes did, as this one sees it, in order, with the world's time.
+    pub node_changes: Vec<(Duration, NodeId, NodeChange)>,
+    elapsed: Duration,
 }
 
 impl Host for Recorder {
@@ -36,11 +38,14 @@ impl Host for Recorder {
     }
 
     fn event(&mut self, event: Event) {
+        if let Event::Node { node, change } = &event {
+            self.node_changes.push((self.elapsed, node.clone(), change.clone()));
+        }
         self.events.push(event);
     }
 
     fn wall_ms(&self) -> u64 {
-        self.wall_ms
+        u64::try_from(self.elapsed.as_millis()).expect("a test does not take that long")
     }
 }
 
@@ -103,13 +108,10 @@ impl Node {
     /// What other nodes did, as this one sees it, in order: name, incarnation, and what happened.
     #[must_use]
     pub fn node_changes(&self) -> Vec<(String, u64, NodeChange)> {
-        let changes = self.host.events.iter().filter_map(|event| match event {
-            Event::Node { node, change } => {
-                Some((node.name.to_string(), node.incarnation.raw(), change.clone()))
-            }
-            _ => None,
-        });
-        changes.collect()
+        let changes = self.host.node_changes.iter();
+        changes
+            .map(|(_, node, change)| (node.name.to_string(), node.incarnation.raw(), change.clone()))
+            .collect()
     }
 
     /// The bodies of all messages that were delivered.
@@ -203,7 +205,7 @@ impl Mesh {
         }
         self.nodes.push(Node {
             engine: Engine::new(config),
-            host: Recorder { wall_ms: self.wall_ms(), ..Recorder::default() },
+            host: Recorder { elapsed: self.elapsed(), ..Recorder::default() },
             addr,
             state: State::Running,
             due: None,
@@ -216,11 +218,11 @@ impl Mesh {
     /// The node starts again at its address, crashed before or not: it has lost all it knew, and says nothing of that to
     /// anybody.
     pub fn restart(&mut self, node: usize, mut config: EngineConfig) {
-        let wall_ms = self.wall_ms();
+        let elapsed = self.elapsed();
         let entry = &mut self.nodes[node];
         config.membership.addrs = vec![entry.addr];
         entry.engine = Engine::new(config);
-        entry.host = Recorder { wall_ms, ..Recorder::default() };
+        entry.host = Recorder { elapsed, ..Recorder::default() };
         entry.state = State::Running;
         entry.backlog.clear();
         self.drive(node);
@@ -231,7 +233,7 @@ impl Mesh {
         let (token, addr) = (self.next_token, self.nodes[to].addr);
         self.next_token += 1;
         let Node { engine, host, .. } = &mut self.nodes[from];
-        host.wall_ms = wall_ms(self.start, self.now);
+        host.elapsed = self.now - self.start;
         engine.connect(self.now, addr, token, host);
         self.drive(from);
         token
@@ -259,7 +261,7 @@ impl Mesh {
     /// Lets a node do something else with its engine.
     pub fn act<T>(&mut self, node: usize, act: impl FnOnce(Instant, &mut Engine, &mut Recorder) -> T) -> T {
         let Node { engine, host, .. } = &mut self.nodes[node];
-        host.wall_ms = wall_ms(self.start, self.now);
+        host.elapsed = self.now - self.start;
         let result = act(self.now, engine, host);
         self.drive(node);
         result
@@ -310,6 +312,7 @@ impl Mesh {
         self.nodes[node].state = State::Running;
         while let Some(Packet { from, data, .. }) = self.nodes[node].backlog.pop_front() {
             let Node { engine, host, .. } = &mut self.nodes[node];
+            host.elapsed = self.now - self.start;
             engine.handle_datagram(self.now, from, None, None, data, host);
         }
         self.tick(node);
@@ -351,7 +354,7 @@ impl Mesh {
             match node.state {
                 State::Running => {
                     let Node { engine, host, .. } = node;
-                    host.wall_ms = wall_ms(self.start, self.now);
+                    host.elapsed = self.now - self.start;
                     engine.handle_datagram(self.now, packet.from, None, None, packet.data, host);
                     self.drive(to);
                 }
@@ -370,7 +373,7 @@ impl Mesh {
     /// A node's timer is due.
     fn tick(&mut self, index: usize) {
         let Node { engine, host, .. } = &mut self.nodes[index];
-        host.wall_ms = wall_ms(self.start, self.now);
+        host.elapsed = self.now - self.start;
         engine.handle_timeout(self.now, host);
         self.drive(index);
     }
@@ -394,7 +397,7 @@ impl Mesh {
     fn drive(&mut self, index: usize) {
         let Node { engine, host, addr, .. } = &mut self.nodes[index];
         let from = *addr;
-        host.wall_ms = wall_ms(self.start, self.now);
+        host.elapsed = self.now - self.start;
         engine.process(self.now, host);
         let mut buffer = Vec::new();
         let mut sent = Vec::new();
@@ -420,10 +423,6 @@ impl Mesh {
         self.schedule(index);
     }
 
-    fn wall_ms(&self) -> u64 {
-        wall_ms(self.start, self.now)
-    }
-
     /// A number below `below`, by xorshift.
     fn chance(&mut self, below: u64) -> u64 {
         self.random ^= self.random << 13;
@@ -431,9 +430,4 @@ impl Mesh {
         self.random ^= self.random << 17;
         self.random % below
     }
-}
-
-/// The wall clock of every node: milliseconds since the world began.
-fn wall_ms(start: Instant, now: Instant) -> u64 {
-    u64::try_from((now - start).as_millis()).expect("a test does not take that long")
 }

@@ -11,8 +11,9 @@ use crate::link::tail::{Witness, Witnessed};
 
 /// The datagram size that every path is taken to carry, and the one that is tried first.
 const MTU: u16 = 1_200;
-/// The largest datagram that path discovery tries. More is pathological on loopback.
-const MTU_MAX: u16 = 1_452;
+/// The largest datagram that path discovery tries: a page, which loopback and networks with jumbo frames carry. More is
+/// slower on loopback than less.
+pub(crate) const MTU_MAX: u16 = 4_096;
 /// Datagrams that a new link may send before the first acknowledgement.
 const INITIAL_WINDOW_DATAGRAMS: u64 = 10;
 /// How long the peer may sit on an acknowledgement: the least that QUIC allows. Bounds how late the loss of a last packet
@@ -21,6 +22,8 @@ pub(crate) const ACK_DELAY_MAX: Duration = Duration::from_millis(1);
 /// Packets that the peer may receive before it must acknowledge.
 const ACK_ELICITING_THRESHOLD: u32 = 10;
 
+/// Datagrams that wait to be sent, and that arrived and wait to be read; the oldest are dropped.
+const DATAGRAM_BUFFER_BYTES: usize = 64 * 1024;
 /// Later packets that make one lost (RFC 9002, section 6.1.1). A peer that sees as many behind a gap acknowledges at once,
 /// and no sooner: an earlier acknowledgement would tell nobody of the loss.
 pub(crate) const PACKET_THRESHOLD: u32 = 3;
@@ -54,7 +57,8 @@ pub(crate) fn config(limits: &Limits, now: Instant) -> (Arc<TransportConfig>, Ar
         .max_idle_timeout(Some(idle))
         .keep_alive_interval(Some(limits.keep_alive))
         .ack_frequency_config(Some(acks))
-        .datagram_receive_buffer_size(None)
+        .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER_BYTES))
+        .datagram_send_buffer_size(DATAGRAM_BUFFER_BYTES)
         .congestion_controller_factory(Arc::new(congestion));
     (Arc::new(config), witness)
 }

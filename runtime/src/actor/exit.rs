@@ -66,6 +66,12 @@ pub(crate) fn take_down(cell: &Cell, pid: Pid, reference: Reference, reason: Exi
     wake(waker);
 }
 
+/// The process learns something that is no message, whatever its mailbox's bounds say.
+pub(crate) fn tell(cell: &Cell, what: Received) {
+    let waker = cell.lock().push_signal(what);
+    wake(waker);
+}
+
 /// The process has ended, its body is dropped: tells everybody, once.
 ///
 /// Names go first, so that whoever hears of the end finds them free; then links, watchers and the monitors that it

@@ -1,11 +1,12 @@
 //! What a process finds in its mailbox.
 
 use bytes::Bytes;
-use regatta_proto::id::{Pid, Reference};
+use regatta_proto::id::{Name, Pid, Reference};
 use regatta_proto::reason::ExitReason;
 
 /// One thing that a process received.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Received {
     /// A message: opaque bytes.
     Message(Bytes),
@@ -25,6 +26,15 @@ pub enum Received {
         /// Why it ended.
         reason: ExitReason,
     },
+    /// A process of another node claims a global name that this process held, and the two nodes have heard of each other.
+    NameConflict {
+        /// The name.
+        name: Name,
+        /// The other process.
+        other: Pid,
+        /// Whether this process goes on to hold the name. If not, it no longer answers to it, and is told only once.
+        kept: bool,
+    },
 }
 
 impl Received {
@@ -33,7 +43,7 @@ impl Received {
     pub fn message(self) -> Option<Bytes> {
         match self {
             Self::Message(payload) => Some(payload),
-            Self::Exit { .. } | Self::Down { .. } => None,
+            _ => None,
         }
     }
 
@@ -42,7 +52,7 @@ impl Received {
     pub fn exit(self) -> Option<(Pid, ExitReason)> {
         match self {
             Self::Exit { from, reason } => Some((from, reason)),
-            Self::Message(_) | Self::Down { .. } => None,
+            _ => None,
         }
     }
 
@@ -51,7 +61,7 @@ impl Received {
     pub fn down(self) -> Option<(Reference, Pid, ExitReason)> {
         match self {
             Self::Down { reference, pid, reason } => Some((reference, pid, reason)),
-            Self::Message(_) | Self::Exit { .. } => None,
+            _ => None,
         }
     }
 }

@@ -20,6 +20,7 @@ use super::error::SendError;
 use super::exit;
 use super::links;
 use super::process::{Cell, TRACKED};
+use super::received::Received;
 use super::runtime::Runtime;
 use super::watch;
 
@@ -101,6 +102,13 @@ impl Runtime {
         }
         if let Some(reference) = monitor {
             self.signal(caller, child, Signal::Demonitor { reference });
+        }
+    }
+
+    /// Tells the local process `pid` something that its node has noticed.
+    pub(crate) fn notify(&self, pid: Pid, what: Received) {
+        if let Some(cell) = self.local(pid) {
+            exit::tell(&cell, what);
         }
     }
 

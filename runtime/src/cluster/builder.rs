@@ -223,7 +223,7 @@ impl ClusterNodeBuilder {
             cluster: identity.cluster().clone(),
             membership,
             limits,
-            endpoint: quic::endpoint_config(entropy),
+            endpoint: quic::endpoint_config(&identity, &id.name, entropy),
             credentials: Box::new(NodeCredentials::new(identity.clone(), tls, entropy)),
             may_discover_mtu: !socket.may_fragment(),
         });

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use atomic_waker::AtomicWaker;
 use parking_lot::{Mutex, RwLock};
 use regatta_proto::engine::Engine;
-use regatta_proto::host::{CallError, CallOutcome, ConnectError, LinkId, Owner};
+use regatta_proto::host::{CallError, CallOutcome, ConflictPolicy, ConnectError, LinkId, Owner};
 use regatta_proto::id::{Name, NodeId, Pid};
 use regatta_proto::link::outgoing::{Outgoing, TooLarge};
 use regatta_proto::wire::control::Question;
@@ -23,6 +23,7 @@ use regatta_proto::wire::frame::SpawnRequest;
 use rustc_hash::FxHashMap;
 use tokio::sync::{oneshot, watch};
 
+use super::conflict::Resolvers;
 use super::events::Events;
 use super::host::NodeHost;
 use super::log_limit::LogLimit;
@@ -41,7 +42,11 @@ pub(crate) enum Work {
     /// Answer a peer's question.
     Answer { link: LinkId, stream: u64, question: Question },
     /// A local process lost a global name.
-    NameLost { name: Name, serial: u64, winner: Owner },
+    NameLost { name: Name, serial: u64, winner: Owner, policy: ConflictPolicy },
+    /// A local process keeps a global name that another one has claimed too.
+    NameKept { name: Name, serial: u64, loser: Owner, policy: ConflictPolicy },
+    /// The program decides which of two claims to a name stays.
+    NameClash { name: Name, serial: u64, other: Owner, claimed_at: u64 },
 }
 
 /// How far the node's life has come.
@@ -71,6 +76,8 @@ pub(crate) struct Core {
     pub(crate) factories: Factories,
     /// Global names as this node sees them, for reads without the engine's lock.
     pub(crate) names: RwLock<FxHashMap<Name, Owner>>,
+    /// Who decides about names that others claim too, by the process that holds them here.
+    pub(crate) resolvers: Resolvers,
     pub(crate) dials: Mutex<FxHashMap<u64, oneshot::Sender<Result<NodeId, ConnectError>>>>,
     pub(crate) calls: Mutex<FxHashMap<u64, oneshot::Sender<CallResult>>>,
     pub(crate) life: watch::Sender<Life>,
@@ -111,6 +118,7 @@ impl Core {
             peers: Peers::default(),
             factories: Factories::default(),
             names: RwLock::default(),
+            resolvers: Resolvers::default(),
             dials: Mutex::default(),
             calls: Mutex::default(),
             life: watch::Sender::new(Life::Running),
@@ -188,7 +196,15 @@ impl Core {
                     let answer = self.answer_to(&question);
                     self.with_engine(|_, engine, _| engine.answer(link, stream, &answer));
                 }
-                Work::NameLost { name, serial, winner } => self.name_lost(&name, serial, &winner),
+                Work::NameLost { name, serial, winner, policy } => {
+                    self.name_lost(&name, serial, &winner, policy);
+                }
+                Work::NameKept { name, serial, loser, policy } => {
+                    self.name_kept(&name, serial, &loser, policy);
+                }
+                Work::NameClash { name, serial, other, claimed_at } => {
+                    self.name_clash(&name, serial, &other, claimed_at);
+                }
             }
         }
     }
@@ -217,7 +233,7 @@ impl Core {
         self.waker.wake();
     }
 
-    /// Begins the end: every link says goodbye.
+    /// Begins the end: nothing more can be sent; every link delivers what was, and says goodbye.
     pub(crate) fn shutdown(&self) {
         let first = self.life.send_if_modified(|life| {
             let running = *life == Life::Running;
@@ -228,7 +244,14 @@ impl Core {
         });
         if first {
             self.closing.store(true, Ordering::Release);
-            self.with_engine(|now, engine, host| engine.shutdown(now, host));
+            self.with_engine(|now, engine, host| {
+                for link in self.peers.all() {
+                    if let Some(mut left) = link.close() {
+                        engine.take(now, link.link, &mut left, host);
+                    }
+                }
+                engine.shutdown(now, host);
+            });
         }
     }
 
@@ -295,7 +318,7 @@ impl Driven for Loop {
         let core = &*self.0;
         let mut engine = core.engine.lock();
         let due = engine.poll_timeout().is_some_and(|timeout| timeout <= now);
-        let ((), work) = core.drive(now, &mut engine, |_, engine, host| {
+        let (resolvers, work) = core.drive(now, &mut engine, |_, engine, host| {
             if due {
                 engine.handle_timeout(now, host);
             }
@@ -307,11 +330,15 @@ impl Driven for Loop {
                 link.take(|outgoing| engine.take(now, link.link, outgoing, host));
             }
             std::mem::swap(&mut turn.ended, &mut *core.ended.lock());
+            let mut resolvers = Vec::new();
             for serial in turn.ended.drain(..) {
                 engine.process_ended(now, serial, host);
+                resolvers.extend(core.resolvers.take(serial));
             }
+            resolvers
         });
         drop(engine);
+        drop(resolvers);
         self.later(work);
     }
 

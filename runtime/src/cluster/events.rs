@@ -4,7 +4,7 @@ use regatta_proto::id::NodeId;
 use thiserror::Error;
 use tokio::sync::broadcast;
 
-pub use regatta_proto::host::NodeChange;
+pub use regatta_proto::host::{DownCause, Evidence, LinkEnd, NodeChange, Testimony};
 
 /// Events that a subscriber may be behind.
 const EVENTS_MAX: usize = 1_024;

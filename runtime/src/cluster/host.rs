@@ -69,10 +69,11 @@ impl Host for NodeHost<'_> {
                 self.changed();
             }
             Event::Node { node, change } => {
-                tracing::info!(node = %core.id.name, peer = %node, ?change, "member");
+                tracing::info!(node = %core.id.name, peer = %node, %change, "member");
                 core.events.publish(NodeEvent::new(node, change));
                 self.changed();
             }
+            Event::View => self.changed(),
             Event::Rejected { addr, detail } => {
                 if let Some(left_out) = core.rejections.lock().admit(self.now) {
                     tracing::warn!(node = %core.id.name, %addr, %detail, left_out, "a peer was turned away");
@@ -93,8 +94,14 @@ impl Host for NodeHost<'_> {
                 drop(names);
                 self.changed();
             }
-            Event::NameLost { name, serial, winner } => {
-                self.work.push(Work::NameLost { name, serial, winner });
+            Event::NameLost { name, serial, winner, policy } => {
+                self.work.push(Work::NameLost { name, serial, winner, policy });
+            }
+            Event::NameKept { name, serial, loser, policy } => {
+                self.work.push(Work::NameKept { name, serial, loser, policy });
+            }
+            Event::NameClash { name, serial, other, claimed_at } => {
+                self.work.push(Work::NameClash { name, serial, other, claimed_at });
             }
             Event::SpawnRequested { link, caller, request } => {
                 self.work.push(Work::Spawn { link, caller, request });

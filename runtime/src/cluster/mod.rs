@@ -9,6 +9,7 @@
 //! | `remote` | signals of this runtime's processes on their way out |
 //! | `outbox`, `peers` | the queue towards one peer; all live links |
 //! | `events` | nodes that come and go, as users hear of them |
+//! | `conflict` | two nodes have claimed one name: who hears of it, and who decides |
 //! | `send`, `names`, `spawn`, `attach` | one capability each |
 //! | `identity`, `certificate`, `tls`, `quic` | who a node is, and how QUIC learns of it |
 //! | `error` | why an act failed |
@@ -17,6 +18,7 @@
 pub mod attach;
 pub mod builder;
 pub mod certificate;
+pub mod conflict;
 pub(crate) mod core;
 pub mod error;
 pub mod events;
@@ -27,7 +29,7 @@ pub(crate) mod names;
 pub mod node;
 pub(crate) mod outbox;
 pub(crate) mod peers;
-pub(crate) mod quic;
+pub mod quic;
 pub(crate) mod remote;
 pub(crate) mod send;
 pub mod spawn;
@@ -36,8 +38,9 @@ pub mod tls;
 pub use attach::RemoteProcess;
 pub use builder::ClusterNodeBuilder;
 pub use certificate::{CertificateError, PeerCertificate};
+pub use conflict::{Keep, NameConflict, OnConflict, Resolver};
 pub use error::{AttachError, BindError, ConnectError, NodeSendError, RegisterGlobalError, SpawnError};
-pub use events::{EventsError, NodeChange, NodeEvent, NodeEvents};
+pub use events::{DownCause, EventsError, Evidence, LinkEnd, NodeChange, NodeEvent, NodeEvents, Testimony};
 pub use identity::{ClusterCa, Identity};
-pub use node::{ClusterNode, LinkInfo, MemberInfo, NodeStats, RemoteNode, Standing};
+pub use node::{ClusterNode, ClusterView, LinkInfo, MemberInfo, NodeStats, RemoteNode, Standing};
 pub use spawn::{RemoteChild, SpawnRemote};

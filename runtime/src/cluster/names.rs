@@ -3,16 +3,21 @@
 //! A name that is registered globally is registered locally too, so the process answers to it on its own node. Both are
 //! given up together: when the process ends, when it unregisters, or when an earlier claim elsewhere wins.
 
-use regatta_proto::host::Owner;
 use regatta_proto::id::{Name, Pid};
 
+use super::conflict::OnConflict;
 use super::core::Core;
 use super::error::RegisterGlobalError;
 use crate::actor::RegisterError;
 
 impl Core {
     /// Registers a local process here and in the whole cluster.
-    pub(crate) fn register_global(&self, name: Name, pid: Pid) -> Result<(), RegisterGlobalError> {
+    pub(crate) fn register_global(
+        &self,
+        name: Name,
+        pid: Pid,
+        on_conflict: OnConflict,
+    ) -> Result<(), RegisterGlobalError> {
         let taken = |node: &str| RegisterGlobalError::Taken { node: node.to_owned() };
         // Tracked first: from here on its end withdraws whatever it holds.
         if !self.runtime.track(pid) {
@@ -22,9 +27,15 @@ impl Core {
             RegisterError::Taken { .. } => taken(self.id.name.as_str()),
             _ => RegisterGlobalError::NoProc,
         })?;
-        let claimed =
-            self.with_engine(|now, engine, host| engine.register(now, name.clone(), pid.serial(), host));
+        let policy = on_conflict.policy();
+        // Before the claim: from then on it may be asked.
+        if let OnConflict::Resolve(resolver) = on_conflict {
+            self.resolvers.put(pid.serial(), name.clone(), resolver);
+        }
+        let claimed = self
+            .with_engine(|now, engine, host| engine.register(now, name.clone(), pid.serial(), policy, host));
         if let Err(owner) = claimed {
+            self.resolvers.forget(pid.serial(), name.as_str());
             self.runtime.unregister(name.as_str(), pid);
             return Err(taken(owner.node.as_str()));
         }
@@ -41,15 +52,9 @@ impl Core {
         let withdrawn =
             self.with_engine(|now, engine, host| engine.unregister(now, name, pid.serial(), host));
         if withdrawn {
+            self.resolvers.forget(pid.serial(), name);
             self.runtime.unregister(name, pid);
         }
         withdrawn
-    }
-
-    /// An earlier claim elsewhere won. The process keeps running; it no longer answers to the name.
-    pub(crate) fn name_lost(&self, name: &Name, serial: u64, winner: &Owner) {
-        let pid = Pid::new(self.id.incarnation, serial);
-        tracing::warn!(node = %self.id.name, %name, %pid, winner = %winner.node, "a global name was claimed earlier elsewhere");
-        self.runtime.unregister(name.as_str(), pid);
     }
 }

@@ -11,13 +11,14 @@ use regatta_proto::host::ConnectError;
 use regatta_proto::id::{Name, NodeId, Pid};
 use tokio::sync::{oneshot, watch};
 
-pub use regatta_proto::engine::{LinkInfo, MemberInfo, Standing};
+pub use regatta_proto::engine::{ClusterView, LinkInfo, MemberInfo, Standing};
 
 use super::attach::RemoteProcess;
 use super::builder::ClusterNodeBuilder;
+use super::conflict::OnConflict;
 use super::core::{Core, Life};
 use super::error::{AttachError, BindError, NodeSendError, RegisterGlobalError, SpawnError};
-use super::events::NodeEvents;
+use super::events::{Evidence, NodeEvents};
 use super::identity::Identity;
 use super::spawn::{RemoteChild, SpawnRemote};
 use crate::actor::Runtime;
@@ -84,6 +85,14 @@ pub struct NodeStats {
     pub datagrams_sent: u64,
     /// UDP datagrams received.
     pub datagrams_received: u64,
+    /// Suspicions of peers that were silent for long.
+    pub suspicions: u64,
+    /// Suspicions that ended with a sign of life.
+    pub suspicions_wrong: u64,
+    /// Links that were given up though a third node heard the peer.
+    pub links_cut: u64,
+    /// Nodes that were found to be down.
+    pub nodes_down: u64,
     /// How often a guard began to do the network's work because processes held every worker.
     pub takeovers: u64,
 }
@@ -98,6 +107,10 @@ impl From<EngineStats> for NodeStats {
             signals_received: stats.signals_received,
             datagrams_sent: stats.datagrams_sent,
             datagrams_received: stats.datagrams_received,
+            suspicions: stats.suspicions,
+            suspicions_wrong: stats.suspicions_wrong,
+            links_cut: stats.links_cut,
+            nodes_down: stats.nodes_down,
             takeovers: 0,
         }
     }
@@ -205,10 +218,25 @@ impl ClusterNode {
     /// # Errors
     /// [`RegisterGlobalError`]; nothing was changed then.
     pub fn try_register_global(&self, name: impl Into<String>, pid: Pid) -> Result<(), RegisterGlobalError> {
+        self.try_register_global_with(name, pid, OnConflict::default())
+    }
+
+    /// [`try_register_global`](Self::try_register_global) that says what happens if another node claims the name too,
+    /// before the two have heard of each other. Either way one process holds the name at any moment, the same on all
+    /// nodes that hear each other.
+    ///
+    /// # Errors
+    /// [`RegisterGlobalError`]; nothing was changed then.
+    pub fn try_register_global_with(
+        &self,
+        name: impl Into<String>,
+        pid: Pid,
+        on_conflict: OnConflict,
+    ) -> Result<(), RegisterGlobalError> {
         if pid.incarnation() != self.core().id.incarnation {
             return Err(RegisterGlobalError::NoProc);
         }
-        self.core().register_global(Name::new(name.into())?, pid)
+        self.core().register_global(Name::new(name.into())?, pid, on_conflict)
     }
 
     /// Gives up a global name that a process of this node holds. Returns whether one did.
@@ -323,6 +351,20 @@ impl ClusterNode {
     #[must_use]
     pub fn members(&self) -> Vec<MemberInfo> {
         self.core().read_engine(|engine| engine.members().collect())
+    }
+
+    /// The cluster as this node sees it: its members, and the pairs of them that are cut off from each other. Once news
+    /// have travelled, it is equal on all nodes that hear each other. A hidden node sees the others' view.
+    #[must_use]
+    pub fn view(&self) -> ClusterView {
+        self.core().read_engine(regatta_proto::engine::Engine::view)
+    }
+
+    /// What spoke for it that a node, or the link with it, was lost, the last time that this node found it down or
+    /// unreachable.
+    #[must_use]
+    pub fn why_down(&self, node: &str) -> Option<Evidence> {
+        self.core().read_engine(|engine| engine.why_down(node).cloned())
     }
 
     /// Nodes that come and go, from now on, as this node sees them.

@@ -1,11 +1,14 @@
-//! Hands a node's identity to the engine.
+//! Hands a node's identity to the engine, and to QUIC below it.
 
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use quinn_proto::{ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, ServerConfig};
+use quinn_proto::{
+    ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, HashedConnectionIdGenerator,
+    ServerConfig,
+};
 use regatta_proto::engine::Credentials;
 use regatta_proto::id::NodeName;
 use regatta_proto::link::handshake::PeerName;
@@ -20,12 +23,15 @@ pub(crate) struct NodeCredentials {
     identity: Identity,
     tls: TlsConfigs,
     seed: Option<[u8; 32]>,
+    /// Counts what was drawn from the seed, over all dials.
+    drawn: Arc<AtomicU64>,
 }
 
 impl NodeCredentials {
     /// With a `seed`, what QUIC draws beside the handshake follows from it.
     pub(crate) fn new(identity: Identity, tls: TlsConfigs, seed: Option<[u8; 32]>) -> Self {
-        Self { identity, tls, seed }
+        let drawn = Arc::new(AtomicU64::new(seed.map_or(0, number).rotate_left(32)));
+        Self { identity, tls, seed, drawn }
     }
 }
 
@@ -42,8 +48,8 @@ impl Credentials for NodeCredentials {
 
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new(self.tls.client.clone());
-        if let Some(seed) = self.seed {
-            let drawn = AtomicU64::new(number(seed).rotate_left(32));
+        if self.seed.is_some() {
+            let drawn = self.drawn.clone();
             config.initial_dst_cid_provider(Arc::new(move || {
                 ConnectionId::new(&split_mix(drawn.fetch_add(STEP, Relaxed).wrapping_add(STEP)).to_be_bytes())
             }));
@@ -63,12 +69,26 @@ impl Credentials for NodeCredentials {
     }
 }
 
-/// QUIC's keys and ids. Of a node that runs for real all of them are random. For a simulation, all of them follow from
-/// `seed`.
-pub(crate) fn endpoint_config(seed: Option<[u8; 32]>) -> EndpointConfig {
-    let Some(seed) = seed else { return EndpointConfig::default() };
-    let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &seed)));
-    config.rng_seed(Some(seed)).cid_generator(move || Box::new(SeededIds(number(seed))));
+/// QUIC's keys and ids of a node.
+///
+/// The key of stateless resets (RFC 9000, section 10.3) and that of connection ids come from the identity's private key,
+/// so they outlive a restart: a node that is started again at its address tells its former peers with its first datagrams
+/// that it knows their links no more. For a simulation, all that is random otherwise follows from `seed`.
+#[must_use]
+pub fn endpoint_config(identity: &Identity, node: &NodeName, seed: Option<[u8; 32]>) -> EndpointConfig {
+    let secret = hmac::Key::new(hmac::HMAC_SHA256, identity.key().secret_der());
+    // Nodes that share one identity must not end each other's links.
+    let derive = |purpose: &str| hmac::sign(&secret, format!("regatta {purpose} of {node}").as_bytes());
+    let resets = hmac::Key::new(hmac::HMAC_SHA256, derive("stateless resets").as_ref());
+    let ids = derive("connection ids");
+    let ids = u64::from_le_bytes(*ids.as_ref().first_chunk().expect("a tag has 32 bytes"));
+    let mut config = EndpointConfig::new(Arc::new(resets));
+    config.min_reset_interval(RESET_INTERVAL_MIN);
+    if let Some(seed) = seed {
+        config.rng_seed(Some(seed)).cid_generator(move || Box::new(SeededIds(number(seed))));
+    } else {
+        config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+    }
     config
 }
 
@@ -104,3 +124,5 @@ const fn split_mix(counter: u64) -> u64 {
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 /// What sets the key of retry tokens apart from whatever else follows from a seed.
 const TOKENS: &[u8] = b"regatta retry tokens";
+/// Between two stateless resets. A node that was started again owes one to each of its former peers, at once.
+const RESET_INTERVAL_MIN: Duration = Duration::from_millis(1);

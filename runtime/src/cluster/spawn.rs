@@ -15,6 +15,7 @@ use regatta_proto::wire::frame::{SpawnRefusal, SpawnRequest};
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
+use super::conflict::OnConflict;
 use super::core::{CallResult, Core};
 use super::error::SpawnError;
 use crate::actor::{Runtime, SendError};
@@ -197,7 +198,7 @@ impl Core {
             self.runtime.release(other);
         }
         if let Some(name) = &request.register
-            && self.register_global(name.clone(), child).is_err()
+            && self.register_global(name.clone(), child, OnConflict::default()).is_err()
         {
             self.runtime.kill(child);
             self.runtime.release(child);

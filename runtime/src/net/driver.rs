@@ -5,7 +5,7 @@
 //! these have woken run first, once, so that their answers leave in the same datagrams; with one message it answers at
 //! once. With nothing to do it looks again for a while, if `spin.rs` says that this pays, and then sleeps.
 //!
-//! What a poll does is in [`turn`](super::turn), behind a lock: a [`guard`](super::guard) does it in the loop's place while
+//! What a poll does is in `turn`, behind a lock: a `guard` does it in the loop's place while
 //! the loop is not polled.
 
 use std::future::Future;

@@ -26,8 +26,6 @@ const RECEIVE_BYTES: usize = 64 * 1024;
 const QUIET_BATCH: usize = 2;
 /// Send and receive buffers that are asked for; without them a burst on loopback is lost.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
-/// More in one call is refused by the kernel, and quinn-udp says nothing of it.
-const TRANSMIT_BYTES_MAX: usize = 64_000;
 /// Pause after which a full send buffer is tried again.
 const RETRY: Duration = Duration::from_millis(1);
 
@@ -152,7 +150,7 @@ impl Socket for UdpSocket {
     }
 
     fn max_segments(&self) -> usize {
-        self.inbound.state.max_gso_segments().min(TRANSMIT_BYTES_MAX / 1_500)
+        self.inbound.state.max_gso_segments()
     }
 
     fn may_fragment(&self) -> bool {

@@ -5,11 +5,11 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use regatta::actor::Spawner;
 use regatta::cluster::{BindError, ConnectError};
-use regatta::{Clock, ClusterCa, ClusterNode, Limits, Runtime, SystemClock, Timer};
+use regatta::{Clock, ClusterCa, ClusterNode, Limits, Runtime, SendError, SystemClock, Timer};
 
 use super::world::{Probe, anywhere, bind, link, pair, run, shared};
 
@@ -129,6 +129,31 @@ fn a_node_that_was_shut_down_tells_its_peers_and_does_nothing_more() {
         assert_eq!(b.local_addr().map_err(|error| error.kind()), Err(io::ErrorKind::NotConnected));
         assert!(b.runtime().is_alive(probe.pid()), "its processes go on, alone");
         assert_eq!(a.stats().links_down, 1);
+    });
+}
+
+#[test]
+fn what_a_node_had_sent_arrives_before_its_goodbye() {
+    run(async {
+        let identity = shared();
+        // However slow the machine is.
+        let limits = Limits { leave_timeout: Duration::from_secs(20), ..Limits::default() };
+        let a = bind("a", &identity);
+        let b = ClusterNode::builder("b", Runtime::new(), &identity).limits(limits).bind(anywhere());
+        let b = b.expect("it starts");
+        link(&b, &a).await;
+        let mut probe = Probe::start(&a);
+        for number in 0..5_000u32 {
+            b.runtime().send(probe.pid(), number.to_be_bytes().to_vec()).await.expect("accepted");
+        }
+        b.shutdown();
+        let late = b.runtime().send(probe.pid(), "late").await;
+        assert_eq!(late, Err(SendError::NoConnection));
+        for number in 0..5_000u32 {
+            assert_eq!(probe.message().await, number.to_be_bytes()[..]);
+        }
+        b.ended().await;
+        assert_eq!(b.stats().signals_dropped, 0);
     });
 }
 

@@ -62,6 +62,15 @@ impl Apart {
     }
 }
 
+impl Apart {
+    /// Ends the node's loop and all its tasks without a word to anybody, as a kill of its process does. The node is given
+    /// back because the end of its last handle would say goodbye while the loop still ends.
+    pub(crate) fn kill(mut self) -> ClusterNode {
+        self.tokio.take().expect("it is there until the end").shutdown_background();
+        self.node.clone()
+    }
+}
+
 impl Drop for Apart {
     /// Waits for no worker: one that is still held up must not hang the test that failed meanwhile.
     fn drop(&mut self) {

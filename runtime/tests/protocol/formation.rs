@@ -23,7 +23,7 @@ fn count_links(mesh: &Mesh) -> usize {
     dialed
 }
 
-fn names(count: usize) -> Vec<String> {
+pub(crate) fn names(count: usize) -> Vec<String> {
     (0..count).map(|index| format!("n{index:03}")).collect()
 }
 

@@ -15,6 +15,15 @@ fn all_see(name: &'static str, holder: Option<(&'static str, u64)>) -> impl Fn(&
     }
 }
 
+/// The processes of a node that keep a name against another claim, with that.
+fn keepers(node: &Node) -> Vec<(u64, u64)> {
+    let kept = node.host.events.iter().filter_map(|event| match event {
+        Event::NameKept { serial, loser, .. } => Some((*serial, loser.pid.serial())),
+        _ => None,
+    });
+    kept.collect()
+}
+
 /// The processes of a node that lost a name to an earlier claim.
 fn losers(node: &Node) -> Vec<u64> {
     let lost = node.host.events.iter().filter_map(|event| match event {
@@ -84,6 +93,8 @@ fn of_two_claims_for_one_name_the_earlier_wins_at_both_ends() {
             assert!(all_see("svc", Some(winner))(&mesh), "{what}: it stays so");
             assert_eq!(losers(&mesh.nodes[late]), [20], "{what}: the loser's node is told once");
             assert_eq!(losers(&mesh.nodes[early]), [0; 0], "{what}");
+            assert_eq!(keepers(&mesh.nodes[early]), [(10, 20)], "{what}: and so is the winner's");
+            assert_eq!(keepers(&mesh.nodes[late]), [], "{what}");
             mesh.act(early, |now, engine, host| engine.process_ended(now, 10, host));
             assert!(mesh.run_until(SOON, all_see("svc", None)), "{what}: the lost claim does not come back");
         }

@@ -1,10 +1,13 @@
 //! A node that was started again, with a higher incarnation, at its old address.
 
+use std::time::Duration;
+
 use regatta::{ExitReason, Identity, Limits};
-use regatta_proto::host::{ConnectError, LinkEnd};
+use regatta_proto::host::{ConnectError, DownCause, LinkEnd};
 use regatta_proto::signal::Signal;
 use regatta_proto::testing::Mesh;
 
+use super::detection::story;
 use super::world::{SOON, ca, claim, dial, ends, engine, issue, link, mesh, owner, pid, reference, signals};
 
 /// `a` and `b`, linked; `b` holds a name, and `a` watches one of its processes.
@@ -48,7 +51,22 @@ fn a_restarted_node_that_dials_replaces_its_old_link() {
     let old = pid(&mesh, 1, 5);
     restart(&mut mesh, 1, 3, &b);
     link(&mut mesh, 1, 0);
-    assert_eq!(ends(&mesh.nodes[0]), [&LinkEnd::Superseded]);
+    assert_replaced(&mut mesh, old);
+}
+
+#[test]
+fn a_peer_that_is_started_again_is_noticed_by_the_next_pulse_and_found_at_once() {
+    let (mut mesh, b) = world();
+    mesh.run_for(SOON);
+    let (old, start) = (pid(&mesh, 1, 5), mesh.elapsed());
+    restart(&mut mesh, 1, 3, &b);
+    let again = |mesh: &Mesh| mesh.nodes[0].engine.links().any(|link| link.peer.incarnation.raw() == 3);
+    assert!(mesh.run_until(SOON, again), "it dials nobody, and says that it knows the link no more");
+    assert!(mesh.elapsed() - start <= Duration::from_secs(1), "{:?}", mesh.elapsed() - start);
+    assert_eq!(ends(&mesh.nodes[0]), [&LinkEnd::Reset]);
+    assert_eq!(story(&mesh.nodes[0], "b"), ["unreachable", "down", "up"]);
+    let evidence = mesh.nodes[0].engine.why_down("b").expect("kept");
+    assert_eq!(evidence.cause, DownCause::Restarted);
     assert_replaced(&mut mesh, old);
 }
 

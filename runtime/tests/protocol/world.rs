@@ -4,11 +4,12 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use quinn_proto::{ClientConfig, EndpointConfig, ServerConfig};
+use quinn_proto::{ClientConfig, ServerConfig};
+use regatta::cluster::quic::endpoint_config;
 use regatta::cluster::tls::TlsConfigs;
 use regatta::{ClusterCa, Identity, Incarnation, Limits, NodeId, NodeName, Pid, Reference};
 use regatta_proto::engine::{Credentials, EngineConfig, Membership};
-use regatta_proto::host::{ConnectError, Event, LinkEnd, Owner};
+use regatta_proto::host::{ConflictPolicy, ConnectError, Event, LinkEnd, Owner};
 use regatta_proto::link::handshake::PeerName;
 use regatta_proto::signal::Signal;
 use regatta_proto::testing::{Mesh, Node};
@@ -69,13 +70,11 @@ pub(crate) fn engine(name: &str, incarnation: u64, identity: &Identity, limits: 
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     let time = Arc::new(Stopped(UnixTime::since_unix_epoch(now)));
     let tls = TlsConfigs::new(identity, time).expect("TLS takes the identity");
-    let mut endpoint = EndpointConfig::default();
+    let node = NodeName::new(name).expect("a node name");
+    let mut endpoint = endpoint_config(identity, &node, None);
     endpoint.rng_seed(Some([u8::try_from(incarnation % 251).expect("below 251"); 32]));
     EngineConfig {
-        id: NodeId {
-            name: NodeName::new(name).expect("a node name"),
-            incarnation: Incarnation::from_raw(incarnation),
-        },
+        id: NodeId { name: node, incarnation: Incarnation::from_raw(incarnation) },
         cluster: identity.cluster().clone(),
         membership: Membership::default(),
         limits,
@@ -166,6 +165,17 @@ pub(crate) fn owner(mesh: &Mesh, node: usize, name: &str) -> Option<(String, u64
 
 /// Claims a global name for a process.
 pub(crate) fn claim(mesh: &mut Mesh, node: usize, name: &str, serial: u64) -> Result<(), Owner> {
+    claim_with(mesh, node, name, serial, ConflictPolicy::default())
+}
+
+/// Claims a global name for a process, and says what is done if another node has claimed it too.
+pub(crate) fn claim_with(
+    mesh: &mut Mesh,
+    node: usize,
+    name: &str,
+    serial: u64,
+    policy: ConflictPolicy,
+) -> Result<(), Owner> {
     let name = name.parse().expect("a name");
-    mesh.act(node, |now, engine, host| engine.register(now, name, serial, host))
+    mesh.act(node, |now, engine, host| engine.register(now, name, serial, policy, host))
 }

@@ -57,7 +57,6 @@ impl Agent {
                             break Err(CallResult::NoConnection);
                         }
                         Some(Received::Down { .. }) => break Err(CallResult::NoProc),
-                        Some(Received::Exit { .. }) => {}
                         Some(Received::Message(bytes)) => {
                             let reply = Message::read(bytes);
                             if let Some(reply) =
@@ -66,6 +65,7 @@ impl Agent {
                                 break Ok(String::from_utf8_lossy(reply.body()).into_owned());
                             }
                         }
+                        Some(_) => {}
                     }
                 },
             };

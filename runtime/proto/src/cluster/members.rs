@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::cluster::evidence::Evidence;
 use crate::cluster::redial::Redial;
 use crate::id::{Incarnation, NodeId, NodeName};
 use crate::wire::address;
@@ -57,10 +58,34 @@ pub enum Standing {
     Heard,
     /// It is linked.
     Up,
-    /// It was linked and is lost.
+    /// It is linked, and has been silent for long.
+    Suspect,
+    /// Its link is dead. Others may have one.
+    Unreachable,
+    /// It was linked and is lost to all members of this side.
     Down,
     /// It has said goodbye.
     Left,
+}
+
+/// How a node's link ended, as far as the node is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// With its goodbye.
+    Left,
+    /// Alone: the node may live. Until then it is not lost, though nobody sees it.
+    Unreachable(Instant),
+    /// With the node.
+    Down,
+}
+
+/// What a peer's word of members comes to beyond dials.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hearsay {
+    /// The peer has introduced itself as one that is not hidden.
+    pub(crate) is_open: bool,
+    /// Nodes that were unreachable, and have said goodbye to others.
+    pub(crate) left: Vec<NodeId>,
 }
 
 /// One other node, for people and for conditions.
@@ -90,6 +115,10 @@ struct Entry {
     since: Instant,
     /// The generation of its link, while it is up.
     link: Option<u64>,
+    /// While it is unreachable: until when that is not taken for its loss, though nobody sees it.
+    grace: Instant,
+    /// What spoke for its loss, or its link's, the last time.
+    evidence: Option<Box<Evidence>>,
     /// A later start that others speak of while this one is linked, and where it is.
     rumour: Option<(Incarnation, Vec<SocketAddr>)>,
     redial: Redial,
@@ -109,6 +138,8 @@ impl Entry {
             standing,
             since: now,
             link: None,
+            grace: now,
+            evidence: None,
             rumour: None,
             redial: Redial::new(now),
             due: None,
@@ -189,10 +220,7 @@ impl Members {
         members_max: usize,
         forget_after: Duration,
     ) -> Self {
-        // Only to keep nodes apart: each start of each node has numbers of its own.
-        let seed = me.name.as_str().bytes().fold(me.incarnation.raw(), |seed, byte| {
-            seed.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(byte)
-        });
+        let seed = me.seed();
         Self {
             me,
             membership,
@@ -237,8 +265,8 @@ impl Members {
         self.set_due(&id.name, None);
     }
 
-    /// The link to a node has ended; `left` if that was its goodbye.
-    pub(crate) fn link_down(&mut self, id: &NodeId, generation: u64, left: bool, now: Instant) {
+    /// The link to a node has ended.
+    pub(crate) fn link_down(&mut self, id: &NodeId, generation: u64, loss: Loss, now: Instant) {
         let Some(entry) = self.entries.get_mut(&id.name).filter(|entry| entry.link == Some(generation))
         else {
             return;
@@ -246,13 +274,19 @@ impl Members {
         let steady = now.saturating_duration_since(entry.since) >= STEADY_AFTER;
         entry.link = None;
         entry.since = now;
-        if left {
-            entry.standing = Standing::Left;
-            let due = now + self.forget_after;
-            self.set_due(&id.name, Some(due));
-            return self.tell(&id.name, &id.name.clone(), now);
+        match loss {
+            Loss::Left => {
+                entry.standing = Standing::Left;
+                let due = now + self.forget_after;
+                self.set_due(&id.name, Some(due));
+                return self.tell(&id.name, &id.name.clone(), now);
+            }
+            Loss::Unreachable(grace) => {
+                entry.standing = Standing::Unreachable;
+                entry.grace = grace;
+            }
+            Loss::Down => entry.standing = Standing::Down,
         }
-        entry.standing = Standing::Down;
         if steady || entry.redial.attempts() == 0 {
             self.dial_soon(&id.name, now);
         } else {
@@ -261,20 +295,75 @@ impl Members {
         }
     }
 
+    /// A linked node is suspected, or trusted again.
+    pub(crate) fn suspected(&mut self, id: &NodeId, is_suspect: bool) {
+        if let Some(entry) =
+            self.entries.get_mut(&id.name).filter(|entry| entry.id == *id && entry.link.is_some())
+        {
+            entry.standing = if is_suspect { Standing::Suspect } else { Standing::Up };
+        }
+    }
+
+    /// The nodes that are unreachable, each with the end of its grace.
+    pub(crate) fn unreachable(&self) -> impl Iterator<Item = (&NodeId, Instant)> {
+        let unreachable = self.entries.values().filter(|entry| entry.standing == Standing::Unreachable);
+        unreachable.map(|entry| (&entry.id, entry.grace))
+    }
+
+    /// This node stood still: nobody is lost before this.
+    pub(crate) fn forgive(&mut self, until: Instant) {
+        for entry in self.entries.values_mut() {
+            entry.grace = entry.grace.max(until);
+        }
+    }
+
+    /// An unreachable node is lost.
+    pub(crate) fn down(&mut self, name: &NodeName) {
+        if let Some(entry) =
+            self.entries.get_mut(name).filter(|entry| entry.standing == Standing::Unreachable)
+        {
+            entry.standing = Standing::Down;
+        }
+    }
+
+    pub(crate) fn set_evidence(&mut self, name: &NodeName, evidence: Box<Evidence>) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.evidence = Some(evidence);
+        }
+    }
+
+    /// What spoke for a node's loss, or its link's, the last time.
+    pub(crate) fn evidence(&self, name: &str) -> Option<&Evidence> {
+        self.entries.get(name)?.evidence.as_deref()
+    }
+
+    /// How this node stands with another, and with which start of it.
+    pub(crate) fn standing(&self, name: &NodeName) -> Option<(&NodeId, Standing)> {
+        self.entries.get(name).map(|entry| (&entry.id, entry.standing))
+    }
+
+    /// Whether this is the latest start of a node that is known.
+    pub(crate) fn knows(&self, incarnation: Incarnation) -> bool {
+        self.entries.values().any(|entry| entry.id.incarnation == incarnation)
+    }
+
     // ---------------------------------------------------------------------------------------------------- hearsay
 
     /// A peer says who belongs to the cluster.
-    pub(crate) fn heard(&mut self, from: &NodeId, message: &control::Members, now: Instant) {
+    pub(crate) fn heard(&mut self, from: &NodeId, message: &control::Members, now: Instant) -> Hearsay {
+        let mut hearsay = Hearsay::default();
         for row in message.members.iter().filter_map(Row::read) {
             if row.id.name == self.me.name {
                 continue;
             }
             if row.id == *from {
+                hearsay.is_open = !row.hidden;
                 self.introduced(&row, now);
-            } else if !row.hidden {
-                self.rumoured(from, &row, now);
+            } else if !row.hidden && self.rumoured(from, &row, now) {
+                hearsay.left.push(row.id);
             }
         }
+        hearsay
     }
 
     /// A peer speaks of itself.
@@ -287,33 +376,34 @@ impl Members {
         }
     }
 
-    /// A peer speaks of somebody else.
-    fn rumoured(&mut self, from: &NodeId, row: &Row, now: Instant) {
+    /// A peer speaks of somebody else; whether that one was unreachable and has left.
+    fn rumoured(&mut self, from: &NodeId, row: &Row, now: Instant) -> bool {
         let name = &row.id.name;
         let Some(entry) = self.entries.get_mut(name) else {
-            if row.left || self.entries.len() >= self.members_max {
-                return;
+            if !row.left && self.entries.len() < self.members_max {
+                let mut entry = Entry::new(row.id.clone(), Standing::Heard, now);
+                entry.takes(row);
+                self.entries.insert(name.clone(), entry);
+                self.dial_soon(name, now);
+                self.tell(name, &from.name, now);
             }
-            let mut entry = Entry::new(row.id.clone(), Standing::Heard, now);
-            entry.takes(row);
-            self.entries.insert(name.clone(), entry);
-            self.dial_soon(name, now);
-            return self.tell(name, &from.name, now);
+            return false;
         };
         if row.id.incarnation < entry.id.incarnation {
-            return;
+            return false;
         }
         let later = row.id.incarnation > entry.id.incarnation;
-        if entry.standing == Standing::Up {
+        let was_unreachable = entry.standing == Standing::Unreachable;
+        if entry.link.is_some() || was_unreachable && later {
             // It speaks for itself. Only that it was started again is worth a look.
             if later && !row.left {
                 entry.rumour = Some((row.id.incarnation, row.addrs.clone()));
                 self.dial_soon(name, now);
             }
-            return;
+            return false;
         }
         if !later && (entry.standing == Standing::Left || row.version < entry.version) {
-            return;
+            return false;
         }
         let news = later || row.left || row.version > entry.version;
         entry.id = row.id.clone();
@@ -334,6 +424,7 @@ impl Members {
         if news {
             self.tell(name, &from.name, now);
         }
+        was_unreachable && row.left
     }
 
     /// What to tell a peer when its link comes up: this node, and whom else it knows.
@@ -348,8 +439,8 @@ impl Members {
             left: false,
         };
         let known = self.entries.values().filter(|entry| {
-            let here = matches!(entry.standing, Standing::Up | Standing::Heard);
-            here && entry.version > 0 && !entry.hidden && !self.membership.hidden && entry.id.name != *to
+            let is_lost = matches!(entry.standing, Standing::Down | Standing::Left);
+            !is_lost && entry.version > 0 && !entry.hidden && !self.membership.hidden && entry.id.name != *to
         });
         in_messages(std::iter::once(me).chain(known.map(to_wire)).collect())
     }
@@ -385,8 +476,7 @@ impl Members {
             self.set_due(&name, None);
             let entry = self.entries.get_mut(&name).expect("what is due is known");
             let away = now.saturating_duration_since(entry.since);
-            if entry.standing == Standing::Left || entry.standing != Standing::Up && away >= self.forget_after
-            {
+            if entry.standing == Standing::Left || entry.link.is_none() && away >= self.forget_after {
                 self.entries.remove(&name);
                 continue;
             }
@@ -408,9 +498,9 @@ impl Members {
         let Some(entry) = self.entries.get_mut(name) else { return };
         match entry.standing {
             // Whatever was rumoured, nobody is there.
-            Standing::Up => entry.rumour = None,
+            Standing::Up | Standing::Suspect => entry.rumour = None,
             Standing::Left => {}
-            Standing::Heard | Standing::Down => {
+            Standing::Heard | Standing::Unreachable | Standing::Down => {
                 let due = entry.redial.next(now, refused, &mut self.random);
                 self.set_due(name, Some(due));
             }
@@ -430,7 +520,7 @@ impl Members {
             Standing::Heard => {
                 self.membership.connect_all && !self.membership.hidden && !entry.sparse && !entry.hidden
             }
-            Standing::Up | Standing::Down => true,
+            Standing::Up | Standing::Suspect | Standing::Unreachable | Standing::Down => true,
             Standing::Left => false,
         };
         if self.dialing.contains(name) {

@@ -78,7 +78,7 @@ fn a_lost_node_is_dialled_about_once_a_second_and_forgotten_after_a_day() {
     let (mut members, mut now) = (members(), start());
     let start = now;
     members.link_up(&node("a", 1), 1, addr(1), now);
-    members.link_down(&node("a", 1), 1, false, now);
+    members.link_down(&node("a", 1), 1, Loss::Down, now);
     let minute = dials(&mut members, &mut now, start + Duration::from_secs(60));
     assert!((28..=70).contains(&minute.len()), "attempts of a second, pauses of up to one: {}", minute.len());
     dials(&mut members, &mut now, start + Duration::from_secs(660));
@@ -95,7 +95,7 @@ fn who_has_left_is_not_dialled_and_only_a_later_start_brings_it_back() {
     let (mut members, mut now) = (members(), start());
     members.link_up(&node("a", 5), 1, addr(1), now);
     members.heard(&node("a", 5), &says(vec![member("a", 5, 1)]), now);
-    members.link_down(&node("a", 5), 1, true, now);
+    members.link_down(&node("a", 5), 1, Loss::Left, now);
     members.link_up(&node("c", 1), 2, addr(3), now);
     members.heard(&node("c", 1), &says(vec![member("a", 5, 1), member("a", 4, 1)]), now);
     let end = now + Duration::from_secs(60);
@@ -119,7 +119,7 @@ fn hearsay_that_a_node_has_left_ends_its_dials_but_not_its_link() {
         members.heard(&node("d", 1), &left(name), now);
         assert_eq!(standing(&members, name), Some(Standing::Up), "it speaks for itself");
     }
-    members.link_down(&node("a", 1), 1, false, now);
+    members.link_down(&node("a", 1), 1, Loss::Down, now);
     members.heard(&node("d", 1), &left("a"), now);
     assert_eq!(standing(&members, "a"), Some(Standing::Left));
     let end = now + Duration::from_secs(60);
@@ -131,9 +131,9 @@ fn an_old_links_end_takes_nobody_down() {
     let (mut members, now) = (members(), start());
     members.link_up(&node("a", 1), 1, addr(1), now);
     members.link_up(&node("a", 1), 2, addr(1), now);
-    members.link_down(&node("a", 1), 1, false, now);
+    members.link_down(&node("a", 1), 1, Loss::Down, now);
     assert_eq!(standing(&members, "a"), Some(Standing::Up));
-    members.link_down(&node("a", 1), 2, false, now);
+    members.link_down(&node("a", 1), 2, Loss::Down, now);
     assert_eq!(standing(&members, "a"), Some(Standing::Down));
 }
 
@@ -146,7 +146,7 @@ fn a_rumour_of_a_later_start_is_worth_one_dial_while_the_earlier_one_is_linked()
     let dials = dials(&mut members, &mut now, end);
     assert_eq!(dials.iter().map(|(_, _, at)| *at).collect::<Vec<_>>(), [addr(7)]);
     assert_eq!(standing(&members, "a"), Some(Standing::Up));
-    members.link_down(&node("a", 1), 1, false, now);
+    members.link_down(&node("a", 1), 1, Loss::Down, now);
     assert!(members.next_due().is_some(), "and when it is lost, it is dialled where it was");
 }
 
@@ -156,14 +156,14 @@ fn a_link_that_breaks_at_once_does_not_start_the_dials_anew() {
     let mut dials = 0;
     let end = now + Duration::from_secs(60);
     members.link_up(&node("a", 1), 0, addr(1), now);
-    members.link_down(&node("a", 1), 0, false, now);
+    members.link_down(&node("a", 1), 0, Loss::Down, now);
     while let Some(due) = members.next_due().filter(|due| *due <= end) {
         now = due;
         let (name, addr) = members.take_due(now).expect("it is due");
         dials += 1;
         members.link_up(&node("a", 1), dials, addr, now);
         members.dial_ended(&name, false, now);
-        members.link_down(&node("a", 1), dials, false, now);
+        members.link_down(&node("a", 1), dials, Loss::Down, now);
     }
     assert!(dials < 130, "it is refused at once each time: {dials} dials in a minute");
 }
@@ -178,7 +178,7 @@ fn a_node_that_does_not_connect_to_all_dials_only_whom_it_was_linked_with() {
     let end = now + Duration::from_secs(60);
     assert_eq!(dials(&mut members, &mut now, end), []);
     assert_eq!(standing(&members, "c"), Some(Standing::Heard), "it knows of it all the same");
-    members.link_down(&node("a", 1), 1, false, now);
+    members.link_down(&node("a", 1), 1, Loss::Down, now);
     let end = now + Duration::from_secs(1);
     assert!(!dials(&mut members, &mut now, end).is_empty());
 }

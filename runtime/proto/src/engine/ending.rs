@@ -6,8 +6,10 @@ use bytes::BytesMut;
 use quinn_proto::ConnectionError;
 
 use super::Engine;
+use super::detect::EndedLink;
 use super::link::{Phase, closed};
 use super::open::{self, connect_error};
+use super::pulses::look_for_life;
 use crate::cluster::mesh::LinkIndex;
 use crate::cluster::watch::Loss;
 use crate::host::{CallError, ConnectError, Event, Host, LinkEnd};
@@ -63,12 +65,27 @@ impl Engine {
         goodbye: Option<&Refusal>,
         host: &mut impl Host,
     ) {
-        let Some(Some(link)) = self.links.get_mut(index as usize) else { return };
+        if let Some(ended) = self.end_link(now, index, cause.clone(), goodbye, host) {
+            self.member_lost(now, index, ended, cause, host);
+        }
+    }
+
+    /// [`end`](Self::end) of the link alone. What that means for its node is the caller's to find, if it was live.
+    pub(super) fn end_link(
+        &mut self,
+        now: Instant,
+        index: LinkIndex,
+        cause: LinkEnd,
+        goodbye: Option<&Refusal>,
+        host: &mut impl Host,
+    ) -> Option<EndedLink> {
+        let link = self.links.get_mut(index as usize)?.as_deref_mut()?;
         let phase = std::mem::replace(&mut link.phase, Phase::Ended);
         if phase == Phase::Ended {
-            return;
+            return None;
         }
         link.open_by = None;
+        look_for_life(link, &mut self.detector);
         if let Some(refusal) = goodbye {
             link.close(now, refusal.code, &refusal.detail);
         }
@@ -82,7 +99,8 @@ impl Engine {
                 !matches!(refusal.code, CloseCode::Shutdown | CloseCode::DuplicateLink)
             });
             self.open_failed(now, index, error, peers_fault, host);
-            return self.touch(index);
+            self.touch(index);
+            return None;
         }
         let (id, peer) = (link.id, link.peer.clone().expect("a live link has a peer").id);
         let watches = std::mem::take(&mut link.watches);
@@ -112,13 +130,14 @@ impl Engine {
             self.spawn_watches.take(call);
             host.event(Event::Called { call, result: Err(CallError::LinkLost) });
         }
-        let changes = self.names.peer_gone(&peer.name);
-        self.report(changes, host);
         // Senders that wait for room have nothing to wait for any more.
         budget.release(budget.queued_bytes());
-        host.event(Event::Down { peer: peer.clone(), link: id, cause: cause.clone() });
-        self.member_lost(now, peer, id.generation, cause, host);
+        host.event(Event::Down { peer: peer.clone(), link: id, cause });
+        self.detector.link_down(&peer.name, id.generation);
+        self.view.link_down(&peer);
+        self.links_changed(now);
         self.touch(index);
+        Some(EndedLink { peer, generation: id.generation })
     }
 
     /// What was queued for a link that is gone fails as it would have with the link.

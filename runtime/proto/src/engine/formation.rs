@@ -6,9 +6,8 @@ use super::link::{Dial, Link, closed};
 use super::{Engine, Stop};
 use crate::cluster::members::{self, MemberInfo};
 use crate::cluster::mesh::LinkIndex;
-use crate::host::{Event, Host, LinkEnd, NodeChange};
-use crate::id::NodeId;
-use crate::wire::control::Body;
+use crate::host::{Event, Host, NodeChange};
+use crate::wire::control::{self, Body};
 
 impl Engine {
     /// The other nodes that this one knows, by name.
@@ -24,6 +23,9 @@ impl Engine {
         host: &mut impl Host,
     ) -> Result<(), Stop> {
         let peer = link.peer.as_ref().expect("a live link has a peer").id.clone();
+        self.detector.link_up(&peer, link.id.generation, now);
+        self.pulse_due.get_or_insert_with(|| now + self.limits.pulse);
+        self.replaced(&peer, host);
         self.members.link_up(&peer, link.id.generation, link.addr, now);
         if let Some(wanted) = link.wanted.take() {
             self.members.dial_ended(&wanted, false, now);
@@ -31,23 +33,30 @@ impl Engine {
         for members in self.members.introduction(&peer.name) {
             link.say(Body::Members(members))?;
         }
+        if let Some(links) = self.view.introduction() {
+            link.say(Body::Links(links))?;
+        }
         host.event(Event::Node { node: peer, change: NodeChange::Up });
         Ok(())
     }
 
-    /// A live link has ended.
-    pub(super) fn member_lost(
+    /// A peer speaks of itself and of others.
+    pub(super) fn heard_members(
         &mut self,
         now: Instant,
-        peer: NodeId,
-        generation: u64,
-        cause: LinkEnd,
+        link: &Link,
+        members: &control::Members,
         host: &mut impl Host,
     ) {
-        let left = cause == LinkEnd::PeerShutdown;
-        self.members.link_down(&peer, generation, left, now);
-        let change = if left { NodeChange::Left } else { NodeChange::Down { cause } };
-        host.event(Event::Node { node: peer, change });
+        let peer = &link.peer.as_ref().expect("a live link has a peer").id;
+        let hearsay = self.members.heard(peer, members, now);
+        if hearsay.is_open {
+            self.view.link_up(peer);
+            self.links_changed(now);
+        }
+        for node in hearsay.left {
+            self.left(node, host);
+        }
     }
 
     /// Tells peers of newcomers, and dials whom it is time to dial.

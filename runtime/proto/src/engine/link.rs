@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::cluster::watch::Watches;
 use crate::host::{LinkEnd, LinkId};
-use crate::id::NodeName;
+use crate::id::{Name, NodeName};
 use crate::limits::{CONTROL_QUEUE_BYTES_MAX, Limits};
 use crate::link::budget::LinkBudget;
 use crate::link::close::CloseCode;
@@ -86,6 +86,18 @@ pub(crate) struct Link {
     /// Questions that wait for a stream: the call and the encoded question.
     pub(crate) questions: VecDeque<(u64, Bytes)>,
     pub(crate) watches: Watches,
+    /// What the peer held of our names when it opened the link.
+    pub(crate) held: control::Held,
+    /// The peer is being sent all our names: the one that the last page ended with, if there was one.
+    pub(crate) paging: Option<Option<Name>>,
+    /// When the last datagram came, authentic or not.
+    pub(crate) arrived: Option<Instant>,
+    /// When the peer was last heard, as of the last look.
+    pub(crate) heard_at: Option<Instant>,
+    /// Frames that had been received when the link was last looked at for signs of life.
+    pub(crate) frames_seen: u64,
+    /// Pulses in a row in which the peer saw another cluster than this node.
+    pub(crate) views_differ: u32,
     /// When the opening must be over.
     pub(crate) open_by: Option<Instant>,
     /// What was written last and may be lost.
@@ -124,6 +136,12 @@ impl Link {
             writing: BTreeSet::new(),
             questions: VecDeque::new(),
             watches: Watches::default(),
+            held: control::Held::default(),
+            paging: None,
+            arrived: None,
+            heard_at: None,
+            frames_seen: 0,
+            views_differ: 0,
             open_by: Some(now + limits.handshake_timeout),
             tail: Tail::new(witness),
             timeout: None,
@@ -137,10 +155,15 @@ impl Link {
     /// # Errors
     /// A refusal that ends the link: the peer reads its control stream too slowly.
     pub(crate) fn say(&mut self, body: control::Body) -> Result<(), Refusal> {
-        let required = !matches!(body, control::Body::Names(_) | control::Body::Members(_));
-        let mut out = BytesMut::new();
-        control::put(&mut out, &control::Control { body: Some(body), required });
-        self.sender.control(out.freeze());
+        self.say_encoded(encode(body))
+    }
+
+    /// Queues a message of [`encode`] on the control stream.
+    ///
+    /// # Errors
+    /// As [`say`](Self::say).
+    pub(crate) fn say_encoded(&mut self, message: Bytes) -> Result<(), Refusal> {
+        self.sender.control(message);
         if self.sender.control_waiting_bytes() > CONTROL_QUEUE_BYTES_MAX {
             let detail = format!("more than {CONTROL_QUEUE_BYTES_MAX} bytes wait on the control stream");
             return Err(Refusal::new(CloseCode::Limit, detail));
@@ -153,6 +176,15 @@ impl Link {
         let reason = Bytes::copy_from_slice(&detail.as_bytes()[..detail.floor_char_boundary(200)]);
         self.connection.close(now, (code as u32).into(), reason);
     }
+}
+
+/// A message of the control stream as it is sent: once for any number of links.
+pub(crate) fn encode(body: control::Body) -> Bytes {
+    let required =
+        matches!(body, control::Body::Hello(_) | control::Body::Welcome(_) | control::Body::Confirm(_));
+    let mut out = BytesMut::new();
+    control::put(&mut out, &control::Control { body: Some(body), required });
+    out.freeze()
 }
 
 /// A peer's fault as the reason for a link's end.

@@ -11,12 +11,15 @@
 //! - Iteration that can reach the wire or the host is over ordered maps or by link index.
 
 mod admit;
+mod detect;
 mod ending;
 mod formation;
 mod inbox;
+mod leaving;
 mod link;
 mod naming;
 mod open;
+mod pulses;
 mod questions;
 
 use std::any::Any;
@@ -33,20 +36,26 @@ use quinn_proto::{
 
 use self::link::{Dial, Link, Phase, Side, closed};
 use crate::cluster::calls::Calls;
+use crate::cluster::detector::Detector;
+use crate::cluster::health::Health;
 use crate::cluster::members::Members;
 pub use crate::cluster::members::{MemberInfo, Membership, Standing};
 use crate::cluster::mesh::{LinkIndex, Mesh};
 use crate::cluster::names::Names;
+pub use crate::cluster::view::ClusterView;
+use crate::cluster::view::View;
 use crate::cluster::watch::{SpawnWatches, Wanted};
-use crate::host::{CallError, ConnectError, Event, Host, LinkEnd, LinkId};
+use crate::host::{CallError, ConnectError, Event, Host, LinkId};
 use crate::id::{ClusterName, NodeId, NodeName};
 use crate::limits::Limits;
-use crate::link::close::CloseCode;
 use crate::link::handshake::{PeerName, Refusal};
 use crate::link::outgoing::{Outgoing, Track};
 use crate::link::tail::Witness;
 use crate::transport;
+use crate::wire::control;
 
+/// Bytes of one transmit. With segmentation offload, systems refuse more in one call, and quinn-udp says nothing of it.
+const TRANSMIT_BYTES_MAX: usize = 64_000;
 /// Datagrams that one link may send before the others have their turn.
 const TURN_DATAGRAMS: usize = 64;
 
@@ -100,6 +109,14 @@ pub struct EngineStats {
     pub datagrams_sent: u64,
     /// Datagrams received.
     pub datagrams_received: u64,
+    /// Suspicions of peers that were silent for long.
+    pub suspicions: u64,
+    /// Suspicions that ended with a sign of life.
+    pub suspicions_wrong: u64,
+    /// Links that were given up though a third node heard the peer.
+    pub links_cut: u64,
+    /// Nodes that were found to be down.
+    pub nodes_down: u64,
 }
 
 /// One live link, for people and for conditions.
@@ -138,7 +155,23 @@ pub struct Engine {
     stray: VecDeque<(Transmit, Vec<u8>)>,
     mesh: Mesh,
     members: Members,
+    view: View,
+    detector: Detector,
+    health: Health,
+    /// When the next pulse is due, while there are peers.
+    pulse_due: Option<Instant>,
+    /// When there is something to look at: silence, answers, rows of others.
+    review_due: Option<Instant>,
+    /// When peers are to be told with whom this node is linked.
+    links_due: Option<Instant>,
+    /// The digest of the view that the host was last told of.
+    view_told: u64,
     names: Names,
+    /// When peers are to be told of changes to our names, and when they were last.
+    names_due: Option<Instant>,
+    names_told: Option<Instant>,
+    /// Claims that were withdrawn for the better one of a peer, which is to be told with the other changes.
+    yielded: Vec<(NodeName, control::Claim)>,
     calls: Calls,
     spawn_watches: SpawnWatches,
     /// Dials whose link gave way to another one with the same peer, which is about to be live.
@@ -146,6 +179,8 @@ pub struct Engine {
     next_generation: u64,
     stats: EngineStats,
     shut_down: bool,
+    /// When a node that shuts down closes the links that still have something to send.
+    leave_by: Option<Instant>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -161,14 +196,25 @@ impl Engine {
         let EngineConfig { id, cluster, membership, limits, mut endpoint, credentials, may_discover_mtu } =
             config;
         endpoint.supported_versions(vec![QUIC_V1]);
+        endpoint.max_udp_payload_size(transport::MTU_MAX).expect("QUIC takes datagrams of this size");
         let mut server = credentials.server();
         server.migration(false).max_incoming(limits.half_open_max);
         let endpoint =
             Endpoint::new(Arc::new(endpoint), Some(Arc::new(server.clone())), may_discover_mtu, None);
         Self {
             mesh: Mesh::new(id.name.clone()),
+            view: View::new(id.clone(), !membership.connect_all, membership.hidden, limits.members_max),
             members: Members::new(id.clone(), membership, limits.members_max, limits.forget_after),
+            detector: Detector::new(id.seed()),
+            health: Health::default(),
+            pulse_due: None,
+            review_due: None,
+            links_due: None,
+            view_told: 0,
             names: Names::new(id.clone(), limits.names_per_peer_max),
+            names_due: None,
+            names_told: None,
+            yielded: Vec::new(),
             me: id,
             cluster,
             limits,
@@ -185,6 +231,7 @@ impl Engine {
             next_generation: 1,
             stats: EngineStats::default(),
             shut_down: false,
+            leave_by: None,
         }
     }
 
@@ -242,7 +289,8 @@ impl Engine {
         if outgoing.is_empty() {
             return;
         }
-        let Some(entry) = live(&mut self.links, link) else { return self.abandon(outgoing, host) };
+        let entry = live(&mut self.links, link).filter(|_| !self.shut_down);
+        let Some(entry) = entry else { return self.abandon(outgoing, host) };
         entry.sender.take(outgoing);
         outgoing.frames = 0;
         let mut refused = Vec::new();
@@ -268,16 +316,6 @@ impl Engine {
             host.event(Event::Called { call, result: Err(CallError::TooMany) });
         }
         self.bound_watches(now, link.index, host);
-    }
-
-    /// Ends every link with a word of goodbye. The engine takes no more dials, its own or others'.
-    pub fn shutdown(&mut self, now: Instant, host: &mut impl Host) {
-        self.shut_down = true;
-        self.endpoint.set_server_config(None);
-        let goodbye = Refusal::new(CloseCode::Shutdown, "node shutdown");
-        for index in 0..self.links.len() as LinkIndex {
-            self.end(now, index, LinkEnd::Shutdown, Some(&goodbye), host);
-        }
     }
 
     /// Whether there is nothing to send at the moment.
@@ -309,6 +347,7 @@ impl Engine {
         match self.endpoint.handle(now, from, to, ecn, data, &mut response) {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 if let Some(Some(link)) = self.links.get_mut(handle.0) {
+                    link.arrived = Some(now);
                     link.connection.handle_event(event);
                     self.touch(handle.0 as LinkIndex);
                 }
@@ -321,6 +360,9 @@ impl Engine {
 
     /// Time has come: timers of links, openings and calls.
     pub fn handle_timeout(&mut self, now: Instant, host: &mut impl Host) {
+        // First: whether this node stood still must be known before others are judged, QUIC's timers included.
+        self.tend_peers(now, host);
+        self.leave_at_last(now, host);
         for index in 0..self.links.len() {
             let Some(link) = self.links[index].as_deref_mut() else { continue };
             let tail = link.tail.due().is_some_and(|due| due <= now) && link.tail.expired();
@@ -359,8 +401,14 @@ impl Engine {
     /// Handles what arrived for links and writes what was queued for them. Call it after any input and before
     /// [`poll_transmit`](Self::poll_transmit).
     pub fn process(&mut self, now: Instant, host: &mut impl Host) {
-        while let Some(index) = self.dirty.pop_front() {
-            self.service(now, index, host);
+        loop {
+            while let Some(index) = self.dirty.pop_front() {
+                self.service(now, index, host);
+            }
+            self.tell_names(now, host);
+            if self.dirty.is_empty() {
+                return;
+            }
         }
     }
 
@@ -384,9 +432,9 @@ impl Engine {
                 continue;
             };
             link.tail.ping(&mut link.connection);
-            if let Some(transmit) =
-                link.connection.poll_transmit(now, max_datagrams.min(TURN_DATAGRAMS), buffer)
-            {
+            let fit = TRANSMIT_BYTES_MAX / usize::from(link.connection.current_mtu());
+            let max_datagrams = max_datagrams.min(TURN_DATAGRAMS).min(fit);
+            if let Some(transmit) = link.connection.poll_transmit(now, max_datagrams, buffer) {
                 link.tail.pinged();
                 self.stats.datagrams_sent +=
                     transmit.segment_size.map_or(1, |size| transmit.size.div_ceil(size)) as u64;
@@ -411,7 +459,9 @@ impl Engine {
             .flatten();
         let joined = self.joined.values().map(|joined| joined.by);
         let members = self.members.next_due().filter(|_| !self.shut_down);
-        links.chain(joined).chain(members).chain(self.calls.next_deadline()).min()
+        let own = [self.names_due, self.pulse_due, self.review_due, self.links_due, self.leave_by];
+        let own = own.into_iter().flatten();
+        links.chain(joined).chain(members).chain(own).chain(self.calls.next_deadline()).min()
     }
 
     // ------------------------------------------------------------------------------------------------ internals
@@ -484,11 +534,17 @@ impl Engine {
                 break;
             }
         }
+        if end.is_none() && link.phase == Phase::Live && link.paging.is_some() {
+            end = self.page_names(&mut link).err().map(Stop::from);
+        }
         if end.is_none() && link.phase != Phase::Ended {
             questions::write(&mut link);
             if link.sender.write(&mut link.connection) {
                 host.event(Event::Writable { link: link.id });
             }
+        }
+        if end.is_none() && self.has_left(&mut link) {
+            end = Some(Stop::Left);
         }
         self.links[index as usize] = Some(link);
         self.resume_sending(index);
@@ -496,6 +552,7 @@ impl Engine {
             Some(Stop::Lost(cause)) => self.lost(now, index, cause, host),
             Some(Stop::Refused(refusal)) => self.end(now, index, closed(&refusal), Some(&refusal), host),
             Some(Stop::Duplicate) => self.give_way(now, index, host),
+            Some(Stop::Left) => self.goodbye(now, index, host),
             None => {}
         }
     }
@@ -546,7 +603,8 @@ impl Engine {
                 link.sender.streams_available();
                 Ok(())
             }
-            Quic::HandshakeDataReady | Quic::DatagramReceived | Quic::DatagramsUnblocked => Ok(()),
+            Quic::DatagramReceived => self.read_datagrams(now, link),
+            Quic::HandshakeDataReady | Quic::DatagramsUnblocked => Ok(()),
         }
     }
 }
@@ -572,6 +630,8 @@ enum Stop {
     Refused(Refusal),
     /// Another link with the same peer stays.
     Duplicate,
+    /// This node shuts down, and the peer has all that was sent to it.
+    Left,
 }
 
 impl From<Refusal> for Stop {

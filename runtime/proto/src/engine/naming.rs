@@ -1,12 +1,12 @@
 //! Global names: claims of this node on their way to the peers, and the peers' on their way to the host.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::link::{Link, closed};
+use super::link::{Link, closed, encode};
 use super::{Engine, Stop};
 use crate::cluster::mesh::LinkIndex;
 use crate::cluster::names::Change;
-use crate::host::{Event, Host, Owner};
+use crate::host::{ConflictPolicy, Event, Host, Owner};
 use crate::id::{Name, Pid};
 use crate::link::close::CloseCode;
 use crate::link::handshake::Refusal;
@@ -19,7 +19,7 @@ impl Engine {
         self.names.owner(name)
     }
 
-    /// Claims a global name for a local process and tells the peers.
+    /// Claims a global name for a local process; the peers are told with the next [`process`](Self::process) that is due.
     ///
     /// # Errors
     /// The owner, if somebody holds the name. Nothing was changed.
@@ -28,19 +28,21 @@ impl Engine {
         now: Instant,
         name: Name,
         serial: u64,
+        policy: ConflictPolicy,
         host: &mut impl Host,
     ) -> Result<(), Owner> {
-        let claim = self.names.claim(name.clone(), serial, host.wall_ms())?;
+        self.names.claim(name.clone(), serial, policy, host.wall_ms())?;
         let pid = Pid::new(self.me.incarnation, serial);
         host.event(Event::Name { name, owner: Some(Owner { node: self.me.name.clone(), pid }) });
-        self.broadcast(now, &control::Names { claimed: vec![claim], withdrawn: vec![] }, host);
+        self.names_changed(now);
         Ok(())
     }
 
     /// Withdraws a global name if local process `serial` holds it, and tells the peers; whether it did.
     pub fn unregister(&mut self, now: Instant, name: &str, serial: u64, host: &mut impl Host) -> bool {
         let Some(change) = self.names.withdraw(name, serial) else { return false };
-        self.withdrawn(now, vec![change], host);
+        self.report(vec![change], host);
+        self.names_changed(now);
         true
     }
 
@@ -48,40 +50,123 @@ impl Engine {
     pub fn process_ended(&mut self, now: Instant, serial: u64, host: &mut impl Host) {
         let changes = self.names.process_ended(serial);
         if !changes.is_empty() {
-            self.withdrawn(now, changes, host);
+            self.report(changes, host);
+            self.names_changed(now);
         }
     }
 
-    fn withdrawn(&mut self, now: Instant, changes: Vec<Change>, host: &mut impl Host) {
-        let withdrawn = changes.iter().map(|change| change.name.to_string()).collect();
-        self.report(changes, host);
-        self.broadcast(now, &control::Names { claimed: vec![], withdrawn }, host);
+    /// The peers are to be told of a change, with others of about the same time.
+    fn names_changed(&mut self, now: Instant) {
+        let soonest = self.names_told.map_or(now, |told| now.max(told + NAMES_PAUSE));
+        self.names_due.get_or_insert(soonest);
     }
 
-    /// Tells the host of names that changed hands; returns the claims of ours that were lost.
-    pub(super) fn report(&mut self, changes: Vec<Change>, host: &mut impl Host) -> Vec<String> {
-        let mut withdrawn = Vec::new();
-        for Change { name, owner, lost } in changes {
-            if let (Some(serial), Some(winner)) = (lost, &owner) {
-                withdrawn.push(name.to_string());
-                host.event(Event::NameLost { name: name.clone(), serial, winner: winner.clone() });
-            }
-            host.event(Event::Name { name, owner });
+    /// Tells the peers what has changed, if it is time.
+    pub(super) fn tell_names(&mut self, now: Instant, host: &mut impl Host) {
+        if self.names_due.is_none_or(|due| due > now) {
+            return;
         }
-        withdrawn
-    }
-
-    /// Tells every peer of a change to the names of this node.
-    fn broadcast(&mut self, now: Instant, names: &control::Names, host: &mut impl Host) {
-        let live: Vec<LinkIndex> = self.mesh.live_links().collect();
-        for index in live {
-            // A link that is being looked at is not in its place: it has just heard what we have to say.
+        self.names_due = None;
+        self.names_told = Some(now);
+        if !self.names.has_news() {
+            return;
+        }
+        for (winner, claim) in std::mem::take(&mut self.yielded) {
+            let Some(index) = self.mesh.live(winner.as_str()) else { continue };
             let Some(Some(link)) = self.links.get_mut(index as usize) else { continue };
-            match link.say(control::Body::Names(names.clone())) {
+            match link.say(control::Body::Yielded(control::Yielded { claim: Some(claim) })) {
                 Ok(()) => self.touch(index),
                 Err(refusal) => self.end(now, index, closed(&refusal), Some(&refusal), host),
             }
         }
+        let Some(messages) = self.names.take_news() else {
+            let live: Vec<LinkIndex> = self.mesh.live_links().collect();
+            for index in live {
+                self.links[index as usize].as_mut().expect("live links are there").paging = Some(None);
+                self.touch(index);
+            }
+            return;
+        };
+        let live: Vec<LinkIndex> = self.mesh.live_links().collect();
+        for message in messages {
+            let message = encode(control::Body::Names(message));
+            for index in &live {
+                let Some(Some(link)) = self.links.get_mut(*index as usize) else { continue };
+                match link.say_encoded(message.clone()) {
+                    Ok(()) => self.touch(*index),
+                    Err(refusal) => self.end(now, *index, closed(&refusal), Some(&refusal), host),
+                }
+            }
+        }
+    }
+
+    /// A link is live: its peer is told what it does not hold of our names.
+    pub(super) fn greet_with_names(&mut self, link: &mut Link) -> Result<(), Stop> {
+        match self.names.since(&link.held) {
+            Some(messages) => {
+                for message in messages {
+                    link.say(control::Body::Names(message))?;
+                }
+            }
+            None => link.paging = Some(None),
+        }
+        Ok(())
+    }
+
+    /// Sends pages of all our names, as many as the control stream takes for now.
+    pub(super) fn page_names(&mut self, link: &mut Link) -> Result<(), Refusal> {
+        while let Some(after) = link.paging.take_if(|_| link.sender.control_waiting_bytes() < PAGES_BYTES) {
+            let (page, next) = self.names.page(after.as_ref());
+            link.say(control::Body::Names(page))?;
+            link.paging = next.map(Some);
+        }
+        Ok(())
+    }
+
+    /// Tells the host of names that changed hands.
+    pub(super) fn report(&mut self, changes: Vec<Change>, host: &mut impl Host) {
+        for change in changes {
+            host.event(match change {
+                Change::Owner { name, owner } => Event::Name { name, owner },
+                Change::Lost { name, serial, claimed_at, winner, policy } => {
+                    // The winner's node may never have heard of the claim that has just been withdrawn.
+                    let name_text = name.to_string();
+                    let claim = control::Claim { name: name_text, serial, claimed_at, ..Default::default() };
+                    self.yielded.push((winner.node.clone(), claim));
+                    Event::NameLost { name, serial, winner, policy }
+                }
+                Change::Kept { name, serial, loser, policy } => {
+                    Event::NameKept { name, serial, loser, policy }
+                }
+                Change::Clash { name, serial, other, claimed_at } => {
+                    Event::NameClash { name, serial, other, claimed_at }
+                }
+            });
+        }
+    }
+
+    /// The program has decided on an [`Event::NameClash`]: the process here keeps the name, or yields it to the other.
+    pub fn resolve(
+        &mut self,
+        now: Instant,
+        name: &str,
+        serial: u64,
+        claimed_at: u64,
+        keeps: bool,
+        host: &mut impl Host,
+    ) {
+        let changes = self.names.resolve(name, serial, claimed_at, keeps);
+        self.report(changes, host);
+        if self.names.has_news() {
+            self.names_changed(now);
+        }
+    }
+
+    /// A peer withdrew a claim because a process here holds the name.
+    pub(super) fn heard_yielded(&mut self, link: &Link, yielded: &control::Yielded, host: &mut impl Host) {
+        let peer = &link.peer.as_ref().expect("a live link has a peer").id;
+        let kept = yielded.claim.as_ref().and_then(|claim| self.names.heard_yielded(peer, claim));
+        self.report(kept.into_iter().collect(), host);
     }
 
     /// A peer changed its claims.
@@ -92,16 +177,19 @@ impl Engine {
         names: control::Names,
         host: &mut impl Host,
     ) -> Result<(), Stop> {
-        let peer = link.peer.clone().expect("a live link has a peer").id;
-        let Some(changes) = self.names.heard(&peer, names, host.wall_ms()) else {
+        let peer = &link.peer.as_ref().expect("a live link has a peer").id;
+        let Ok(changes) = self.names.heard(peer, names, host.wall_ms()) else {
             return Err(Refusal::new(CloseCode::Limit, "the peer claims too many global names").into());
         };
-        let withdrawn = self.report(changes, host);
-        if !withdrawn.is_empty() {
-            let names = control::Names { claimed: vec![], withdrawn };
-            self.broadcast(now, &names, host);
-            link.say(control::Body::Names(names))?;
+        self.report(changes, host);
+        if self.names.has_news() {
+            self.names_changed(now);
         }
         Ok(())
     }
 }
+
+/// Between two messages about changes to names; what changes meanwhile leaves in one.
+const NAMES_PAUSE: Duration = Duration::from_millis(5);
+/// Bytes that wait on a control stream up to which more pages of names are added.
+const PAGES_BYTES: usize = 256 * 1024;

@@ -11,6 +11,7 @@ use super::link::{Dial, Exchange, Link, Phase, Side};
 use super::{Engine, Joined, Stop};
 use crate::cluster::mesh::{LinkIndex, Verdict};
 use crate::host::{ConnectError, Event, Host, LinkEnd};
+use crate::id::NodeId;
 use crate::limits::{BIDI_STREAMS, CONTROL_FRAME_BYTES_MAX, LANES, UNI_STREAMS};
 use crate::link::close::CloseCode;
 use crate::link::handshake::{self, Greeted, PROTOCOL_VERSION, Refusal};
@@ -118,16 +119,30 @@ impl Engine {
             (Side::Dialer { .. }, Phase::Greeting, Body::Welcome(welcome)) => {
                 self.welcomed(now, link, welcome, host)
             }
-            (Side::Acceptor, Phase::Answered, Body::Confirm(Confirm {})) => {
+            (Side::Acceptor, Phase::Answered, Body::Confirm(Confirm { held })) => {
+                link.held = held.unwrap_or_default();
                 let greeted = link.peer.clone().expect("set when the hello was answered");
                 let ends = self.mesh.confirmed(link.id.index, &greeted)?;
-                self.supersede(now, ends, host);
+                self.supersede(now, &greeted.id, ends, host);
                 self.up(now, link, host)
             }
             (_, Phase::Live, Body::Names(names)) => self.heard_names(now, link, names, host),
+            (_, Phase::Live, Body::Yielded(yielded)) => {
+                self.heard_yielded(link, &yielded, host);
+                Ok(())
+            }
+            (_, Phase::Live, Body::NamesWanted(_)) => {
+                link.paging = Some(None);
+                Ok(())
+            }
             (_, Phase::Live, Body::Members(members)) => {
-                let peer = &link.peer.as_ref().expect("a live link has a peer").id;
-                self.members.heard(peer, &members, now);
+                self.heard_members(now, link, &members, host);
+                Ok(())
+            }
+            (_, Phase::Live, Body::Links(links)) => {
+                self.view.heard(&link.peer.as_ref().expect("a live link has a peer").id, &links);
+                // It may have been the last one to see a node that is out of reach here.
+                self.review_due = Some(now);
                 Ok(())
             }
             (_, _, body) => {
@@ -137,6 +152,9 @@ impl Engine {
                     Body::Confirm(_) => "confirm",
                     Body::Names(_) => "names",
                     Body::Members(_) => "members",
+                    Body::NamesWanted(_) => "wish for names",
+                    Body::Links(_) => "list of links",
+                    Body::Yielded(_) => "yielded name",
                 };
                 Err(protocol(format_args!("a {kind} out of turn")).into())
             }
@@ -154,11 +172,12 @@ impl Engine {
         let greeted = self.judge(link, hello)?;
         match self.mesh.hello(link.id.index, &greeted) {
             Verdict::Proceed { linked, ends } => {
-                self.supersede(now, ends, host);
+                self.supersede(now, &greeted.id, ends, host);
+                let held = Some(self.names.held(&greeted.id));
                 link.peer = Some(greeted);
                 link.phase = Phase::Answered;
                 allow_streams(link);
-                link.say(Body::Welcome(Welcome { hello: Some(self.hello()), linked }))?;
+                link.say(Body::Welcome(Welcome { hello: Some(self.hello()), linked, held }))?;
                 Ok(())
             }
             Verdict::Duplicate => Err(Stop::Duplicate),
@@ -177,11 +196,14 @@ impl Engine {
         let hello = welcome.hello.ok_or_else(|| protocol("a welcome without a hello"))?;
         let greeted = self.judge(link, &hello)?;
         let verdict = self.mesh.welcome(link.id.index, &greeted, welcome.linked);
+        let held = Some(self.names.held(&greeted.id));
+        link.held = welcome.held.unwrap_or_default();
+        let id = greeted.id.clone();
         link.peer = Some(greeted);
         match verdict {
             Verdict::Proceed { ends, .. } => {
-                self.supersede(now, ends, host);
-                link.say(Body::Confirm(Confirm {}))?;
+                self.supersede(now, &id, ends, host);
+                link.say(Body::Confirm(Confirm { held }))?;
                 allow_streams(link);
                 self.up(now, link, host)
             }
@@ -204,9 +226,7 @@ impl Engine {
             message_bytes_max: peer.message_bytes_max.min(self.limits.message_bytes_max),
         });
         self.member_linked(now, link, host)?;
-        for names in self.names.introduction() {
-            link.say(Body::Names(names))?;
-        }
+        self.greet_with_names(link)?;
         let addr = link.addr;
         // Other dials to the peer give way at once: it may have dropped them already, and its word of that may be lost.
         let others = self.links.iter().flatten().filter(|other| {
@@ -232,11 +252,14 @@ impl Engine {
         self.opened(now, link, Dir::Bi, host)
     }
 
-    /// Ends the links that another one replaces.
-    fn supersede(&mut self, now: Instant, ends: Vec<LinkIndex>, host: &mut impl Host) {
+    /// Ends the links that another one replaces, which is with the same node or with a later start of it.
+    fn supersede(&mut self, now: Instant, by: &NodeId, ends: Vec<LinkIndex>, host: &mut impl Host) {
         let refusal = Refusal::new(CloseCode::DuplicateLink, "another link took its place");
         for index in ends {
-            self.end(now, index, LinkEnd::Superseded, Some(&refusal), host);
+            let peer = self.links[index as usize].as_ref().and_then(|link| link.peer.as_ref());
+            let is_same = peer.is_none_or(|peer| peer.id == *by);
+            let cause = if is_same { LinkEnd::Superseded } else { LinkEnd::Restarted };
+            self.end(now, index, cause, Some(&refusal), host);
         }
     }
 
@@ -382,9 +405,11 @@ fn by_code(code: CloseCode, detail: String, addr: SocketAddr) -> ConnectError {
         CloseCode::SelfDial => ConnectError::SelfDial(addr),
         CloseCode::HandshakeTimeout => ConnectError::Timeout(addr),
         CloseCode::Revoked | CloseCode::Expired => ConnectError::NotTrusted(format!("{code}: {detail}")),
-        CloseCode::Shutdown | CloseCode::DuplicateLink | CloseCode::Protocol | CloseCode::Limit => {
-            ConnectError::Refused(format!("{code}: {detail}"))
-        }
+        CloseCode::Shutdown
+        | CloseCode::DuplicateLink
+        | CloseCode::Protocol
+        | CloseCode::Limit
+        | CloseCode::NotHeard => ConnectError::Refused(format!("{code}: {detail}")),
     }
 }
 

@@ -26,10 +26,12 @@ pub enum CloseCode {
     Expired = 0x18,
     /// The node dialled itself.
     SelfDial = 0x19,
+    /// Nothing was heard of the peer for too long: this end of the link has given it up.
+    NotHeard = 0x1a,
 }
 
 impl CloseCode {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Shutdown,
         Self::BadHello,
         Self::IdentityMismatch,
@@ -40,6 +42,7 @@ impl CloseCode {
         Self::Revoked,
         Self::Expired,
         Self::SelfDial,
+        Self::NotHeard,
     ];
 
     /// The code with this number, if there is one.
@@ -62,6 +65,7 @@ impl fmt::Display for CloseCode {
             Self::Revoked => "certificate revoked",
             Self::Expired => "certificate expired",
             Self::SelfDial => "self-dial",
+            Self::NotHeard => "not heard",
         };
         write!(f, "{text} ({:#04x})", *self as u32)
     }

@@ -35,6 +35,8 @@ struct Lane {
     unfinished: usize,
     /// Bytes written to the lane since the first of them.
     behind: usize,
+    /// Its end is announced.
+    ended: bool,
 }
 
 #[derive(Debug)]
@@ -185,6 +187,18 @@ impl Sender {
             }
         }
         released
+    }
+
+    /// Nothing more will be queued: ends the lanes behind what is. Whether all of it is written, with its ends.
+    pub(crate) fn end(&mut self, connection: &mut Connection) -> bool {
+        for lane in self.lanes.iter_mut().filter(|lane| !lane.ended && lane.writer.is_empty()) {
+            lane.ended = true;
+            if let Some(stream) = lane.writer.stream() {
+                let _ = connection.send_stream(stream).finish();
+            }
+        }
+        let bulk = self.waiting.is_empty() && self.streams.values().all(|bulk| bulk.finished);
+        bulk && self.unordered.is_written() && self.lanes.iter().all(|lane| lane.ended)
     }
 
     /// QUIC takes more on this stream again.

@@ -19,12 +19,12 @@ use std::time::{Duration, Instant};
 use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
 use quinn_proto::{Connection, RttEstimator};
 
-use crate::transport::{ACK_DELAY_MAX, PACKET_THRESHOLD};
+use crate::transport::{ACK_DELAY_MAX, MTU_MAX, PACKET_THRESHOLD};
 
 /// How long a loss is remembered.
 const LOSSY_FOR: Duration = Duration::from_secs(10);
 /// What pings may add to the congestion window.
-const PROBE_BYTES: u64 = PACKET_THRESHOLD as u64 * 1_500;
+const PROBE_BYTES: u64 = PACKET_THRESHOLD as u64 * MTU_MAX as u64;
 /// The least time that an acknowledgement is given.
 const PATIENCE_MIN: Duration = Duration::from_micros(200);
 

@@ -73,6 +73,11 @@ impl Unordered {
         self.waiting.extend(batches.take());
     }
 
+    /// Whether nothing waits to be written.
+    pub(crate) fn is_written(&self) -> bool {
+        self.waiting.is_empty() && self.unfinished.is_empty()
+    }
+
     /// Writes what flow control allows; how many bytes left the queue, and whether a stream was wanted and not to be had.
     pub(crate) fn write(&mut self, connection: &mut Connection, may_open: bool) -> (usize, bool) {
         let mut released = 0;

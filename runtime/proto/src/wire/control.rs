@@ -8,6 +8,7 @@
 //!   <----------------------------------- Welcome       yes, or: I have a link with you already
 //!   Confirm ----------------------------------->       then this link it is (otherwise the dialer closes)
 //!   Members ...                       Members ...      who else belongs to the cluster, then every newcomer
+//!   Links ...                           Links ...      with whom each side is linked, then every change
 //!   Names ...                           Names ...      what each side registered, then every change
 //! ```
 //!
@@ -53,11 +54,18 @@ pub struct Welcome {
     /// Whether the acceptor has, or is about to have, a link with the dialer already.
     #[prost(bool, tag = "2")]
     pub linked: bool,
+    /// What the acceptor holds of the dialer's names.
+    #[prost(message, optional, tag = "3")]
+    pub held: Option<Held>,
 }
 
 /// The dialer keeps this link. From here on both sides use it.
 #[derive(Clone, PartialEq, Message)]
-pub struct Confirm {}
+pub struct Confirm {
+    /// What the dialer holds of the acceptor's names.
+    #[prost(message, optional, tag = "1")]
+    pub held: Option<Held>,
+}
 
 /// One global name that the sender of the message owns.
 #[derive(Clone, PartialEq, Message)]
@@ -71,6 +79,12 @@ pub struct Claim {
     /// When it was claimed: a hybrid logical clock.
     #[prost(fixed64, tag = "3")]
     pub claimed_at: u64,
+    /// Whether its owner's node decides by a resolver of its own if another claims the name too.
+    #[prost(bool, tag = "4")]
+    pub resolves: bool,
+    /// The latest claim to the same name that this one was kept against, by such a resolver; 0 if there was none.
+    #[prost(fixed64, tag = "5")]
+    pub kept_against: u64,
 }
 
 /// Changes to the global names that the sender owns.
@@ -82,6 +96,41 @@ pub struct Names {
     /// Names given up.
     #[prost(string, repeated, tag = "2")]
     pub withdrawn: Vec<String>,
+    /// The version of the sender's claims that the last of these messages makes.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+    /// The version that they build on, if they are changes.
+    #[prost(uint64, tag = "4")]
+    pub base: u64,
+    /// Not changes: with the last of these messages, everything was said, and what was not is claimed no more.
+    #[prost(bool, tag = "5")]
+    pub all: bool,
+    /// More of these messages follow.
+    #[prost(bool, tag = "6")]
+    pub more: bool,
+}
+
+/// What the sender holds of the receiver's global names.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Held {
+    /// Their version; 0 if the sender holds none, or not all of one version.
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    /// Their digest.
+    #[prost(fixed64, tag = "2")]
+    pub digest: u64,
+}
+
+/// The sender wants to be told all global names of the receiver: what it holds is not what the receiver's pulse says.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct NamesWanted {}
+
+/// A claim of the sender that it has withdrawn because a process of the receiver holds the name by a better one.
+#[derive(Clone, PartialEq, Message)]
+pub struct Yielded {
+    /// The claim, which the receiver may never have heard of.
+    #[prost(message, optional, tag = "1")]
+    pub claim: Option<Claim>,
 }
 
 /// One node of the cluster, in its own words, which others pass on.
@@ -118,11 +167,37 @@ pub struct Members {
     pub members: Vec<Member>,
 }
 
+/// With whom one node is linked: its own words, or passed on for it.
+#[derive(Clone, PartialEq, Message)]
+pub struct Links {
+    /// The node.
+    #[prost(string, tag = "1")]
+    pub node: String,
+    /// Which start of it.
+    #[prost(fixed64, tag = "2")]
+    pub incarnation: u64,
+    /// Counts what the node says of its links; a higher one replaces a lower one.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+    /// The version that this one builds on; 0 if `linked` is all that there is.
+    #[prost(uint64, tag = "4")]
+    pub base: u64,
+    /// It does not link with everybody (`connect_all = false`): a link that is not there is not missing.
+    #[prost(bool, tag = "5")]
+    pub sparse: bool,
+    /// Incarnations of the nodes that it is linked with, of all or since `base`.
+    #[prost(fixed64, repeated, tag = "6")]
+    pub linked: Vec<u64>,
+    /// Incarnations that it is linked with no more, since `base`.
+    #[prost(fixed64, repeated, tag = "7")]
+    pub lost: Vec<u64>,
+}
+
 /// One message of the control stream.
 #[derive(Clone, PartialEq, Message)]
 pub struct Control {
     /// What it says; nothing if its kind is unknown here.
-    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub body: Option<Body>,
     /// Whether a peer that does not know this kind must end the link.
     #[prost(bool, tag = "15")]
@@ -147,6 +222,15 @@ pub enum Body {
     /// Members of the cluster that the peer may not know.
     #[prost(message, tag = "5")]
     Members(Members),
+    /// Global names are to be sent anew.
+    #[prost(message, tag = "6")]
+    NamesWanted(NamesWanted),
+    /// With whom a node is linked.
+    #[prost(message, tag = "7")]
+    Links(Links),
+    /// A name went to the receiver.
+    #[prost(message, tag = "8")]
+    Yielded(Yielded),
 }
 
 /// A question on a stream of its own: what runs on the node. One page of processes.
@@ -278,10 +362,11 @@ mod tests {
     #[test]
     fn a_message_with_unknown_fields_reads_as_what_is_known() {
         // Field 9 (a string) of a later version behind a known body.
-        let mut bytes = Control { body: Some(Body::Confirm(Confirm {})), required: false }.encode_to_vec();
+        let mut bytes =
+            Control { body: Some(Body::Confirm(Confirm { held: None })), required: false }.encode_to_vec();
         bytes.extend_from_slice(&[0x4a, 2, b'h', b'i']);
         let control = Control::decode(&bytes[..]).expect("reads");
-        assert_eq!(control.body, Some(Body::Confirm(Confirm {})));
+        assert_eq!(control.body, Some(Body::Confirm(Confirm { held: None })));
         // Only an unknown kind: nothing is left, and it is the flag that decides.
         let control = Control::decode(&[0x4a, 2, b'h', b'i', 0x78, 1][..]).expect("reads");
         assert_eq!(control, Control { body: None, required: true });

@@ -1,7 +1,8 @@
-//! What goes over the wire: frames of the lanes by hand, messages of the control stream with protobuf.
+//! What goes over the wire: frames of the lanes by hand, messages of the control stream and pulses with protobuf.
 
 pub(crate) mod address;
 pub mod codec;
 pub mod control;
 pub mod frame;
+pub mod pulse;
 mod varint;

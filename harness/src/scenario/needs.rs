@@ -42,7 +42,7 @@ pub enum Capability {
     HistoryChecker,
     /// A snapshot of this view.
     Snapshot(View),
-    /// A load of this model ([`LoadModel::NAMES`]).
+    /// A load of this model ([`LoadModel::NAMES`](super::load::LoadModel::NAMES)).
     Load(&'static str),
     /// A gate against another build.
     PairedGate,

@@ -7,8 +7,10 @@ mod cluster {
 
     mod attach;
     mod calls;
+    mod confirmed;
     mod conflict;
     mod detect;
+    mod groups;
     mod life;
     mod members;
     mod names;
@@ -16,5 +18,6 @@ mod cluster {
     mod send;
     mod spawn;
     mod starved;
+    mod supervise;
     mod watch;
 }

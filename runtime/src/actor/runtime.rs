@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use super::cell::{Cell, Cold, HELD};
 use super::context::Context;
 use super::error::SendError;
+use super::groups::Groups;
 use super::info::cut;
 use super::mailbox::MailboxLimits;
 use super::pending::Pending;
@@ -81,6 +82,7 @@ pub(crate) struct Inner {
     limits: MailboxLimits,
     table: Table,
     registry: Registry,
+    groups: Groups,
     remote: OnceLock<Arc<dyn Remote>>,
     next_reference: AtomicU64,
     next_unlink: AtomicU64,
@@ -464,6 +466,10 @@ impl Runtime {
         &self.inner.table
     }
 
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.inner.groups
+    }
+
     pub(crate) fn registry(&self) -> &Registry {
         &self.inner.registry
     }
@@ -582,6 +588,7 @@ impl RuntimeBuilder {
             limits: self.limits,
             table: Table::new(),
             registry: Registry::default(),
+            groups: Groups::default(),
             remote: OnceLock::new(),
             next_reference: AtomicU64::new(1),
             next_unlink: AtomicU64::new(1),

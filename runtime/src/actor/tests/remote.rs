@@ -67,6 +67,12 @@ impl Remote for Recorder {
         Box::pin(std::future::ready(()))
     }
 
+    fn membership(&self, _: &Name, _: u64, _: u32) {}
+
+    fn broadcast(&self, _: u64, _: &Name, _: &Bytes, to: &[Pid]) -> Vec<Result<(), SendError>> {
+        vec![Err(SendError::NoConnection); to.len()]
+    }
+
     fn ended(&self, serial: u64) {
         self.ended.lock().push(serial);
     }

@@ -20,11 +20,12 @@ use bytes::Bytes;
 use futures_task::ArcWake;
 use regatta_proto::id::{Name, Pid, Reference};
 use regatta_proto::reason::ExitReason;
+use regatta_proto::signal::Unanswered;
 
 use super::error::SendError;
 use super::groups::Grouped;
 use super::letter::Posted;
-use super::mailbox::{Envelope, Handled, Mailbox, MailboxLimits, Other};
+use super::mailbox::{Envelope, Handled, Mailbox, MailboxLimits, Other, OverflowPolicy};
 use super::poll::Task;
 use super::received::Received;
 use super::runtime::Runtime;
@@ -257,11 +258,52 @@ impl Cell {
         if let Phase::Ended(_) = state.phase {
             return Err((SendError::NoProc, message));
         }
-        state.mailbox.push(message, &self.handled)?;
+        if let Err(message) = state.mailbox.push(message, &self.handled) {
+            return self.overflow(state, message);
+        }
         let after = state.tell(self);
         drop(state);
         after.settle();
         Ok(())
+    }
+
+    /// There is no room for a message.
+    #[cold]
+    fn overflow(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        message: Envelope,
+    ) -> Result<(), (SendError, Envelope)> {
+        let refused = |message| Err((SendError::MailboxFull, message));
+        let dropped = &self.runtime.drops().overflow;
+        match state.mailbox.policy() {
+            OverflowPolicy::Reject => refused(message),
+            OverflowPolicy::ExitReceiver => {
+                let after = state.stop(self, ExitReason::custom(OVERFLOW));
+                drop(state);
+                after.settle();
+                refused(message)
+            }
+            OverflowPolicy::DropNewest => {
+                drop(state);
+                dropped.fetch_add(1, Ordering::Relaxed);
+                if message.is_letter() { refused(message) } else { Ok(()) }
+            }
+            OverflowPolicy::DropOldest => {
+                let evicted = state.mailbox.evict(message.bytes());
+                let pushed = state.mailbox.push(message, &self.handled);
+                let after = state.tell(self);
+                drop(state);
+                after.settle();
+                dropped.fetch_add(evicted.len() as u64 + u64::from(pushed.is_err()), Ordering::Relaxed);
+                for old in evicted {
+                    if let Err(letter) = old.received() {
+                        letter.refuse(Unanswered::MailboxFull);
+                    }
+                }
+                pushed.or_else(|message| if message.is_letter() { refused(message) } else { Ok(()) })
+            }
+        }
     }
 
     /// Makes the process look at its flags, and a receive that waits.
@@ -423,6 +465,9 @@ impl ArcWake for Cell {
         cell.notify();
     }
 }
+
+/// Why a process ends whose mailbox is full, if that is its policy.
+pub(crate) const OVERFLOW: &str = "mailbox overflow";
 
 /// The process must end: the body is not polled again.
 pub(crate) const STOP: u8 = 1;

@@ -96,6 +96,7 @@ pub(crate) struct Inner {
 pub(crate) struct Drops {
     pub(crate) unread: AtomicU64,
     pub(crate) full: AtomicU64,
+    pub(crate) overflow: AtomicU64,
     pub(crate) no_proc: AtomicU64,
 }
 

@@ -31,10 +31,12 @@ use crate::server::{LocalOnly, Next, ReplyTo, Server, StartError};
 /// });
 /// let spec = SupervisorSpec::new(Strategy::OneForOne).child(worker);
 /// let supervisor = rt.start::<Supervisor>(spec).await?;
-/// let before = supervisor.which_children(&rt).await?[0].pid();
-/// rt.kill(before.expect("it runs"));
+/// let before = rt.whereis("worker").and_then(|pid| rt.process(pid)).expect("it runs");
+/// before.kill();
+/// before.join().await;
+/// // The supervisor has heard of it before it hears of this.
 /// let after = supervisor.which_children(&rt).await?[0].pid();
-/// assert!(after.is_some() && after != before);
+/// assert!(after.is_some_and(|after| after != before.pid()));
 /// rt.stop(&supervisor, ExitReason::Shutdown).await?;
 /// assert_eq!(rt.process_count(), 0);
 /// # Ok(())

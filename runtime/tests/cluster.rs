@@ -7,6 +7,7 @@ mod cluster {
 
     mod attach;
     mod conflict;
+    mod delivery;
     mod detect;
     mod life;
     mod members;

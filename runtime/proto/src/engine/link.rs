@@ -10,9 +10,9 @@ use quinn_proto::{Connection, StreamId};
 use rustc_hash::FxHashMap;
 
 use crate::cluster::watch::Watches;
-use crate::host::{LinkEnd, LinkId};
+use crate::host::{Delivery, LinkEnd, LinkId};
 use crate::id::{Name, NodeName};
-use crate::limits::{CONTROL_QUEUE_BYTES_MAX, Limits};
+use crate::limits::{CONTROL_QUEUE_BYTES_MAX, LANES, Limits};
 use crate::link::budget::LinkBudget;
 use crate::link::close::CloseCode;
 use crate::link::handshake::{Greeted, Refusal};
@@ -90,6 +90,8 @@ pub(crate) struct Link {
     pub(crate) held: control::Held,
     /// The peer is being sent all our names: the one that the last page ended with, if there was one.
     pub(crate) paging: Option<Option<Name>>,
+    /// By lane: the sender of the last message that came by it, and what became of that.
+    pub(crate) last_messages: [Option<(u64, Delivery)>; LANES],
     /// When the last datagram came, authentic or not.
     pub(crate) arrived: Option<Instant>,
     /// When the peer was last heard, as of the last look.
@@ -138,6 +140,7 @@ impl Link {
             watches: Watches::default(),
             held: control::Held::default(),
             paging: None,
+            last_messages: [None; LANES],
             arrived: None,
             heard_at: None,
             frames_seen: 0,

@@ -6,9 +6,11 @@ mod cluster {
     pub(crate) mod world;
 
     mod attach;
+    mod confirmed;
     mod conflict;
     mod delivery;
     mod detect;
+    mod groups;
     mod life;
     mod members;
     mod names;

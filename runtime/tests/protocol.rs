@@ -9,9 +9,11 @@ mod protocol {
     mod acked;
     mod calls;
     mod chaos;
+    mod confirmed;
     mod delivery;
     mod detection;
     mod formation;
+    mod groups;
     mod healing;
     mod leaving;
     mod links;

@@ -3,7 +3,9 @@
 //! A verb gets its arguments and a `Terminal`, and answers with a code of [`crate::exit`]. What a verb found
 //! goes to the standard output; mistakes and messages for a human go to the standard error.
 
+mod accept;
 mod check;
+mod gate;
 mod outside;
 mod run;
 
@@ -13,6 +15,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::{Parser, Subcommand};
 
+use crate::behaviour::Behaviours;
 use crate::exit;
 
 /// Runs cluster scenarios: brings up nodes, breaks them, and says what held.
@@ -27,6 +30,8 @@ struct Cli {
 enum Verb {
     Run(run::Run),
     Check(check::Check),
+    Gate(gate::Gate),
+    Accept(accept::Accept),
 }
 
 /// Where a verb writes.
@@ -53,6 +58,9 @@ where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
+    if crate::world::process::be_a_node_if_asked(&Behaviours::default()).is_some() {
+        return exit::PASS;
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -63,13 +71,14 @@ where
     };
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
         || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let (out, err) = (io::stdout(), io::stderr());
+    let (mut out, mut err) = (io::stdout(), io::stderr());
     let (out_terminal, err_terminal) = (out.is_terminal(), err.is_terminal());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     let (out_gone, err_gone) = (Cell::new(false), Cell::new(false));
     let mut terminal = Terminal {
-        out: &mut outside::Pipe { out: &mut out.lock(), gone: &out_gone },
-        err: &mut outside::Pipe { out: &mut err.lock(), gone: &err_gone },
+        // Not locked: what a scenario's own processes print must not wait for the end of the run.
+        out: &mut outside::Pipe { out: &mut out, gone: &out_gone },
+        err: &mut outside::Pipe { out: &mut err, gone: &err_gone },
         out_gone: &out_gone,
         out_colour: out_terminal && !plain,
         err_colour: err_terminal && !plain,
@@ -79,6 +88,8 @@ where
     let answer = match cli.verb {
         Verb::Run(run) => run.run(&mut terminal),
         Verb::Check(check) => check.run(&mut terminal),
+        Verb::Gate(gate) => gate.run(&mut terminal),
+        Verb::Accept(accept) => accept.run(&mut terminal),
     };
     // An output that cannot be written to cannot be told of it either.
     answer.unwrap_or(exit::INTERNAL)

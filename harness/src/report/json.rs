@@ -6,6 +6,8 @@ use std::process::Command;
 use serde::Serialize;
 
 use crate::load::Figures;
+use crate::results::machine::Machine;
+use crate::run::timeline::Timeline;
 use crate::run::{Finding, RunReport};
 
 /// What the document is; changes when a reader would have to.
@@ -26,19 +28,6 @@ pub struct Document<'a> {
     pub deselected: Vec<Deselected>,
 }
 
-/// Where the figures come from.
-#[derive(Debug, Clone, Serialize)]
-pub struct Machine {
-    /// The processor, as it calls itself.
-    pub cpu: String,
-    /// Logical processors that may be used.
-    pub cpus: usize,
-    /// The kernel.
-    pub kernel: String,
-    /// Whether the harness was built with optimisation.
-    pub optimised: bool,
-}
-
 /// One run.
 #[derive(Debug, Serialize)]
 pub struct ScenarioResult<'a> {
@@ -54,8 +43,16 @@ pub struct ScenarioResult<'a> {
     pub outcome: &'static str,
     /// How long it took.
     pub duration_ms: u64,
+    /// How much time passed in the run, in `sim`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub virtual_ms: Option<u64>,
+    /// Equal for equal runs, in `sim`: over time, way and size of each datagram, and what was delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// What loads measured, by id.
     pub figures: BTreeMap<&'a str, &'a Figures>,
+    /// When loads ran and faults were in force.
+    pub timeline: &'a Timeline,
     /// What went wrong.
     pub findings: &'a [Finding],
 }
@@ -80,7 +77,10 @@ impl<'a> Document<'a> {
             seed: report.seed,
             outcome: report.outcome.name(),
             duration_ms: u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX),
+            virtual_ms: report.virtual_time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            digest: report.digest.map(|digest| format!("{digest:016x}")),
             figures: report.figures.iter().map(|(id, figures)| (id.as_str(), figures)).collect(),
+            timeline: &report.timeline,
             findings: &report.findings,
         });
         Self {
@@ -96,7 +96,7 @@ impl<'a> Document<'a> {
 /// The folder and the name of a scenario: `order/eight-senders`.
 #[must_use]
 pub fn area_and_name(report: &RunReport) -> String {
-    qualified(&report.scenario.file, &report.scenario.name)
+    report.scenario.area_and_name()
 }
 
 /// `area/name` for a scenario file.
@@ -108,32 +108,8 @@ pub(crate) fn qualified(file: &str, name: &str) -> String {
     }
 }
 
-impl Machine {
-    /// This one.
-    #[must_use]
-    pub fn this() -> Self {
-        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let cpu = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-        let cpu = cpu.map_or(std::env::consts::ARCH, |(_, name)| name.trim()).to_owned();
-        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        Self {
-            cpu,
-            cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            kernel: format!("{} {}", std::env::consts::OS, kernel.trim()),
-            optimised: !cfg!(debug_assertions),
-        }
-    }
-}
-
-impl std::fmt::Display for Machine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}, {} cpus, {}", self.cpu, self.cpus, self.kernel)?;
-        if self.optimised { Ok(()) } else { f.write_str(", NOT OPTIMISED: use --release for figures") }
-    }
-}
-
 /// The commit of the working tree, or `unknown` where there is none.
-fn revision() -> String {
+pub(crate) fn revision() -> String {
     let output =
         Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12", "--match="]).output();
     let text = output.ok().filter(|output| output.status.success());

@@ -35,6 +35,7 @@ impl Host for Recorder {
         let to = match to {
             To::Serial(serial) => Target::Serial(serial),
             To::Name(name) => Target::Name(name.parse().expect("tests use names")),
+            To::Group(name) => Target::Group(name.parse().expect("tests use names")),
         };
         let missing = matches!(to, Target::Serial(serial) if self.missing.contains(&serial));
         self.delivered.push((from, to, signal));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use regatta_proto::id::{Incarnation, Pid, Reference};
+use regatta_proto::id::{Incarnation, Name, Pid, Reference};
 use regatta_proto::reason::ExitReason;
 use regatta_proto::signal::Signal;
 
@@ -55,6 +55,12 @@ impl Remote for Recorder {
 
     fn ready(&self, _: Pid) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(std::future::ready(()))
+    }
+
+    fn membership(&self, _: &Name, _: u64, _: u32) {}
+
+    fn broadcast(&self, _: u64, _: &Name, _: &Bytes, to: &[Pid]) -> Vec<Result<(), SendError>> {
+        vec![Err(SendError::NoConnection); to.len()]
     }
 
     fn ended(&self, serial: u64) {

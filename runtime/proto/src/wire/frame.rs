@@ -555,6 +555,26 @@ mod tests {
         let mut out = BytesMut::new();
         put_bulk(&mut out, 5, To::Serial(300), 2, 1 << 20);
         assert_eq!(hex(&out), "090000000205412c0280100000");
+        let mut out = BytesMut::new();
+        put_ack_wanted(&mut out, 5, 300);
+        assert_eq!(hex(&out), "050000000d0500412c");
+        let mut out = BytesMut::new();
+        put_acked(&mut out, 300, Delivery::MailboxFull);
+        assert_eq!(hex(&out), "060000000e0000412c02");
+    }
+
+    #[test]
+    fn the_wish_to_know_and_each_answer_to_it_read_back() {
+        let mut out = BytesMut::new();
+        put_ack_wanted(&mut out, 5, 77);
+        assert_eq!(read(&whole(out)), Ok(Frame { from: 5, body: Body::AckWanted { call: 77 } }));
+        for delivery in [Delivery::Delivered, Delivery::NoProc, Delivery::MailboxFull] {
+            let mut out = BytesMut::new();
+            put_acked(&mut out, 77, delivery);
+            assert_eq!(read(&whole(out)), Ok(Frame { from: 0, body: Body::Acked { call: 77, delivery } }));
+        }
+        let unknown = Bytes::from_static(&[kind::ACKED, 0, 0, 1, 3]);
+        assert_eq!(read(&unknown), Err(FrameError::Status(3)));
     }
 
     #[test]

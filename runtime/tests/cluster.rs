@@ -8,6 +8,7 @@ mod cluster {
     mod attach;
     mod confirmed;
     mod conflict;
+    mod delivery;
     mod detect;
     mod groups;
     mod life;

@@ -344,7 +344,7 @@ impl Runtime {
         current::current().filter(|pid| self.is_here(*pid)).map_or(0, Pid::serial)
     }
 
-    fn is_here(&self, pid: Pid) -> bool {
+    pub(crate) fn is_here(&self, pid: Pid) -> bool {
         pid.incarnation() == self.inner.incarnation
     }
 

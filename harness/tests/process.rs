@@ -199,3 +199,32 @@ stop = { node = "n3" }
     let output = regatta(&write(folder.path(), scenario)).output().expect("it ran");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
 }
+
+#[test]
+fn a_message_that_has_arrived_before_its_sender_told_of_it_is_no_wrong_delivery() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = r#"
+about = "x"
+worlds = ["process"]
+[[node]]
+name = "n"
+count = 3
+[[process]]
+on = "n1"
+behaviour = "sink"
+global = "sink"
+[[process]]
+on = "n"
+behaviour = "ticker"
+label = "ticks"
+args = { to = "sink", every_ms = 1 }
+[[step]]
+await = "received['sink'].messages > 500"
+[[expect]]
+id = "delivery"
+history = "delivery"
+"#;
+    // The run ends while messages are under way, each time at another moment.
+    let output = regatta(&write(folder.path(), scenario)).args(["--repeat", "5"]).output().expect("it runs");
+    assert!(output.status.success(), "{}", text(&output));
+}

@@ -9,6 +9,7 @@ mod cluster {
     mod calls;
     mod confirmed;
     mod conflict;
+    mod delivery;
     mod detect;
     mod groups;
     mod life;

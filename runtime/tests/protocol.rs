@@ -6,6 +6,7 @@
 mod protocol {
     pub(crate) mod world;
 
+    mod acked;
     mod calls;
     mod chaos;
     mod confirmed;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::child::{ANSWER_TIMEOUT, Answer, Ask, FarProcess, Mark, rss_peak_kib};
+use crate::relay;
 use crate::workload::{self, Failure, NEAR, System, Tally};
 
 /// How the nodes share, or do not share, threads and processes.
@@ -69,7 +70,7 @@ enum Far<S: System> {
 
 impl<S: System> Nodes<S> {
     /// Starts the near node and `links` far ones, links them, and waits until each holds its link.
-    pub(crate) fn start(layout: Layout, links: u32) -> Result<Self, Failure> {
+    pub(crate) fn start(layout: Layout, links: u32, loss_per_mille: u32) -> Result<Self, Failure> {
         let authority = S::authority()?;
         let near_identity = S::issue(&authority, NEAR)?;
         let identities = (0..links).map(|link| S::issue(&authority, &workload::far(link)));
@@ -101,12 +102,15 @@ impl<S: System> Nodes<S> {
         let near = run_on(&near_runtime, async move { S::start(NEAR, &near_identity) })??;
         let authority = Arc::new(authority);
         let mut nodes = Self { near, near_runtime, authority, links, far, _runtimes: runtimes };
-        nodes.link()?;
+        nodes.link(loss_per_mille)?;
         Ok(nodes)
     }
 
-    fn link(&mut self) -> Result<(), Failure> {
-        for address in self.far_addresses()? {
+    fn link(&mut self, loss_per_mille: u32) -> Result<(), Failure> {
+        for (seed, mut address) in (0..).zip(self.far_addresses()?) {
+            if loss_per_mille > 0 {
+                address = relay::start(address, loss_per_mille, seed)?;
+            }
             let near = self.near.clone();
             run_on(&self.near_runtime, async move { near.connect(address).await })??;
         }

@@ -9,6 +9,7 @@ mod layout;
 mod machine;
 mod raw;
 mod regatta;
+mod relay;
 mod report;
 mod seed;
 mod stats;
@@ -89,6 +90,8 @@ enum Measure {
     Rtt,
     /// Round trips per second with 16, 64, 256 and 1024 in flight.
     Saturation,
+    /// Round trips per second and their times with 32 in flight, over a path that loses 0.5 % of the datagrams.
+    Loss,
     /// One-way messages per second, and their order.
     Flood,
     /// One-way messages of 1 MiB, in bytes per second.
@@ -104,6 +107,7 @@ impl Measure {
         match self {
             Self::Rtt => vec![Probe::RoundTrip],
             Self::Saturation => [16, 64, 256, 1024].map(Probe::Saturation).to_vec(),
+            Self::Loss => vec![Probe::Loss],
             Self::Flood => vec![Probe::Flood],
             Self::Bulk => vec![Probe::Bulk],
             Self::Spawn => vec![Probe::Spawn],

@@ -171,6 +171,7 @@ fn figures(probe: Probe, rounds: &[Option<Outcome>]) -> BTreeSet<String> {
     let promised: &[&str] = match probe {
         Probe::RoundTrip => &["rtt_p50_us", "rtt_p99_us"],
         Probe::Saturation(_) => &[SATURATION],
+        Probe::Loss => &["loss_rt_per_s", "loss_p50_us", "loss_p99_us"],
         Probe::Flood => &["flood_msgs_per_s", "out_of_order"],
         Probe::Bulk => &["bulk_mib_per_s"],
         Probe::Spawn => &["spawn_p50_us"],
@@ -182,7 +183,7 @@ fn figures(probe: Probe, rounds: &[Option<Outcome>]) -> BTreeSet<String> {
 
 fn unit(figure: &str) -> &'static str {
     match figure {
-        SATURATION => "round trips/s",
+        SATURATION | "loss_rt_per_s" => "round trips/s",
         "flood_msgs_per_s" => "messages/s",
         "out_of_order" | "flood_lost" => "share",
         "bulk_mib_per_s" => "MiB/s",
@@ -194,10 +195,13 @@ fn unit(figure: &str) -> &'static str {
 }
 
 const SATURATION: &str = "saturation_rt_per_s";
-const MAIN: [&str; 8] = [
+const MAIN: [&str; 11] = [
     "rtt_p50_us",
     "rtt_p99_us",
     SATURATION,
+    "loss_rt_per_s",
+    "loss_p50_us",
+    "loss_p99_us",
     "flood_msgs_per_s",
     "out_of_order",
     "bulk_mib_per_s",

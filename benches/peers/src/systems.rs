@@ -34,6 +34,7 @@ impl Entry {
     pub(crate) const fn can(self, probe: Probe) -> bool {
         match probe {
             Probe::RoundTrip | Probe::Saturation(_) | Probe::Flood => true,
+            Probe::Loss => self.offers.reliable,
             Probe::Bulk => self.offers.bulk,
             Probe::Spawn => self.offers.spawn,
             Probe::Handshake => self.offers.handshake,

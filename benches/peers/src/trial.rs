@@ -13,10 +13,14 @@ use tokio::runtime::Handle;
 
 use crate::child::{self, Ask, Mark};
 use crate::layout::{Layout, Nodes};
-use crate::workload::{self, BULK_BYTES, Counter, Course, Failure, PAYLOAD_BYTES, System};
+use crate::workload::{self, BULK_BYTES, Counter, Course, Failure, PAYLOAD_BYTES, System, Times};
 
 /// Least number of flood senders on the near node, each with a sink of its own on a far node; no link is without one.
 const FLOOD_SENDERS_MIN: u32 = 4;
+/// Datagrams in a thousand that the lossy path loses, in each direction.
+const LOSS_PER_MILLE: u32 = 5;
+/// Pairs with one round trip in flight each, over the lossy path.
+const LOSS_IN_FLIGHT: u32 = 32;
 /// How long a flood may take to arrive once its senders stopped, before the rest counts as lost.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Most handshakes in one trial; each brings up a node.
@@ -29,6 +33,8 @@ pub(crate) enum Probe {
     RoundTrip,
     /// Round trips per second with so many client and echo pairs, one in flight each.
     Saturation(u32),
+    /// Round trips with [`LOSS_IN_FLIGHT`] pairs over a path that loses [`LOSS_PER_MILLE`].
+    Loss,
     /// One-way messages per second, as counted by the receivers.
     Flood,
     /// One-way messages of 1 MiB, in bytes per second as counted by the receivers.
@@ -61,12 +67,14 @@ pub(crate) type Outcome = BTreeMap<String, f64>;
 
 /// Runs the trial on system `S`, in this process.
 pub(crate) fn run<S: System>(trial: &Trial) -> Result<Outcome, Failure> {
-    let nodes = Nodes::<S>::start(trial.layout, trial.links)?;
+    let loss_per_mille = if trial.probe == Probe::Loss { LOSS_PER_MILLE } else { 0 };
+    let nodes = Nodes::<S>::start(trial.layout, trial.links, loss_per_mille)?;
     // Only now: the far node is forked while there is one thread.
     child::end_with_stdin();
     match trial.probe {
         Probe::RoundTrip => round_trip(nodes, trial),
         Probe::Saturation(in_flight) => saturation(nodes, trial, in_flight),
+        Probe::Loss => lossy(nodes, trial),
         Probe::Flood => flood(nodes, trial, PAYLOAD_BYTES),
         Probe::Bulk => flood(nodes, trial, BULK_BYTES),
         Probe::Spawn => spawn(nodes, trial),
@@ -101,6 +109,36 @@ fn saturation<S: System>(mut nodes: Nodes<S>, trial: &Trial, in_flight: u32) -> 
         0 => Err(Failure::Late("a single round trip")),
         n => Ok([("saturation_rt_per_s".into(), n as f64 / seconds)].into()),
     }
+}
+
+fn lossy<S: System>(mut nodes: Nodes<S>, trial: &Trial) -> Result<Outcome, Failure> {
+    nodes.ask(Ask::Echo(LOSS_IN_FLIGHT))?;
+    let (course, counters) = (Arc::new(Course::default()), counters(LOSS_IN_FLIGHT));
+    let times: Vec<_> = (0..LOSS_IN_FLIGHT).map(|_| Arc::<Times>::default()).collect();
+    let (links, for_clients, done, noted) = (nodes.links, course.clone(), counters.clone(), times.clone());
+    nodes.on_near(move |near| {
+        let mut clients = (0..).zip(done).zip(noted);
+        clients.try_for_each(|((index, done), times)| {
+            workload::timed_client(&near, index, links, for_clients.clone(), done, times)
+        })
+    })?;
+    thread::sleep(trial.warm_up);
+    for times in &times {
+        // Until then they were warming up.
+        times.take();
+    }
+    let (before, begin) = (sum(&counters), Instant::now());
+    thread::sleep(trial.window);
+    let (round_trips, seconds) = (sum(&counters) - before, begin.elapsed().as_secs_f64());
+    course.check()?;
+    course.stop();
+    let mut all = workload::nanoseconds();
+    for times in &times {
+        all.add(times.take()).expect("all have the same bounds");
+    }
+    let mut outcome = quantiles("loss", &all)?;
+    outcome.insert("loss_rt_per_s".into(), round_trips as f64 / seconds);
+    Ok(outcome)
 }
 
 fn flood<S: System>(mut nodes: Nodes<S>, trial: &Trial, payload: usize) -> Result<Outcome, Failure> {

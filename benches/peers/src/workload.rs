@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -67,6 +67,8 @@ pub(crate) struct Offers {
     pub(crate) bulk: bool,
     /// Nodes that hear of each other link up by themselves.
     pub(crate) mesh: bool,
+    /// What is lost on the way is sent again.
+    pub(crate) reliable: bool,
 }
 
 /// A process's own end of its mailbox.
@@ -133,6 +135,26 @@ impl Counter {
     /// How many so far.
     pub(crate) fn count(&self) -> u64 {
         self.0.load(Relaxed)
+    }
+}
+
+/// The times of one client's round trips.
+pub(crate) struct Times(Mutex<Histogram<u64>>);
+
+impl Default for Times {
+    fn default() -> Self {
+        Self(Mutex::new(nanoseconds()))
+    }
+}
+
+impl Times {
+    fn note(&self, ns: u64) {
+        self.0.lock().expect("nobody panics with it").saturating_record(ns);
+    }
+
+    /// What was noted since this was last called.
+    pub(crate) fn take(&self) -> Histogram<u64> {
+        std::mem::replace(&mut *self.0.lock().expect("nobody panics with it"), nanoseconds())
     }
 }
 
@@ -211,6 +233,28 @@ pub(crate) fn client<S: System>(
                 Ok(()) => done.one_more(),
                 Err(failure) => return course.fail(failure),
             }
+        }
+    })
+}
+
+/// [`client`] that notes how long each round trip took.
+pub(crate) fn timed_client<S: System>(
+    node: &S,
+    index: u32,
+    links: u32,
+    course: Arc<Course>,
+    done: Arc<Counter>,
+    times: Arc<Times>,
+) -> Result<(), Failure> {
+    let (sender, far, echo) = (node.clone(), far(index % links), echo_name(index));
+    node.process(&client_name(index), move |mut mailbox| async move {
+        while course.runs() {
+            let begin = Instant::now();
+            match round_trip(&sender, &mut mailbox, &far, &echo).await {
+                Ok(()) => times.note(elapsed_ns(begin)),
+                Err(failure) => return course.fail(failure),
+            }
+            done.one_more();
         }
     })
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -38,6 +39,8 @@ const SWARM: Duration = Duration::from_millis(1);
 
 /// How long the nodes may take to end after a run.
 const END_WITHIN: Duration = Duration::from_secs(30);
+/// How long nodes may take to tell what has happened on them.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
 
 /// How far a step has come.
 #[derive(Debug, Clone, Default)]
@@ -172,7 +175,9 @@ impl Stage {
             self.find(Outcome::Fail, line, "timeout", message, None);
         }
         observer.abort();
-        self.judge();
+        let until = self.scene.recorder().now();
+        self.hear_all().await;
+        self.judge(until);
         for (label, what) in self.scene.broken() {
             let message = format!("`{label}` received messages {what}");
             self.find(Outcome::Fail, None, "always on: whole, once, in order", message, None);
@@ -203,6 +208,15 @@ impl Stage {
         drop(state);
         report.timeline = Timeline::of(&self.scenario, &self.scene.recorder().events().0);
         report
+    }
+
+    /// Waits until every node that can has told what happened on it so far: other processes do so a little late.
+    async fn hear_all(&self) {
+        let paused = self.cluster.paused();
+        let seats = self.cluster.seats().into_iter().filter(|seat| !paused.contains(&seat.name));
+        // A node tells what it did before it answers. One that ends meanwhile has told all that it ever will.
+        let told = join_all(seats.map(|seat| seat.ask(Order::Still)));
+        let _ = tokio::time::timeout(HEARD_WITHIN, told).await;
     }
 
     /// Ends what still goes on.
@@ -562,11 +576,11 @@ impl Stage {
 
     /// Judges for good. In a run that went wrong, only what has been broken already is told: the rest did not get the
     /// time to come true.
-    fn judge(&self) {
+    fn judge(&self, until: Duration) {
         let last = self.observe();
         let whole = !self.has_findings();
         let asked = self.scenario.expectations.iter().any(|it| matches!(it.rule, Rule::History { .. }));
-        let history = if asked && whole { Some(self.history()) } else { None };
+        let history = if asked && whole { Some(self.history(until)) } else { None };
         let mut state = self.state();
         let State { verdicts, findings, taken, .. } = &mut *state;
         for (expectation, verdict) in self.scenario.expectations.iter().zip(verdicts) {
@@ -600,12 +614,14 @@ impl Stage {
         }
     }
 
-    /// What was recorded, for checkers; nothing if there was too much of it.
-    fn history(&self) -> Option<History> {
-        let (events, forgotten) = self.scene.recorder().events();
+    /// What was recorded until then, for checkers; nothing if there was too much of it. What came later may be known of
+    /// some nodes and not of others: an arrival without its sending.
+    fn history(&self, until: Duration) -> Option<History> {
+        let (mut events, forgotten) = self.scene.recorder().events();
         if forgotten > 0 {
             return None;
         }
+        events.retain(|event| u128::from(event.at_ns) <= until.as_nanos());
         let labels: BTreeMap<_, _> = self.scene.owners();
         let is_node = |label: &String| self.scenario.node(label).is_some();
         let nodes = labels.iter().filter(|(_, label)| is_node(label));

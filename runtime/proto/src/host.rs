@@ -29,14 +29,25 @@ pub struct LinkId {
 
 /// The node around the engine.
 pub trait Host {
-    /// A signal arrived for a local process, or the loss of a link made one.
-    fn deliver(&mut self, from: Pid, to: To<'_>, signal: Signal);
+    /// A signal arrived for a local process, or the loss of a link made one. What became of it, if it is a message.
+    fn deliver(&mut self, from: Pid, to: To<'_>, signal: Signal) -> Delivery;
 
     /// Something else happened.
     fn event(&mut self, event: Event);
 
     /// What the node's wall clock says, in milliseconds since 1970. It dates claims of names, and nothing else.
     fn wall_ms(&self) -> u64;
+}
+
+/// What became of a message on its receiver's node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// It is in the receiver's mailbox.
+    Delivered,
+    /// There is no such process, or nobody holds the name.
+    NoProc,
+    /// The receiver's mailbox is at its bound and rejects.
+    MailboxFull,
 }
 
 /// Why a dial made no link. In each case nothing that was to go over the link has been sent.
@@ -137,6 +148,8 @@ pub enum CallOutcome {
     Spawned(Result<Pid, SpawnRefusal>),
     /// A question: the answer.
     Answered(Answer),
+    /// A message whose sender wants to know: what became of it.
+    Delivery(Delivery),
 }
 
 /// Who holds a global name.
@@ -399,6 +412,16 @@ pub enum Event {
         caller: Pid,
         /// What it asks for.
         request: SpawnRequest,
+    },
+    /// A message has come whose sender wants to know what became of it. Answer with
+    /// [`Outgoing::acked`](crate::link::outgoing::Outgoing::acked).
+    AckWanted {
+        /// The link to answer by.
+        link: LinkId,
+        /// The sender's number for the message.
+        call: u64,
+        /// What became of it.
+        delivery: Delivery,
     },
     /// A peer asks this node a question. Answer with [`Engine::answer`](crate::engine::Engine::answer).
     Asked {

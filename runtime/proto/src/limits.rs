@@ -12,6 +12,8 @@ pub const UNI_STREAMS: u32 = 1_024;
 pub const BIDI_STREAMS: u32 = 32;
 /// A body above this travels on a stream of its own, so that it holds nobody else up.
 pub const BULK_BYTES_MIN: usize = 64 * 1024;
+/// Largest datagram that a link sends: 1,200 bytes, which every path carries, less what QUIC puts around it.
+pub const DATAGRAM_BYTES_MAX: usize = 1_150;
 /// Messages without order share a stream up to so many bytes: what fits into one packet.
 pub const UNORDERED_BYTES_MAX: usize = 1_100;
 /// Frames a lane may carry behind a large body that has not arrived yet. The receiver must hold them.

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::engine::{Engine, EngineConfig};
-use crate::host::{ConnectError, Event, Host, LinkId, NodeChange};
+use crate::host::{ConnectError, Delivery, Event, Host, LinkId, NodeChange};
 use crate::id::{NodeId, Pid};
 use crate::link::outgoing::Outgoing;
 use crate::signal::{Signal, Target};
@@ -21,6 +21,8 @@ use crate::wire::frame::To;
 pub struct Recorder {
     /// Every signal that was delivered.
     pub delivered: Vec<(Pid, Target, Signal)>,
+    /// Processes that do not exist here, by their serials: what is delivered to them is recorded all the same.
+    pub missing: BTreeSet<u64>,
     /// Every event, in order.
     pub events: Vec<Event>,
     /// What other nodes did, as this one sees it, in order, with the world's time.
@@ -29,13 +31,15 @@ pub struct Recorder {
 }
 
 impl Host for Recorder {
-    fn deliver(&mut self, from: Pid, to: To<'_>, signal: Signal) {
+    fn deliver(&mut self, from: Pid, to: To<'_>, signal: Signal) -> Delivery {
         let to = match to {
             To::Serial(serial) => Target::Serial(serial),
             To::Name(name) => Target::Name(name.parse().expect("tests use names")),
             To::Group(name) => Target::Group(name.parse().expect("tests use names")),
         };
+        let missing = matches!(to, Target::Serial(serial) if self.missing.contains(&serial));
         self.delivered.push((from, to, signal));
+        if missing { Delivery::NoProc } else { Delivery::Delivered }
     }
 
     fn event(&mut self, event: Event) {
@@ -254,7 +258,9 @@ impl Mesh {
             Event::Up { link: of, budget, .. } if *of == link => Some(budget),
             _ => None,
         });
-        budget.expect("a live link was reported").add(lanes + bulk + outgoing.unordered.bytes());
+        let datagrams: usize = outgoing.datagrams.iter().map(Bytes::len).sum();
+        let queued = lanes + bulk + outgoing.unordered.bytes() + datagrams;
+        budget.expect("a live link was reported").add(queued);
         engine.take(self.now, link, outgoing, host);
         self.drive(from);
     }

@@ -15,7 +15,7 @@ use regatta_proto::id::{Pid, Reference};
 use regatta_proto::reason::ExitReason;
 
 use super::cell::{Cell, ENDING, STOP, SUSPENDED, TRAPS};
-use super::error::{RegisterError, SendError};
+use super::error::{AckError, RegisterError, SendError};
 use super::letter::Posted;
 use super::mailbox::{Envelope, Other};
 use super::process::{IntoExit, ProcessHandle};
@@ -157,6 +157,43 @@ impl Context {
     /// [`SendError`]; the message was then not sent.
     pub fn try_send(&self, to: Pid, payload: impl Into<Bytes>) -> Result<(), SendError> {
         self.runtime().try_send_from(self.cell.serial(), to, payload.into())
+    }
+
+    /// [`Context::send`] without order: the message may overtake what this process has sent before, and be overtaken. A
+    /// lost packet delays only the messages that were in it.
+    ///
+    /// # Errors
+    /// [`SendError`]; the message was then not sent.
+    pub fn send_unordered(
+        &self,
+        to: Pid,
+        payload: impl Into<Bytes>,
+    ) -> impl Future<Output = Result<(), SendError>> + Send {
+        self.runtime().send_unordered_from(self.cell.serial(), to, payload.into())
+    }
+
+    /// Sends `payload` in one datagram: it may be lost or overtake others, but never comes twice. Never waits. Across nodes
+    /// at most about 1,100 bytes fit; the error says how many.
+    ///
+    /// # Errors
+    /// [`SendError`]; the message was then not sent.
+    pub fn send_datagram(&self, to: Pid, payload: impl Into<Bytes>) -> Result<(), SendError> {
+        self.runtime().send_datagram_from(self.cell.serial(), to, payload.into())
+    }
+
+    /// [`Context::send`] that resolves when the message is in the receiver's mailbox, in order with what else this process
+    /// has sent to it. Says nothing of whether the receiver reads it. Waits for `timeout` at most. If the future is dropped,
+    /// the message is sent or not, as a whole.
+    ///
+    /// # Errors
+    /// [`AckError`], which says whether the message may have been delivered all the same.
+    pub fn send_acked(
+        &self,
+        to: Pid,
+        payload: impl Into<Bytes>,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<(), AckError>> + Send {
+        self.runtime().send_acked_from(self.cell.serial(), to, payload.into(), timeout)
     }
 
     /// Sends `payload` to whoever holds the local name now. Never waits.

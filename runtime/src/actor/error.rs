@@ -48,6 +48,35 @@ impl SendError {
     }
 }
 
+/// Why there was no word that a message has reached its receiver's mailbox.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AckError {
+    /// It was not sent.
+    #[error("not sent: {0}")]
+    NotSent(#[from] SendError),
+    /// There is no such process. Not delivered.
+    #[error("no such process")]
+    NoProc,
+    /// The receiver's mailbox is at its bound and rejects. Not delivered; it may have room again later.
+    #[error("the receiver's mailbox is full")]
+    MailboxFull,
+    /// No answer came in time: it may have been delivered, or may still be. Send it again only if it may come twice.
+    #[error("no answer in time: the message may have been delivered")]
+    Timeout,
+    /// The link was lost before the answer came: it may have been delivered. Send it again only if it may come twice.
+    #[error("the link was lost: the message may have been delivered")]
+    ConnectionLost,
+}
+
+impl AckError {
+    /// Whether the message may have been delivered all the same.
+    #[must_use]
+    pub const fn may_have_happened(&self) -> bool {
+        matches!(self, Self::Timeout | Self::ConnectionLost)
+    }
+}
+
 /// Why a name was not registered. The registry is as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]

@@ -11,6 +11,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use regatta_proto::id::{Incarnation, Name, NodeName, Pid, Reference};
@@ -18,7 +19,7 @@ use regatta_proto::reason::ExitReason;
 use regatta_proto::signal::{Signal, Unanswered};
 
 use super::cell::{Cell, SERVES, TRACKED};
-use super::error::SendError;
+use super::error::{AckError, SendError};
 use super::exit;
 use super::letter::{Posted, Request};
 use super::links;
@@ -26,6 +27,18 @@ use super::pending::Ended;
 use super::received::Received;
 use super::runtime::Runtime;
 use super::watch;
+
+/// How a message without order travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// It arrives, unless the link is lost.
+    Unordered,
+    /// In one datagram, which may be lost.
+    Datagram,
+}
+
+/// Word of what became of a message.
+pub type Acked<'a> = Pin<Box<dyn Future<Output = Result<(), AckError>> + Send + 'a>>;
 
 /// What reaches processes of other incarnations.
 pub trait Remote: Send + Sync + 'static {
@@ -56,6 +69,15 @@ pub trait Remote: Send + Sync + 'static {
 
     /// Who holds a global name, as this node sees it.
     fn whereis_global(&self, name: &Name) -> Option<Pid>;
+
+    /// Queues a message of local process `from` that keeps no order with anything else. Never blocks, never waits.
+    ///
+    /// # Errors
+    /// [`SendError`]; it was then not queued.
+    fn message(&self, from: u64, to: Pid, payload: Bytes, way: Way) -> Result<(), SendError>;
+
+    /// Sends a message of local process `from` and resolves with what became of it, at the latest after `timeout`.
+    fn acked(&self, from: u64, to: Pid, payload: Bytes, timeout: Duration) -> Acked<'_>;
 
     /// Resolves when the link towards `to` has room: at once if it has, or if there is no link.
     fn ready(&self, to: Pid) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;

@@ -70,7 +70,9 @@ impl Core {
         let outcome = outcome.await.unwrap_or(Err(CallError::LinkLost));
         match outcome {
             Ok(CallOutcome::Answered(answer)) => Ok((peer.peer.incarnation, answer)),
-            Ok(CallOutcome::Spawned(_)) => Err(AttachError::BadAnswer { node: node.to_owned() }),
+            Ok(CallOutcome::Spawned(_) | CallOutcome::Delivery(_)) => {
+                Err(AttachError::BadAnswer { node: node.to_owned() })
+            }
             Err(CallError::NotSent) => Err(no_connection()),
             Err(source) => Err(AttachError::Call { node: node.to_owned(), source }),
         }

@@ -91,6 +91,12 @@ pub enum NodeSendError {
         /// Why.
         source: SendError,
     },
+    /// The queue of the link is above its high-water mark. Not sent. Only what never waits ends so.
+    #[error("the link to node \"{node}\" is above its high-water mark")]
+    Busy {
+        /// The node.
+        node: String,
+    },
     /// The body is above what the link takes. Not sent.
     #[error("a body of {len} bytes is above the bound of {max} bytes of the link to \"{node}\"")]
     TooLarge {
@@ -104,6 +110,55 @@ pub enum NodeSendError {
     /// The text is no process name.
     #[error(transparent)]
     BadName(#[from] ParseIdError),
+}
+
+/// Why there was no word that a message has reached its receiver's mailbox.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NodeAckError {
+    /// It was not sent.
+    #[error(transparent)]
+    NotSent(#[from] NodeSendError),
+    /// Nobody holds the name on that node. Not delivered.
+    #[error("no process is registered as \"{name}\" on node \"{node}\"")]
+    NoProc {
+        /// The node.
+        node: String,
+        /// The name.
+        name: String,
+    },
+    /// The receiver's mailbox is at its bound and rejects. Not delivered; it may have room again later.
+    #[error("the mailbox of \"{name}\" on node \"{node}\" is full")]
+    MailboxFull {
+        /// The node.
+        node: String,
+        /// The name.
+        name: String,
+    },
+    /// No answer came: it may have been delivered, or may still be. Send it again only if it may come twice.
+    #[error("it is unknown whether the message was delivered on node \"{node}\": {source}")]
+    Unknown {
+        /// The node.
+        node: String,
+        /// Why there was no answer.
+        source: CallError,
+    },
+}
+
+impl NodeAckError {
+    pub(crate) fn no_proc((node, name): (String, String)) -> Self {
+        Self::NoProc { node, name }
+    }
+
+    pub(crate) fn mailbox_full((node, name): (String, String)) -> Self {
+        Self::MailboxFull { node, name }
+    }
+
+    /// Whether the message may have been delivered all the same.
+    #[must_use]
+    pub const fn may_have_happened(&self) -> bool {
+        matches!(self, Self::Unknown { .. })
+    }
 }
 
 /// Why a global name was not registered. Nothing was changed.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use regatta_proto::host::{Event, Host, LinkId};
+use regatta_proto::host::{Delivery, Event, Host, LinkId};
 use regatta_proto::id::Pid;
 use regatta_proto::link::outgoing::Outgoing;
 use regatta_proto::signal::Signal;
@@ -11,6 +11,7 @@ use regatta_proto::wire::frame::To;
 use super::core::{Core, Work};
 use super::events::NodeEvent;
 use super::outbox::PeerLink;
+use crate::actor::SendError;
 
 /// The host of one call into the engine.
 pub(crate) struct NodeHost<'a> {
@@ -40,9 +41,8 @@ impl<'a> NodeHost<'a> {
 }
 
 impl Host for NodeHost<'_> {
-    fn deliver(&mut self, from: Pid, to: To<'_>, signal: Signal) {
-        // What cannot be delivered is counted by the runtime; there is nobody to tell.
-        let _ = match to {
+    fn deliver(&mut self, from: Pid, to: To<'_>, signal: Signal) -> Delivery {
+        let delivered = match to {
             To::Serial(serial) => self.core.runtime.deliver(from, serial, signal),
             To::Name(name) => self.core.runtime.deliver_named(from, name, signal),
             To::Group(group) => {
@@ -52,6 +52,12 @@ impl Host for NodeHost<'_> {
                 Ok(())
             }
         };
+        // What cannot be delivered is counted by the runtime.
+        match delivered {
+            Ok(()) => Delivery::Delivered,
+            Err(SendError::MailboxFull) => Delivery::MailboxFull,
+            Err(_) => Delivery::NoProc,
+        }
     }
 
     fn event(&mut self, event: Event) {
@@ -124,6 +130,12 @@ impl Host for NodeHost<'_> {
             }
             Event::SpawnRequested { link, caller, request } => {
                 self.work.push(Work::Spawn { link, caller, request });
+            }
+            Event::AckWanted { link, call, delivery } => {
+                if let Some(peer) = core.peers.by_link(link) {
+                    // Without the link there is nobody to answer.
+                    let _ = core.push(&peer, |outgoing| Ok(outgoing.acked(call, delivery)));
+                }
             }
             Event::Asked { link, stream, question } => {
                 self.work.push(Work::Answer { link, stream, question });

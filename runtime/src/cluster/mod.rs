@@ -22,6 +22,7 @@ pub mod certificate;
 pub mod confirmed;
 pub mod conflict;
 pub(crate) mod core;
+mod delivery;
 pub mod error;
 pub mod events;
 pub(crate) mod host;
@@ -42,7 +43,9 @@ pub use builder::ClusterNodeBuilder;
 pub use certificate::{CertificateError, PeerCertificate};
 pub use confirmed::{ConfirmName, ConfirmNameError, FencingToken, OnLoss, Quorum};
 pub use conflict::{Keep, NameConflict, OnConflict, Resolver};
-pub use error::{AttachError, BindError, ConnectError, NodeSendError, RegisterGlobalError, SpawnError};
+pub use error::{
+    AttachError, BindError, ConnectError, NodeAckError, NodeSendError, RegisterGlobalError, SpawnError,
+};
 pub use events::{DownCause, EventsError, Evidence, LinkEnd, NodeChange, NodeEvent, NodeEvents, Testimony};
 pub use identity::{ClusterCa, Identity};
 pub use node::{ClusterNode, ClusterView, LinkInfo, MemberInfo, NodeStats, RemoteNode, Standing};

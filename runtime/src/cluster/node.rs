@@ -5,7 +5,9 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use regatta_proto::engine::EngineStats;
 use regatta_proto::host::ConnectError;
 use regatta_proto::id::{Name, NodeId, Pid};
@@ -17,7 +19,7 @@ use super::attach::RemoteProcess;
 use super::builder::ClusterNodeBuilder;
 use super::conflict::OnConflict;
 use super::core::{Core, Life};
-use super::error::{AttachError, BindError, NodeSendError, RegisterGlobalError, SpawnError};
+use super::error::{AttachError, BindError, NodeAckError, NodeSendError, RegisterGlobalError, SpawnError};
 use super::events::{Evidence, NodeEvents};
 use super::identity::Identity;
 use super::spawn::{RemoteChild, SpawnRemote};
@@ -79,6 +81,8 @@ pub struct NodeStats {
     pub links_down: u64,
     /// Signals that were queued for a link when it was lost.
     pub signals_dropped: u64,
+    /// Messages by [`send_datagram`](ClusterNode::send_datagram) that did not leave, because the link had no room for more.
+    pub datagrams_dropped: u64,
     /// Signals that arrived from peers.
     pub signals_received: u64,
     /// UDP datagrams sent.
@@ -104,6 +108,7 @@ impl From<EngineStats> for NodeStats {
             links_up: stats.links_up,
             links_down: stats.links_down,
             signals_dropped: stats.frames_dropped,
+            datagrams_dropped: stats.datagrams_dropped,
             signals_received: stats.signals_received,
             datagrams_sent: stats.datagrams_sent,
             datagrams_received: stats.datagrams_received,
@@ -206,6 +211,46 @@ impl ClusterNode {
     /// [`NodeSendError`]; the message was then not sent.
     pub async fn send(&self, to_node: &str, to_name: &str, payload: &[u8]) -> Result<(), NodeSendError> {
         self.core().send_to_node(to_node, to_name, payload).await
+    }
+
+    /// [`send`](Self::send) without order: the message may overtake what the caller has sent before, and be overtaken. A
+    /// lost packet delays only the messages that were in it.
+    ///
+    /// # Errors
+    /// [`NodeSendError`]; the message was then not sent.
+    pub async fn send_unordered(
+        &self,
+        to_node: &str,
+        to_name: &str,
+        payload: &[u8],
+    ) -> Result<(), NodeSendError> {
+        self.core().send_unordered_to_node(to_node, to_name, payload).await
+    }
+
+    /// Sends in one datagram: the message may be lost or overtake others, but never comes twice. Never waits. To another
+    /// node at most about 1,100 bytes fit, less the length of the name; the error says how many.
+    ///
+    /// # Errors
+    /// [`NodeSendError`]; the message was then not sent.
+    pub fn send_datagram(&self, to_node: &str, to_name: &str, payload: &[u8]) -> Result<(), NodeSendError> {
+        self.core().send_datagram_to_node(to_node, to_name, payload)
+    }
+
+    /// [`send`](Self::send) that resolves when the message is in the receiver's mailbox, in order with what else the caller
+    /// has sent to that node. Says nothing of whether the receiver reads it. Waits for `timeout` at most. If the future is
+    /// dropped, the message is sent or not, as a whole.
+    ///
+    /// # Errors
+    /// [`NodeAckError`], which says whether the message may have been delivered all the same.
+    pub async fn send_acked(
+        &self,
+        to_node: &str,
+        to_name: &str,
+        payload: &[u8],
+        timeout: Duration,
+    ) -> Result<(), NodeAckError> {
+        let payload = Bytes::copy_from_slice(payload);
+        self.core().send_acked_to_node(to_node, to_name, payload, timeout).await
     }
 
     /// Registers a process of this node under a name that the whole cluster sees, and locally under the same name.

@@ -3,15 +3,17 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
+use regatta_proto::host::Delivery;
 use regatta_proto::id::{Incarnation, Name, NodeName, Pid, Reference};
 use regatta_proto::link::outgoing::Encoded;
 use regatta_proto::signal::Signal;
 use regatta_proto::wire::frame::To;
 
 use super::core::Core;
-use crate::actor::{Remote, SendError};
+use crate::actor::{AckError, Acked, Remote, SendError, Way};
 
 /// What the actor core sees of a node. The node owns its runtime, so this way back does not own the node.
 pub(crate) struct Wire(pub(crate) Weak<Core>);
@@ -62,6 +64,31 @@ impl Remote for Wire {
         let core = self.core().ok()?;
         let names = core.names.read();
         names.get(name).map(|owner| owner.pid)
+    }
+
+    fn message(&self, from: u64, to: Pid, payload: Bytes, way: Way) -> Result<(), SendError> {
+        let core = self.core()?;
+        let link = core.peers.find(to.incarnation())?;
+        if !link.has_room() {
+            return Err(SendError::Busy);
+        }
+        let to = To::Serial(to.serial());
+        core.push(&link, |outgoing| match way {
+            Way::Unordered => outgoing.message_unordered(from, to, &payload),
+            Way::Datagram => outgoing.message_datagram(from, to, &payload),
+        })
+    }
+
+    fn acked(&self, from: u64, to: Pid, payload: Bytes, timeout: Duration) -> Acked<'_> {
+        Box::pin(async move {
+            let core = self.core()?;
+            let link = core.peers.find(to.incarnation())?;
+            match core.acked(from, &link, To::Serial(to.serial()), payload, timeout).await? {
+                Delivery::Delivered => Ok(()),
+                Delivery::NoProc => Err(AckError::NoProc),
+                Delivery::MailboxFull => Err(AckError::MailboxFull),
+            }
+        })
     }
 
     fn ready(&self, to: Pid) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

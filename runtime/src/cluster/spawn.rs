@@ -113,7 +113,7 @@ impl Core {
                 Err(SpawnError::NoFactory { node, factory })
             }
             Ok(CallOutcome::Spawned(Err(refusal))) => Err(SpawnError::Refused { node, factory, refusal }),
-            Ok(CallOutcome::Answered(_)) => {
+            Ok(CallOutcome::Answered(_) | CallOutcome::Delivery(_)) => {
                 let source = CallError::Refused("the peer answered something else".to_owned());
                 Err(SpawnError::Call { node, factory, source })
             }

@@ -8,10 +8,12 @@ use super::open::protocol;
 use super::{Engine, Stop};
 use crate::cluster::calls::Calls;
 use crate::cluster::watch::{SpawnWatches, Wanted, Watches};
-use crate::host::{CallOutcome, Event, Host, LinkId};
+use crate::host::{CallOutcome, Delivery, Event, Host, LinkId};
 use crate::id::{NodeId, Pid};
+use crate::limits::LANES;
 use crate::link::close::CloseCode;
 use crate::link::handshake::Refusal;
+use crate::link::outgoing::lane_of;
 use crate::link::receiver::{Ready, ReceiveError};
 use crate::signal::Signal;
 use crate::wire::frame::{self, Body, Frame, To};
@@ -33,6 +35,7 @@ impl Engine {
             watches: &mut link.watches,
             calls: &mut self.calls,
             spawn_watches: &mut self.spawn_watches,
+            last_messages: &mut link.last_messages,
             signals: 0,
         };
         let mut receive = link.connection.recv_stream(id);
@@ -81,36 +84,60 @@ struct Inbox<'a, H> {
     watches: &'a mut Watches,
     calls: &'a mut Calls,
     spawn_watches: &'a mut SpawnWatches,
+    last_messages: &'a mut [Option<(u64, Delivery)>; LANES],
     signals: u64,
 }
 
 impl<H: Host> Inbox<'_, H> {
-    fn ready(&mut self, Ready { frame, body }: Ready) -> Result<(), ReceiveError> {
+    fn ready(&mut self, Ready { frame, body, ordered }: Ready) -> Result<(), ReceiveError> {
         let Frame { from, body: content } = frame::read(&frame)?;
         let from = Pid::new(self.peer.incarnation, from);
         match content {
-            Body::Signal { to, signal } => self.signal(from, to, signal),
+            Body::Signal { to, signal } => self.signal(from, to, signal, ordered),
             Body::Bulk { to, carried, .. } => {
                 let body: Bytes = body.expect("a stub is ready with its body");
-                self.signal(from, to, carried.with(body));
+                self.signal(from, to, carried.with(body), true);
             }
             Body::Spawn(request) => {
                 self.host.event(Event::SpawnRequested { link: self.link, caller: from, request });
             }
             Body::Spawned { call, result } => self.spawned(call, result.map(|()| from)),
+            Body::AckWanted { call } => self.ack_wanted(from.serial(), call)?,
+            Body::Acked { call, delivery } => {
+                // After the deadline it is nobody's.
+                if self.calls.answered(call, self.link.index) {
+                    self.spawn_watches.take(call);
+                    self.host.event(Event::Called { call, result: Ok(CallOutcome::Delivery(delivery)) });
+                }
+            }
             Body::Skipped => {}
         }
         Ok(())
     }
 
-    fn signal(&mut self, from: Pid, to: To<'_>, signal: Signal) {
+    fn signal(&mut self, from: Pid, to: To<'_>, signal: Signal, ordered: bool) {
         self.signals += 1;
         if let (To::Serial(to), false) = (to, matches!(signal, Signal::Message(_)))
             && !self.watches.received(from.serial(), to, &signal)
         {
             return;
         }
-        self.host.deliver(from, to, signal);
+        let message = matches!(signal, Signal::Message(_));
+        let delivery = self.host.deliver(from, to, signal);
+        if message && ordered {
+            self.last_messages[lane_of(from.serial())] = Some((from.serial(), delivery));
+        }
+    }
+
+    /// What became of the sender's last message: that has come right before this, as both keep the sender's order.
+    fn ack_wanted(&mut self, from: u64, call: u64) -> Result<(), ReceiveError> {
+        match self.last_messages[lane_of(from)] {
+            Some((sender, delivery)) if sender == from => {
+                self.host.event(Event::AckWanted { link: self.link, call, delivery });
+                Ok(())
+            }
+            _ => Err(ReceiveError::NoMessage),
+        }
     }
 
     fn spawned(&mut self, call: u64, result: Result<Pid, frame::SpawnRefusal>) {

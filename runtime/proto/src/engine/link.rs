@@ -11,9 +11,9 @@ use rustc_hash::FxHashMap;
 
 use crate::cluster::names::Key;
 use crate::cluster::watch::Watches;
-use crate::host::{LinkEnd, LinkId};
+use crate::host::{Delivery, LinkEnd, LinkId};
 use crate::id::NodeName;
-use crate::limits::{CONTROL_QUEUE_BYTES_MAX, Limits};
+use crate::limits::{CONTROL_QUEUE_BYTES_MAX, LANES, Limits};
 use crate::link::budget::LinkBudget;
 use crate::link::close::CloseCode;
 use crate::link::handshake::{Greeted, Refusal};
@@ -91,6 +91,8 @@ pub(crate) struct Link {
     pub(crate) held: control::Held,
     /// The peer is being sent all our names and memberships: what the last page ended with, if there was one.
     pub(crate) paging: Option<Option<Key>>,
+    /// By lane: the sender of the last message that came by it, and what became of that.
+    pub(crate) last_messages: [Option<(u64, Delivery)>; LANES],
     /// When the last datagram came, authentic or not.
     pub(crate) arrived: Option<Instant>,
     /// When the peer was last heard, as of the last look.
@@ -139,6 +141,7 @@ impl Link {
             watches: Watches::default(),
             held: control::Held::default(),
             paging: None,
+            last_messages: [None; LANES],
             arrived: None,
             heard_at: None,
             frames_seen: 0,

@@ -107,6 +107,8 @@ pub struct EngineStats {
     pub links_down: u64,
     /// Frames that were queued for a link when it was lost.
     pub frames_dropped: u64,
+    /// Messages in datagrams that were not sent, because the link had no room for more.
+    pub datagrams_dropped: u64,
     /// Signals handed to the host.
     pub signals_received: u64,
     /// Datagrams sent, over ended and present links.
@@ -558,6 +560,7 @@ impl Engine {
             if link.sender.write(&mut link.connection) {
                 host.event(Event::Writable { link: link.id });
             }
+            self.stats.datagrams_dropped += std::mem::take(&mut link.sender.datagrams_dropped);
         }
         if end.is_none() && self.has_left(&mut link) {
             end = Some(Stop::Left);
@@ -619,7 +622,7 @@ impl Engine {
                 link.sender.streams_available();
                 Ok(())
             }
-            Quic::DatagramReceived => self.read_datagrams(now, link),
+            Quic::DatagramReceived => self.read_datagrams(now, link, host),
             Quic::HandshakeDataReady | Quic::DatagramsUnblocked => Ok(()),
         }
     }

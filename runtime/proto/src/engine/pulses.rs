@@ -10,8 +10,10 @@ use super::{Engine, Stop};
 use crate::cluster::detector::Detector;
 use crate::cluster::mesh::LinkIndex;
 use crate::host::{Event, Host};
-use crate::id::NodeName;
+use crate::id::{NodeName, Pid};
+use crate::signal::Signal;
 use crate::wire::control::{Body, NamesWanted};
+use crate::wire::datagram::{self, Datagram};
 use crate::wire::pulse::{ASKED_PER_PULSE_MAX, Heard, Pulse};
 
 /// Pulses in a row in which a peer may see another cluster, before it is sent what it may be missing.
@@ -40,13 +42,24 @@ impl Engine {
     }
 
     /// Datagrams of a peer arrived.
-    pub(super) fn read_datagrams(&mut self, now: Instant, link: &mut Link) -> Result<(), Stop> {
+    pub(super) fn read_datagrams(
+        &mut self,
+        now: Instant,
+        link: &mut Link,
+        host: &mut impl Host,
+    ) -> Result<(), Stop> {
         while let Some(datagram) = link.connection.datagrams().recv() {
             if link.peer.is_none() {
                 continue;
             }
-            if let Some(pulse) = Pulse::read(&datagram).map_err(protocol)? {
-                self.pulse(now, link, &pulse)?;
+            match datagram::read(&datagram).map_err(protocol)? {
+                Datagram::Pulse(pulse) => self.pulse(now, link, &pulse)?,
+                Datagram::Message { from, to, body } => {
+                    let peer = &link.peer.as_ref().expect("asked before").id;
+                    self.stats.signals_received += 1;
+                    host.deliver(Pid::new(peer.incarnation, from), to, Signal::Message(body));
+                }
+                Datagram::Skipped => {}
             }
         }
         Ok(())

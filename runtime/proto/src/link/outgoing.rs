@@ -4,12 +4,16 @@
 //! allocation of its own. The runtime keeps one of these per link behind a lock; the engine empties it in one go. A frame
 //! is put whole or not at all, so a sender that is killed cannot cut one.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 
 use super::unordered::Batches;
+use crate::host::Delivery;
 use crate::id::{Incarnation, Name, Pid, Reference};
 use crate::limits::{BULK_BYTES_MIN, LANES};
 use crate::signal::Signal;
+use crate::wire::datagram;
 use crate::wire::frame::{self, Carried, SpawnRefusal, SpawnRequest, To};
 
 /// The lane of a sender: every signal of one process to one node goes by the same one.
@@ -89,6 +93,7 @@ pub struct Outgoing {
     pub(crate) tracks: Vec<Track>,
     pub(crate) bulk: Vec<BulkBody>,
     pub(crate) unordered: Batches,
+    pub(crate) datagrams: Vec<Bytes>,
     pub(crate) frames: u64,
     next_bulk: u64,
     message_bytes_max: usize,
@@ -104,6 +109,7 @@ impl Outgoing {
             tracks: Vec::new(),
             bulk: Vec::new(),
             unordered: Batches::default(),
+            datagrams: Vec::new(),
             frames: 0,
             next_bulk: 0,
             message_bytes_max,
@@ -113,7 +119,7 @@ impl Outgoing {
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.occupied == 0 && self.tracks.is_empty() && self.unordered.is_empty()
+        self.occupied == 0 && self.tracks.is_empty() && self.unordered.is_empty() && self.datagrams.is_empty()
     }
 
     /// Queues a message whose body is borrowed; returns the bytes that it adds to the queue.
@@ -185,6 +191,43 @@ impl Outgoing {
         self.fits(body.len())?;
         self.frames += 1;
         Ok(self.unordered.put(|out| frame::put_message(out, from, to, body)))
+    }
+
+    /// Queues a message and the wish to know what became of it within `deadline`: the answer is that of a call with the
+    /// number `call`. Returns the bytes that it adds to the queue.
+    ///
+    /// # Errors
+    /// [`TooLarge`] when the peer does not take a body of this size.
+    pub fn message_acked(
+        &mut self,
+        from: u64,
+        to: To<'_>,
+        body: Bytes,
+        call: u64,
+        deadline: Duration,
+    ) -> Result<usize, TooLarge> {
+        let message = self.message_owned(from, to, body)?;
+        let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        self.tracks.push(Track::Call { call, from, deadline_ms, link: false, monitor: None });
+        // In the same lane, so right behind it for whoever reads the sender's signals in order.
+        Ok(message + self.put(from, |lane| frame::put_ack_wanted(lane, from, call)))
+    }
+
+    /// Queues the answer to a message whose sender wants to know; returns the bytes that it adds to the queue.
+    pub fn acked(&mut self, call: u64, delivery: Delivery) -> usize {
+        self.put(0, |lane| frame::put_acked(lane, call, delivery))
+    }
+
+    /// Queues a message that may be lost, in one datagram; returns the bytes that it adds to the queue.
+    ///
+    /// # Errors
+    /// [`TooLarge`] when it does not fit into the smallest datagram.
+    pub fn message_datagram(&mut self, from: u64, to: To<'_>, body: &[u8]) -> Result<usize, TooLarge> {
+        let datagram = datagram::message(from, to, body)?;
+        let bytes = datagram.len();
+        self.frames += 1;
+        self.datagrams.push(datagram);
+        Ok(bytes)
     }
 
     /// Queues any signal to a process of the peer; returns the bytes that it adds to the queue.

@@ -38,6 +38,8 @@ pub(crate) enum ReceiveError {
     Held { max: usize },
     #[error("a frame of kind {0:#04x} on a stream without order")]
     Order(u8),
+    #[error("an acknowledgement is wanted of a message that has not come")]
+    NoMessage,
     #[error("a stream was cut in the middle of a frame")]
     Cut,
 }
@@ -75,6 +77,8 @@ impl Default for Stream {
 pub(crate) struct Ready {
     pub(crate) frame: Bytes,
     pub(crate) body: Option<Bytes>,
+    /// It keeps its sender's order.
+    pub(crate) ordered: bool,
 }
 
 /// The receiving half.
@@ -137,7 +141,9 @@ impl Receiver {
                 deframer.push(chunk);
                 while let Some(frame) = deframer.next(max)? {
                     match frame.first() {
-                        Some(kind) if frame::is_message(*kind) => ready(Ready { frame, body: None })?,
+                        Some(kind) if frame::is_message(*kind) => {
+                            ready(Ready { frame, body: None, ordered: false })?;
+                        }
                         kind => return Err(ReceiveError::Order(kind.copied().unwrap_or(0))),
                     }
                 }
@@ -204,7 +210,7 @@ impl Receiver {
         ready: &mut impl FnMut(Ready) -> Result<(), ReceiveError>,
     ) -> Result<(), ReceiveError> {
         if self.held.is_empty() && !is_bulk(&frame) {
-            return ready(Ready { frame, body: None });
+            return ready(Ready { frame, body: None, ordered: true });
         }
         let Frame { from, body } = frame::read(&frame)?;
         if let Some(queue) = self.held.get_mut(&from) {
@@ -212,7 +218,7 @@ impl Receiver {
             queue.push_back(frame);
             return self.hold(bytes);
         }
-        let Body::Bulk { bulk, .. } = body else { return ready(Ready { frame, body: None }) };
+        let Body::Bulk { bulk, .. } = body else { return ready(Ready { frame, body: None, ordered: true }) };
         if self.whole.contains_key(&bulk) {
             return self.bulk_ready(frame, bulk, ready);
         }
@@ -242,7 +248,7 @@ impl Receiver {
         {
             return Err(ReceiveError::Length { id: bulk, announced: len, got: body.len() as u64 });
         }
-        ready(Ready { frame: stub, body: Some(body) })
+        ready(Ready { frame: stub, body: Some(body), ordered: true })
     }
 
     /// Hands out the held frames of a sender until the next body that is not whole.
@@ -255,7 +261,7 @@ impl Receiver {
         while let Some(frame) = queue.pop_front() {
             self.held_bytes -= frame.len();
             let Body::Bulk { bulk, .. } = frame::read(&frame)?.body else {
-                ready(Ready { frame, body: None })?;
+                ready(Ready { frame, body: None, ordered: true })?;
                 continue;
             };
             if self.whole.contains_key(&bulk) {

@@ -24,6 +24,9 @@ pub(crate) const STREAM_BULK: u8 = 2;
 /// First byte of a uni-stream that carries whole frames of messages without order, and then ends.
 pub(crate) const STREAM_UNORDERED: u8 = 3;
 
+/// Room that messages in datagrams leave for pulses, of what QUIC keeps to be sent.
+const PULSE_ROOM_BYTES: usize = 16 * 1024;
+
 const PRIORITY_CONTROL: i32 = 2;
 const PRIORITY_LANE: i32 = 1;
 pub(crate) const PRIORITY_BULK: i32 = 0;
@@ -59,6 +62,9 @@ pub(crate) struct Sender {
     streams: FxHashMap<StreamId, BulkStream>,
     in_flight_bytes: usize,
     unordered: Unordered,
+    datagrams: Vec<Bytes>,
+    /// Messages in datagrams that QUIC had no room for, since they were last counted.
+    pub(crate) datagrams_dropped: u64,
     /// QUIC gave no stream and owes us an event.
     streams_exhausted: bool,
 }
@@ -73,6 +79,8 @@ impl Sender {
             streams: FxHashMap::default(),
             in_flight_bytes: 0,
             unordered: Unordered::default(),
+            datagrams: Vec::new(),
+            datagrams_dropped: 0,
             streams_exhausted: false,
         }
     }
@@ -110,6 +118,7 @@ impl Sender {
             self.waiting.push_back(body);
         }
         self.unordered.take(&mut outgoing.unordered);
+        self.datagrams.append(&mut outgoing.datagrams);
     }
 
     /// Writes what flow control allows; whether waiting senders must be told that there is room.
@@ -143,7 +152,23 @@ impl Sender {
         let (written, exhausted) = self.unordered.write(connection, !self.streams_exhausted);
         self.streams_exhausted |= exhausted;
         released += written;
+        released += self.write_datagrams(connection);
         released > 0 && self.budget.release(released)
+    }
+
+    fn write_datagrams(&mut self, connection: &mut Connection) -> usize {
+        let mut released = 0;
+        for datagram in self.datagrams.drain(..) {
+            released += datagram.len();
+            let mut datagrams = connection.datagrams();
+            // What does not fit is lost, as a datagram may be; room is left for pulses.
+            if datagrams.send_buffer_space() < datagram.len() + PULSE_ROOM_BYTES
+                || datagrams.send(datagram, false).is_err()
+            {
+                self.datagrams_dropped += 1;
+            }
+        }
+        released
     }
 
     fn write_bulk(&mut self, connection: &mut Connection) -> usize {

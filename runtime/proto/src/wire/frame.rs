@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use super::codec::LENGTH_BYTES;
 use super::varint;
+use crate::host::Delivery;
 use crate::id::{Name, Reference};
 use crate::reason::ExitReason;
 use crate::signal::{Signal, Unanswered};
@@ -41,6 +42,8 @@ mod kind {
     pub(super) const SPAWNED: u8 = 12;
     pub(super) const REQUEST: u8 = 13;
     pub(super) const REPLY: u8 = 14;
+    pub(super) const ACK_WANTED: u8 = 15;
+    pub(super) const ACKED: u8 = 16;
 }
 
 /// Why bytes are no frame. The link that carried them ends; nothing was delivered.
@@ -61,8 +64,8 @@ pub enum FrameError {
     /// An exit reason in the frame is none.
     #[error("exit reason {0} is unknown")]
     Reason(u8),
-    /// The status of an answer, to a spawn or a call, is none.
-    #[error("status {0} is unknown")]
+    /// The status of an answer, to a spawn, a call or a message, is none.
+    #[error("status {0} of an answer is unknown")]
     Status(u8),
     /// What a large body is is unknown.
     #[error("a large body of kind {0} is unknown")]
@@ -181,6 +184,18 @@ pub enum Body<'a> {
         call: u64,
         /// Whether a child was started.
         result: Result<(), SpawnRefusal>,
+    },
+    /// The sender wants to know what became of its message before this frame.
+    AckWanted {
+        /// The sender's number for the message.
+        call: u64,
+    },
+    /// What became of a message whose sender wanted to know.
+    Acked {
+        /// The sender's number for the message.
+        call: u64,
+        /// What became of it.
+        delivery: Delivery,
     },
     /// A kind of a later version that may be skipped.
     Skipped,
@@ -323,12 +338,34 @@ pub(crate) fn put_spawned(out: &mut BytesMut, from: u64, call: u64, result: &Res
     end(out, start);
 }
 
+/// Appends the wish to know what became of the last message of process `from`.
+pub(crate) fn put_ack_wanted(out: &mut BytesMut, from: u64, call: u64) {
+    let start = put_number(out, kind::ACK_WANTED, from, To::Serial(0), call);
+    end(out, start);
+}
+
+/// Appends what became of a message.
+pub(crate) fn put_acked(out: &mut BytesMut, call: u64, delivery: Delivery) {
+    let start = put_number(out, kind::ACKED, 0, To::Serial(0), call);
+    out.put_u8(match delivery {
+        Delivery::Delivered => 0,
+        Delivery::NoProc => 1,
+        Delivery::MailboxFull => 2,
+    });
+    end(out, start);
+}
+
 /// Reads one frame, as [`Deframer`](super::codec::Deframer) gives it.
 ///
 /// # Errors
 /// [`FrameError`] when the bytes are no frame of this version.
 pub fn read(frame: &Bytes) -> Result<Frame<'_>, FrameError> {
-    let mut data = &frame[..];
+    read_from(frame, 0)
+}
+
+/// [`read`] for a frame that begins after `start` bytes of something else.
+pub(crate) fn read_from(frame: &Bytes, start: usize) -> Result<Frame<'_>, FrameError> {
+    let mut data = &frame[start..];
     let kind = take_u8(&mut data, "kind")?;
     let from = take_number(&mut data, "sender")?;
     let to = if kind & NAMED == 0 {
@@ -402,6 +439,17 @@ pub fn read(frame: &Bytes) -> Result<Frame<'_>, FrameError> {
             };
             data = &[];
             Body::Spawned { call, result }
+        }
+        kind::ACK_WANTED => Body::AckWanted { call: take_number(&mut data, "call")? },
+        kind::ACKED => {
+            let call = take_number(&mut data, "call")?;
+            let delivery = match take_u8(&mut data, "status")? {
+                0 => Delivery::Delivered,
+                1 => Delivery::NoProc,
+                2 => Delivery::MailboxFull,
+                other => return Err(FrameError::Status(other)),
+            };
+            Body::Acked { call, delivery }
         }
         _ if kind & OPTIONAL != 0 => {
             data = &[];
@@ -651,6 +699,30 @@ mod tests {
         }
         let unknown = Bytes::from_static(&[kind::BULK, 0, 1, 0, 1, 3, 0]);
         assert_eq!(read(&unknown), Err(FrameError::Carried(3)));
+    }
+
+    #[test]
+    fn the_wish_to_know_what_became_of_a_message_stays_what_it_is() {
+        let mut out = BytesMut::new();
+        put_ack_wanted(&mut out, 5, 300);
+        assert_eq!(hex(&out), "050000000f0500412c");
+        let mut out = BytesMut::new();
+        put_acked(&mut out, 300, Delivery::MailboxFull);
+        assert_eq!(hex(&out), "06000000100000412c02");
+    }
+
+    #[test]
+    fn the_wish_to_know_and_each_answer_to_it_read_back() {
+        let mut out = BytesMut::new();
+        put_ack_wanted(&mut out, 5, 77);
+        assert_eq!(read(&whole(out)), Ok(Frame { from: 5, body: Body::AckWanted { call: 77 } }));
+        for delivery in [Delivery::Delivered, Delivery::NoProc, Delivery::MailboxFull] {
+            let mut out = BytesMut::new();
+            put_acked(&mut out, 77, delivery);
+            assert_eq!(read(&whole(out)), Ok(Frame { from: 0, body: Body::Acked { call: 77, delivery } }));
+        }
+        let unknown = Bytes::from_static(&[kind::ACKED, 0, 0, 1, 3]);
+        assert_eq!(read(&unknown), Err(FrameError::Status(3)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub mod codec;
 pub mod control;
+pub(crate) mod datagram;
 pub mod frame;
 pub mod pulse;
 mod varint;

@@ -1,13 +1,12 @@
 //! The pulse: the one datagram that nodes send each other unasked, and what they ask and say of third nodes with it.
 //!
-//! A datagram of a link is a byte that tells its kind, and then what the kind has. A pulse is protobuf, so that later
-//! versions may add fields. It may be lost: whatever it says is said again with the next one.
+//! It is protobuf, so that later versions may add fields. It may be lost: whatever it says is said again with the next one.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 
 /// First byte of a datagram that carries a [`Pulse`].
-pub const DATAGRAM_PULSE: u8 = 1;
+pub(crate) const DATAGRAM_PULSE: u8 = 1;
 /// Nodes that one pulse asks about, and answers about. With all of them it stays below the smallest datagram.
 pub const ASKED_PER_PULSE_MAX: usize = 48;
 
@@ -52,15 +51,12 @@ impl Pulse {
         out.freeze()
     }
 
-    /// What a datagram carries; nothing if it is of a kind that is unknown here.
+    /// Reads what follows the kind in its datagram.
     ///
     /// # Errors
-    /// The datagram says that it is a pulse, and is none.
-    pub fn read(datagram: &[u8]) -> Result<Option<Self>, prost::DecodeError> {
-        match datagram {
-            [DATAGRAM_PULSE, pulse @ ..] => Self::decode(pulse).map(Some),
-            _ => Ok(None),
-        }
+    /// The bytes are no pulse.
+    pub(crate) fn read(pulse: &[u8]) -> Result<Self, prost::DecodeError> {
+        Self::decode(pulse)
     }
 }
 
@@ -89,7 +85,7 @@ mod tests {
             0x4a, 9, 0x09, 10, 0, 0, 0, 0, 0, 0, 0,
         ];
         assert_eq!(pulse.datagram(), bytes);
-        assert_eq!(Pulse::read(bytes), Ok(Some(pulse)));
+        assert_eq!(Pulse::read(&bytes[1..]), Ok(pulse));
         assert_eq!(
             Pulse::default().datagram(),
             &[1][..],
@@ -109,20 +105,11 @@ mod tests {
         assert!(asking.datagram().len() < 1_150 && answering.datagram().len() < 1_150);
     }
 
-    #[test]
-    fn a_datagram_of_another_kind_is_not_taken_for_a_pulse() {
-        assert_eq!(Pulse::read(&[]), Ok(None));
-        assert_eq!(Pulse::read(&[2, 9]), Ok(None));
-    }
-
     proptest! {
         #[test]
         fn any_bytes_are_a_pulse_or_an_error(input in prop::collection::vec(any::<u8>(), 0..200)) {
-            let mut datagram = vec![DATAGRAM_PULSE];
-            datagram.extend(&input);
-            if let Ok(pulse) = Pulse::read(&datagram) {
-                let pulse = pulse.expect("of this kind");
-                prop_assert_eq!(Pulse::read(&pulse.datagram()), Ok(Some(pulse)));
+            if let Ok(pulse) = Pulse::read(&input) {
+                prop_assert_eq!(Pulse::read(&pulse.datagram()[1..]), Ok(pulse));
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -11,7 +12,7 @@ use regatta_proto::reason::ExitReason;
 use regatta_proto::signal::Signal;
 
 use super::world::{Probe, dead, parked};
-use crate::actor::{Received, Remote, Runtime, SendError};
+use crate::actor::{Acked, Received, Remote, Runtime, SendError, Way};
 
 /// A network side that writes everything down.
 #[derive(Default)]
@@ -61,6 +62,14 @@ impl Remote for Recorder {
 
     fn whereis_global(&self, _: &Name) -> Option<Pid> {
         None
+    }
+
+    fn message(&self, _: u64, _: Pid, _: Bytes, _: Way) -> Result<(), SendError> {
+        Err(SendError::NoConnection)
+    }
+
+    fn acked(&self, _: u64, _: Pid, _: Bytes, _: Duration) -> Acked<'_> {
+        Box::pin(std::future::ready(Err(SendError::NoConnection.into())))
     }
 
     fn ready(&self, _: Pid) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

@@ -1,6 +1,6 @@
 //! Multi-node test harness of Regatta: scenario files, the worlds that run them, and what they report.
 //!
-//! A [scenario] is data. A [run] starts its nodes in a [world], does its steps, [observes](observe) the cluster as one
+//! A [scenario] is data. A [run] starts its nodes in a [world], does its steps, observes the cluster as one
 //! value, and judges [conditions](condition) over it; a [load] measures. What is wrong with a file is told as a
 //! [diagnostic], what came of a run in a [report]. [`suite`] makes tests of scenario files.
 
@@ -9,8 +9,13 @@ pub mod cli;
 pub mod condition;
 pub mod diagnostic;
 pub mod exit;
+pub mod expect;
+mod fault;
 pub mod load;
-pub mod observe;
+mod logs;
+mod observe;
+mod random;
+pub mod record;
 pub mod report;
 pub mod run;
 pub mod scenario;

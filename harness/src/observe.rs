@@ -2,56 +2,53 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
-use regatta::ClusterNode;
 use serde_json::{Value, json};
 
-use crate::behaviour::{OWN_LABEL, Scene};
 use crate::scenario::Scenario;
 use crate::scenario::model::View;
+use crate::world::view::{NodeView, ProcessView};
+
+/// What the running nodes show, by name.
+pub(crate) type Views = BTreeMap<String, Arc<NodeView>>;
 
 /// The nodes of the scenario, in its order, and the names that they know.
 #[must_use]
-pub fn cluster(scenario: &Scenario, scene: &Scene) -> (Value, Value) {
+pub(crate) fn cluster(scenario: &Scenario, views: &Views) -> (Value, Value) {
     let mut nodes = Vec::new();
-    let mut owners: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut links: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut owners: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let nothing = NodeView::default();
     for node in &scenario.nodes {
-        let running = scene.node(&node.name);
-        let names = running.as_ref().map(ClusterNode::global_names).unwrap_or_default();
-        for (name, owner) in &names {
-            owners.entry(name.clone()).or_default().insert(owner.clone());
+        let view = views.get(&node.name);
+        let shown = view.map_or(&nothing, |view| &**view);
+        for (name, owner) in &shown.names {
+            owners.entry(name).or_default().insert(owner);
         }
-        let peers = running.as_ref().map(ClusterNode::peers).unwrap_or_default();
-        let mut members = peers.clone();
-        if running.is_some() {
-            members.push(node.name.clone());
+        let mut members: Vec<&str> = shown.links.iter().map(String::as_str).collect();
+        if view.is_some() {
+            members.push(&node.name);
         }
-        members.sort();
-        links.insert(node.name.clone(), peers.clone());
-        let (refused, dropped) = running.as_ref().map(counters).unwrap_or_default();
+        members.sort_unstable();
         nodes.push(json!({
             "name": node.name,
             "trust": node.trust,
-            "running": running.is_some(),
+            "running": view.is_some(),
             "members": members,
-            "links": peers,
-            "names_digest": digest(&names),
-            "names": names.into_iter().map(|(name, owner)| (name, Value::from(owner))).collect::<serde_json::Map<_, _>>(),
-            "processes": running.as_ref().map(processes).unwrap_or_default(),
-            "handshakes_refused": refused,
-            "messages_dropped": dropped,
+            "links": shown.links,
+            "names_digest": digest(&shown.names),
+            "names": shown.names.iter().cloned().collect::<BTreeMap<_, _>>(),
+            "processes": shown.processes.iter().map(process).collect::<Vec<_>>(),
+            "handshakes_refused": shown.handshakes_refused,
+            "messages_dropped": shown.messages_dropped,
         }));
     }
-    let sides = sides(scenario, &links);
-    let names = owners.into_iter().map(|(name, owners)| {
+    let sides = sides(scenario, views);
+    let names = owners.iter().map(|(name, owners)| {
         let sides: Vec<_> = sides
             .iter()
             .map(|side| {
-                let known = side
-                    .iter()
-                    .filter_map(|node| scene.node(node))
-                    .filter_map(|node| node.whereis_global(&name));
+                let known = side.iter().filter_map(|node| views.get(*node)?.owner(name));
                 json!({ "nodes": side, "owners": known.collect::<BTreeSet<_>>() })
             })
             .collect();
@@ -61,28 +58,8 @@ pub fn cluster(scenario: &Scenario, scene: &Scene) -> (Value, Value) {
     (Value::Array(nodes), names)
 }
 
-fn counters(node: &ClusterNode) -> (u64, u64) {
-    let runtime = node.runtime().stats();
-    let stats = node.stats();
-    (stats.handshakes_refused, stats.signals_dropped + runtime.refused_full + runtime.refused_no_proc)
-}
-
-fn processes(node: &ClusterNode) -> Vec<Value> {
-    let mut all = Vec::new();
-    let mut after = 0;
-    loop {
-        let page = node.runtime().infos(after, 1_000);
-        let Some(last) = page.last() else { return all };
-        after = last.pid.serial();
-        for info in page {
-            let label = info.label.as_deref().unwrap_or_default();
-            if label.starts_with(OWN_LABEL) {
-                continue;
-            }
-            let names: Vec<_> = info.names.iter().map(ToString::to_string).collect();
-            all.push(json!({ "label": label, "names": names, "mailbox": info.mailbox_depth }));
-        }
-    }
+fn process(process: &ProcessView) -> Value {
+    json!({ "label": process.label, "names": process.names, "mailbox": process.mailbox })
 }
 
 /// A short text that is equal for equal names and owners: FNV-1a.
@@ -96,26 +73,25 @@ fn digest(names: &[(String, String)]) -> String {
 }
 
 /// Groups of nodes that are connected, directly or through others.
-fn sides(scenario: &Scenario, links: &BTreeMap<String, Vec<String>>) -> Vec<Vec<String>> {
-    let mut sides: Vec<Vec<String>> = Vec::new();
+fn sides<'a>(scenario: &'a Scenario, views: &'a Views) -> Vec<Vec<&'a str>> {
+    let known: BTreeSet<&str> = scenario.nodes.iter().map(|node| node.name.as_str()).collect();
+    let mut sides: Vec<Vec<&str>> = Vec::new();
     let mut placed: BTreeSet<&str> = BTreeSet::new();
     for node in &scenario.nodes {
         if !placed.insert(&node.name) {
             continue;
         }
-        let mut side = vec![node.name.clone()];
+        let mut side = vec![node.name.as_str()];
         let mut next = 0;
-        while let Some(name) = side.get(next).cloned() {
+        while let Some(name) = side.get(next).copied() {
             next += 1;
-            for peer in links.get(&name).into_iter().flatten() {
-                if let Some((peer, _)) = links.get_key_value(peer)
-                    && placed.insert(peer)
-                {
-                    side.push(peer.clone());
+            for peer in views.get(name).iter().flat_map(|view| &view.links) {
+                if known.contains(peer.as_str()) && placed.insert(peer) {
+                    side.push(peer);
                 }
             }
         }
-        side.sort();
+        side.sort_unstable();
         sides.push(side);
     }
     sides
@@ -123,7 +99,7 @@ fn sides(scenario: &Scenario, links: &BTreeMap<String, Vec<String>>) -> Vec<Vec<
 
 /// A view as text: what snapshots hold. No incarnation, serial, address or time is in it.
 #[must_use]
-pub fn view(view: View, nodes: &Value) -> String {
+pub(crate) fn view(view: View, nodes: &Value) -> String {
     let mut out = String::new();
     for node in nodes.as_array().into_iter().flatten() {
         let text = |key: &str| node[key].as_str().unwrap_or_default();

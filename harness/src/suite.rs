@@ -7,14 +7,14 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::behaviour::Behaviours;
-use crate::report::json::qualified;
+use crate::report::folder;
 use crate::report::terminal::Reporter;
+use crate::run::many::Job;
 use crate::run::{self, Outcome, RunOptions};
-use crate::scenario::model::LONG_TAG;
-use crate::scenario::{self, Scenario, Vocabulary, World};
+use crate::scenario::{self, Scenario, World};
 
-/// Nodes from which a scenario takes two of the machine's test slots.
-const HEAVY_NODES: usize = 4;
+/// The most of the machine's test slots that a test says it takes; what measures is alone anyway.
+const WEIGHT_MAX: usize = 2;
 
 /// Runs every scenario file below `folder` as a test: the body of a test target with `harness = false`.
 ///
@@ -29,14 +29,16 @@ const HEAVY_NODES: usize = 4;
 /// }
 /// ```
 pub fn suite(folder: impl AsRef<Path>, behaviours: Behaviours) -> ExitCode {
+    if let Some(ended) = crate::world::process::be_a_node_if_asked(&behaviours) {
+        return ended;
+    }
     let arguments = Arguments::from_args();
     let trials = trials(folder.as_ref(), &behaviours);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn trials(folder: &Path, behaviours: &Behaviours) -> Vec<Trial> {
-    let vocabulary =
-        Vocabulary { behaviours: behaviours.names().map(str::to_owned).collect(), ..Vocabulary::default() };
+    let vocabulary = behaviours.vocabulary();
     let files = match scenario::discover([folder]) {
         Ok(files) => files,
         // A suite that finds nothing must not pass.
@@ -46,7 +48,10 @@ fn trials(folder: &Path, behaviours: &Behaviours) -> Vec<Trial> {
     for file in files {
         match scenario::load(&file, &vocabulary) {
             Ok(scenarios) => {
-                trials.extend(scenarios.into_iter().map(|scenario| trial(scenario, behaviours.clone())));
+                for scenario in scenarios.into_iter().map(Arc::new) {
+                    let worlds = scenario.worlds.iter();
+                    trials.extend(worlds.map(|world| trial(scenario.clone(), *world, behaviours.clone())));
+                }
             }
             Err(diagnostics) => {
                 trials.push(broken(file.display().to_string(), diagnostics.render(false)));
@@ -60,16 +65,17 @@ fn broken(name: String, why: String) -> Trial {
     Trial::test(name, move || Err(Failed::from(why)))
 }
 
-fn trial(scenario: Scenario, behaviours: Behaviours) -> Trial {
-    let world = scenario.worlds[0];
+fn trial(scenario: Arc<Scenario>, world: World, behaviours: Behaviours) -> Trial {
     let name = name(&scenario, world);
     Trial::test(name, move || {
         let seed = scenario.seed.unwrap_or(1);
         let options = RunOptions { seed, behaviours, ..RunOptions::default() };
-        let report = run::run(Arc::new(scenario), world, &options);
+        let mut report = run::run(scenario, world, &options);
         if report.outcome == Outcome::Pass {
             return Ok(());
         }
+        // Without the folder the report is still there.
+        report.folder = folder::write(&folder::root(), &report).ok().flatten();
         let mut text = Vec::new();
         let written = Reporter::new(&mut text, false, false, 0).end(&report);
         written.map_err(|error| Failed::from(error.to_string()))?;
@@ -77,8 +83,9 @@ fn trial(scenario: Scenario, behaviours: Behaviours) -> Trial {
     })
 }
 
-fn name(scenario: &Scenario, world: World) -> String {
-    let weight = if scenario.nodes.len() >= HEAVY_NODES || !scenario.loads.is_empty() { 2 } else { 1 };
-    let long = if scenario.has_tag(LONG_TAG) { " long" } else { "" };
-    format!("{}{}@{world} w={weight}{long}", qualified(&scenario.file, &scenario.name), scenario.cell)
+fn name(scenario: &Arc<Scenario>, world: World) -> String {
+    let job = Job { scenario: scenario.clone(), world, seed: 1, twice: false };
+    let weight = job.weight(WEIGHT_MAX);
+    let long = if scenario.is_long(world) { " long" } else { "" };
+    format!("{}@{world} w={weight}{long}", scenario.full_title())
 }

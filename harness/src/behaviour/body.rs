@@ -1,8 +1,11 @@
 //! What the built-in processes do.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use regatta::{Bytes, Context, ExitReason, Pid, Received};
 
@@ -17,9 +20,21 @@ pub struct Inbox {
     pub context: Context,
     scene: Arc<Scene>,
     tally: Arc<Tally>,
-    /// The next number of each sender.
-    expected: HashMap<Pid, u64>,
+    /// The row of each sender.
+    rows: HashMap<Pid, Row>,
 }
+
+/// The numbered messages of one sender.
+#[derive(Debug, Default)]
+struct Row {
+    /// The number after the highest that came.
+    next: u64,
+    /// Lower numbers that have not come; the lowest are forgotten when there are too many.
+    missing: BTreeSet<u64>,
+}
+
+/// Missing numbers of one row that are kept in mind.
+const MISSING_MAX: usize = 65_536;
 
 impl Inbox {
     /// Takes the place of the labelled process.
@@ -27,32 +42,57 @@ impl Inbox {
     pub fn new(context: Context, setup: &Setup) -> Self {
         let tally = setup.scene.enter(&setup.label, context.pid());
         context.set_label(&setup.label);
-        Self { context, scene: setup.scene.clone(), tally, expected: HashMap::new() }
+        Self { context, scene: setup.scene.clone(), tally, rows: HashMap::new() }
     }
 
     /// The next data, request or reply; `None` when the runtime asks a process that traps exits to shut down. Ends that
     /// the process is told of are noted, and jobs done, in between.
     pub async fn next(&mut self) -> Option<Message> {
         loop {
-            match self.context.recv().await {
-                Received::Message(bytes) => {
-                    if let Some(message) = self.take(bytes).await {
-                        return Some(message);
-                    }
-                }
-                Received::Exit { from, reason: ExitReason::Shutdown }
-                    if from == self.context.runtime().node_pid() =>
-                {
-                    return None;
-                }
-                Received::Exit { from, reason } => self.scene.told(self.context.pid(), from, "link", &reason),
-                Received::Down { pid, reason, .. } => {
-                    self.scene.told(self.context.pid(), pid, "monitor", &reason);
-                }
-                // What scenarios do not speak of yet.
-                _ => {}
+            let received = self.context.recv().await;
+            if let Next::Message(message) | Next::Over(message) = self.handle(received).await {
+                return message;
             }
         }
+    }
+
+    /// As [`next`](Self::next), but not for longer than `patience`; `Err` when that is over first.
+    ///
+    /// # Errors
+    /// [`NothingCame`].
+    pub async fn next_within(&mut self, patience: Duration) -> Result<Option<Message>, NothingCame> {
+        let until = Instant::now() + patience;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let received = self.context.recv_timeout(left).await.ok_or(NothingCame)?;
+            if let Next::Message(message) | Next::Over(message) = self.handle(received).await {
+                return Ok(message);
+            }
+        }
+    }
+
+    async fn handle(&mut self, received: Received) -> Next {
+        match received {
+            Received::Message(bytes) => {
+                if let Some(message) = self.take(bytes).await {
+                    return Next::Message(Some(message));
+                }
+            }
+            Received::Exit { from, reason: ExitReason::Shutdown }
+                if from == self.context.runtime().node_pid() =>
+            {
+                return Next::Over(None);
+            }
+            Received::Exit { from, reason } => {
+                self.scene.told(self.context.pid(), from, "link", &reason, None);
+            }
+            Received::Down { pid, reason, reference } => {
+                self.scene.told(self.context.pid(), pid, "monitor", &reason, Some(reference));
+            }
+            // What scenarios do not speak of yet.
+            _ => {}
+        }
+        Next::Nothing
     }
 
     async fn take(&mut self, bytes: Bytes) -> Option<Message> {
@@ -70,33 +110,63 @@ impl Inbox {
             Kind::Data => self.check_order(&message),
             Kind::Request | Kind::Reply => {}
         }
+        self.scene.passed(true, &message, self.context.pid());
         self.tally.messages.fetch_add(1, Relaxed);
         self.tally.bytes.fetch_add(message.size() as u64, Relaxed);
         Some(message)
     }
 
     fn check_order(&mut self, message: &Message) {
-        let senders = self.expected.len();
-        let expected = self.expected.entry(message.from).or_insert(0);
-        if message.number < *expected {
-            self.tally.duplicates.fetch_add(1, Relaxed);
-        } else {
-            // A gap is an earlier message that is late or lost; late ones then count as what they are, out of order.
-            if message.number > *expected {
-                self.tally.out_of_order.fetch_add(1, Relaxed);
+        let senders = self.rows.len();
+        let (row, number) = (self.rows.entry(message.from).or_default(), message.number);
+        if number >= row.next {
+            // What is skipped is late or lost, and counts as missing until it comes.
+            self.tally.gaps.fetch_add(number - row.next, Relaxed);
+            row.missing.extend(number.saturating_sub(MISSING_MAX as u64).max(row.next)..number);
+            while row.missing.len() > MISSING_MAX {
+                row.missing.pop_first();
             }
-            *expected = message.number + 1;
+            row.next = number + 1;
+        } else if row.missing.remove(&number) {
+            self.tally.gaps.fetch_sub(1, Relaxed);
+            self.tally.out_of_order.fetch_add(1, Relaxed);
+        } else {
+            self.tally.duplicates.fetch_add(1, Relaxed);
         }
-        if self.expected.len() > senders {
+        if self.rows.len() > senders {
             self.tally.senders.fetch_add(1, Relaxed);
         }
     }
 
-    /// Sends; the receiver may be gone, which is no business of a behaviour.
-    pub async fn send(&self, to: Pid, bytes: Vec<u8>) {
-        let _ = self.context.send(to, bytes).await;
+    /// Sends. Whether it was accepted: a message that was not was not sent at all, and its number is free.
+    pub async fn send(&self, to: Pid, bytes: Vec<u8>) -> bool {
+        let noted = self.scene.recorder().notes_messages().then(|| bytes.clone());
+        let accepted = self.context.send(to, bytes).await.is_ok();
+        if accepted && let Some(bytes) = noted {
+            self.scene.sent(&bytes, to);
+        }
+        accepted
+    }
+
+    /// What the run shares.
+    pub(super) fn scene(&self) -> &Arc<Scene> {
+        &self.scene
     }
 }
+
+/// What became of something that was received.
+enum Next {
+    /// A message for the body.
+    Message(Option<Message>),
+    /// The process is to end.
+    Over(Option<Message>),
+    /// Nothing that the body sees.
+    Nothing,
+}
+
+/// Nothing came in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NothingCame;
 
 /// Replies to every request with what it got.
 pub(super) async fn echo(mut inbox: Inbox) {
@@ -136,8 +206,32 @@ pub(super) async fn relay(mut inbox: Inbox, setup: Setup) {
             bytes[HEADER_BYTES..].copy_from_slice(message.body());
             let number = numbers.entry(pid).or_default();
             super::message::seal(&mut bytes, Kind::Data, inbox.context.pid(), *number);
-            *number += 1;
-            inbox.send(pid, bytes).await;
+            if inbox.send(pid, bytes).await {
+                *number += 1;
+            }
+        }
+    }
+}
+
+/// Sends a numbered message to `args.to` every `args.every_ms`: a row for each receiver, as [`relay`].
+pub(super) async fn ticker(mut inbox: Inbox, setup: Setup) {
+    let mut numbers: HashMap<Pid, u64> = HashMap::new();
+    let to = Whom::parse(setup.args.get("to").and_then(|to| to.as_str()).unwrap_or_default());
+    let every =
+        Duration::from_millis(setup.args.get("every_ms").and_then(|ms| ms.as_u64()).unwrap_or(100).max(1));
+    let mut next = Instant::now() + every;
+    loop {
+        match inbox.next_within(next.saturating_duration_since(Instant::now())).await {
+            Ok(Some(_)) => continue,
+            Ok(None) => return,
+            Err(NothingCame) => next += every,
+        }
+        if let Some(pid) = setup.resolve(&to) {
+            let number = numbers.entry(pid).or_default();
+            let bytes = super::message::write(Kind::Data, inbox.context.pid(), *number, &[]);
+            if inbox.send(pid, bytes).await {
+                *number += 1;
+            }
         }
     }
 }

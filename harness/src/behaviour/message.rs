@@ -27,6 +27,19 @@ pub enum Kind {
     Job = 4,
 }
 
+impl Kind {
+    /// The word for it in records.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Request => "request",
+            Self::Reply => "reply",
+            Self::Job => "job",
+        }
+    }
+}
+
 /// A message, read.
 #[derive(Debug, Clone)]
 pub struct Message {

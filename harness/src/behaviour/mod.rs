@@ -1,7 +1,9 @@
 //! What the processes of a scenario do: the built-in behaviours, and those that a user's crate adds.
 
 mod body;
+pub(crate) mod exchange;
 pub mod message;
+mod register;
 mod scene;
 
 use std::collections::BTreeMap;
@@ -13,8 +15,11 @@ use regatta::{ClusterNode, Context, Pid, Runtime};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use body::Inbox;
-pub use scene::{Down, Job, Scene, Tally};
+use crate::expect::history::{self, Checker, History};
+use crate::scenario::Vocabulary;
+
+pub use body::{Inbox, NothingCame};
+pub use scene::{Job, Scene, Tally};
 
 /// How the label of the harness's own processes begins; observations leave them out.
 pub const OWN_LABEL: &str = "regatta/";
@@ -28,6 +33,8 @@ pub struct Setup {
     pub args: Value,
     /// The node that it runs on.
     pub node: String,
+    /// The run's seed.
+    pub seed: u64,
     /// What the run shares.
     pub scene: Arc<Scene>,
 }
@@ -61,24 +68,31 @@ impl Setup {
                 .scene
                 .pid(name)
                 .or_else(|| self.scene.node(&self.node).and_then(|node| node.whereis_global_pid(name))),
-            Whom::Local(name, node) => self.scene.node(node)?.runtime().whereis(name),
+            Whom::Local(name, node) if *node == self.node => self.scene.node(node)?.runtime().whereis(name),
+            Whom::Local(name, node) => self.scene.local(name, node),
         }
     }
 }
 
 type Start = Arc<dyn Fn(&Runtime, Setup) -> Pid + Send + Sync>;
 
-/// All behaviours that a run knows.
+/// All behaviours that a run knows, and all checkers of its history.
 #[derive(Clone)]
-pub struct Behaviours(BTreeMap<String, Start>);
+pub struct Behaviours {
+    all: BTreeMap<String, Start>,
+    checkers: BTreeMap<String, Checker>,
+}
 
 impl Default for Behaviours {
     fn default() -> Self {
-        let mut all = Self(BTreeMap::new());
+        let mut all = Self { all: BTreeMap::new(), checkers: history::built_in() };
         all.add("echo", |inbox, _| body::echo(inbox));
         all.add("counter", |inbox, _| body::counter(inbox));
         all.add("sink", |inbox, _| body::sink(inbox));
         all.add("relay", body::relay);
+        all.add("ticker", body::ticker);
+        all.add("register", |inbox, _| register::register(inbox));
+        all.add("client", register::client);
         all
     }
 }
@@ -96,28 +110,58 @@ impl Behaviours {
         let start = move |runtime: &Runtime, setup: Setup| {
             runtime.spawn(|context: Context| body(Inbox::new(context, &setup), setup)).pid()
         };
-        self.0.insert(name.into(), Arc::new(start));
+        self.all.insert(name.into(), Arc::new(start));
     }
 
     /// The names of all behaviours.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.all.keys().map(String::as_str)
+    }
+
+    /// Adds a checker of histories, or replaces the one of this name: `history = "name"` in an expectation. It says what is
+    /// wrong, in a few lines.
+    pub fn add_checker(
+        &mut self,
+        name: impl Into<String>,
+        check: impl Fn(&History) -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        self.checkers.insert(name.into(), Arc::new(check));
+    }
+
+    /// The checker of this name.
+    #[must_use]
+    pub fn checker(&self, name: &str) -> Option<&Checker> {
+        self.checkers.get(name)
+    }
+
+    /// The words that these behaviours and checkers add to scenario files.
+    #[must_use]
+    pub fn vocabulary(&self) -> Vocabulary {
+        Vocabulary {
+            behaviours: self.all.keys().cloned().collect(),
+            checkers: self.checkers.keys().cloned().collect(),
+        }
     }
 
     /// Starts a process; `None` for a behaviour that nobody added.
     #[must_use]
     pub fn start(&self, behaviour: &str, runtime: &Runtime, setup: Setup) -> Option<Pid> {
-        Some(self.0.get(behaviour)?(runtime, setup))
+        Some(self.all.get(behaviour)?(runtime, setup))
     }
 
     /// Teaches a node every behaviour as a factory.
-    pub fn teach(&self, name_in_scene: &str, node: &ClusterNode, scene: &Arc<Scene>) {
-        for (name, start) in &self.0 {
+    pub(crate) fn teach(&self, name_in_scene: &str, node: &ClusterNode, seed: u64, scene: &Arc<Scene>) {
+        for (name, start) in &self.all {
             let (start, scene, on) = (start.clone(), scene.clone(), name_in_scene.to_owned());
             node.register_spawnable(name, move |runtime, bytes| {
                 let order: Order = serde_json::from_slice(&bytes).unwrap_or_default();
-                let setup =
-                    Setup { label: order.label, args: order.args, node: on.clone(), scene: scene.clone() };
+                let setup = Setup {
+                    label: order.label,
+                    args: order.args,
+                    node: on.clone(),
+                    seed,
+                    scene: scene.clone(),
+                };
                 start(runtime, setup)
             });
         }
@@ -126,7 +170,7 @@ impl Behaviours {
 
 impl fmt::Debug for Behaviours {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.all.keys()).finish()
     }
 }
 
@@ -139,8 +183,13 @@ pub(crate) struct Order {
 
 /// Starts the harness's own process on a node. In observations it has the node's name.
 pub(crate) fn start_control(runtime: &Runtime, node: &str, scene: &Arc<Scene>) -> Pid {
-    let setup =
-        Setup { label: node.to_owned(), args: Value::Null, node: node.to_owned(), scene: scene.clone() };
+    let setup = Setup {
+        label: node.to_owned(),
+        args: Value::Null,
+        node: node.to_owned(),
+        seed: 0,
+        scene: scene.clone(),
+    };
     let handle = runtime.spawn(|context| {
         let inbox = Inbox::new(context, &setup);
         inbox.context.set_label(format!("{OWN_LABEL}control"));

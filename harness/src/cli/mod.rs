@@ -13,6 +13,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::{Parser, Subcommand};
 
+use crate::behaviour::Behaviours;
 use crate::exit;
 
 /// Runs cluster scenarios: brings up nodes, breaks them, and says what held.
@@ -53,6 +54,9 @@ where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
+    if crate::world::process::be_a_node_if_asked(&Behaviours::default()).is_some() {
+        return exit::PASS;
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -63,13 +67,14 @@ where
     };
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
         || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let (out, err) = (io::stdout(), io::stderr());
+    let (mut out, mut err) = (io::stdout(), io::stderr());
     let (out_terminal, err_terminal) = (out.is_terminal(), err.is_terminal());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     let (out_gone, err_gone) = (Cell::new(false), Cell::new(false));
     let mut terminal = Terminal {
-        out: &mut outside::Pipe { out: &mut out.lock(), gone: &out_gone },
-        err: &mut outside::Pipe { out: &mut err.lock(), gone: &err_gone },
+        // Not locked: what a scenario's own processes print must not wait for the end of the run.
+        out: &mut outside::Pipe { out: &mut out, gone: &out_gone },
+        err: &mut outside::Pipe { out: &mut err, gone: &err_gone },
         out_gone: &out_gone,
         out_colour: out_terminal && !plain,
         err_colour: err_terminal && !plain,

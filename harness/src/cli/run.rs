@@ -1,7 +1,10 @@
 //! `regatta run`: runs scenario files and reports.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,12 +12,15 @@ use clap::Args;
 
 use super::Terminal;
 use crate::exit;
-use crate::report::json::{Deselected, Document, qualified};
+use crate::report::folder;
+use crate::report::json::{Deselected, Document};
 use crate::report::terminal::Reporter;
-use crate::run::{self, RunOptions, RunReport};
-use crate::scenario::model::LONG_TAG;
+use crate::run::many::{Job, Progress, run_all};
+use crate::run::{Outcome, RunOptions, RunReport};
 use crate::scenario::{self, Scenario, Vocabulary, World};
 
+/// Bad runs of one scenario whose folders are written.
+const EXPLAINED_MAX: usize = 3;
 /// Where results are kept, in a folder that has it.
 const RUNS: &str = "results/runs";
 
@@ -39,9 +45,24 @@ pub(super) struct Run {
     /// Accept what snapshots show now.
     #[arg(long)]
     accept: bool,
-    /// Also run scenarios that are tagged `long`.
+    /// Also run scenarios that are tagged `long`; in `sim`, where time is virtual, they run anyway.
     #[arg(long)]
     long: bool,
+    /// Run each scenario with every seed from the first up to, but not including, the second.
+    #[arg(long, value_name = "A..B", value_parser = seeds, conflicts_with = "seed")]
+    seeds: Option<Range<u64>>,
+    /// Run each scenario so many times.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// Run each passing seed again in `sim`, and see that it repeats.
+    #[arg(long)]
+    twice: bool,
+    /// Where the folders of runs that did not pass are written; by default results/runs, or target/regatta.
+    #[arg(long, value_name = "FOLDER")]
+    report: Option<PathBuf>,
+    /// How many places there are for runs at the same time; a load takes all of them. By default one per core.
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
 }
 
 impl Run {
@@ -77,7 +98,7 @@ impl Run {
         for scenario in all {
             match self.select(&scenario) {
                 Ok(world) => selected.push((Arc::new(scenario), world)),
-                Err(Some(reason)) => deselected.push(Deselected { name: title(&scenario), reason }),
+                Err(Some(reason)) => deselected.push(Deselected { name: scenario.full_title(), reason }),
                 // What the filter leaves out is what was not asked for.
                 Err(None) => {}
             }
@@ -91,7 +112,7 @@ impl Run {
             let (are, they) = if bad == 1 { ("file is", "it was") } else { ("files are", "they were") };
             writeln!(terminal.err, "error: {bad} scenario {are} wrong, as told above; {they} not run")?;
         }
-        if reports.len() < selected.len() {
+        if reports.len() < selected.len() * self.times() {
             codes.push(exit::INTERRUPTED);
         }
         codes.extend(reports.iter().map(|report| report.outcome.code()));
@@ -117,20 +138,39 @@ impl Run {
     /// The world to run in, or why not.
     fn select(&self, scenario: &Scenario) -> Result<World, Option<String>> {
         if let Some(filter) = &self.filter
-            && !title(scenario).contains(filter.as_str())
+            && !scenario.full_title().contains(filter.as_str())
             && !scenario.tags.iter().any(|tag| tag.contains(filter.as_str()))
         {
             return Err(None);
         }
-        if scenario.has_tag(LONG_TAG) && !self.long {
+        let world = self.world.unwrap_or(scenario.worlds[0]);
+        if scenario.is_long(world) && !self.long {
             return Err(Some("tagged `long`; run it with --long".to_owned()));
         }
-        let world = self.world.unwrap_or(scenario.worlds[0]);
         if scenario.worlds.contains(&world) {
             Ok(world)
         } else {
             Err(Some(format!("its file does not list the `{world}` world in `worlds`")))
         }
+    }
+
+    /// How often each scenario runs.
+    fn times(&self) -> usize {
+        let seeds = self.seeds.as_ref().map_or(1, |seeds| seeds.end - seeds.start);
+        usize::try_from(seeds * u64::from(self.repeat)).unwrap_or(usize::MAX)
+    }
+
+    /// Every run that is asked for, one scenario after another.
+    fn jobs(&self, selected: &[(Arc<Scenario>, World)]) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        for (scenario, world) in selected {
+            let seed = self.seed.or(scenario.seed).unwrap_or(1);
+            for seed in self.seeds.clone().unwrap_or(seed..seed.saturating_add(1)) {
+                let job = Job { scenario: scenario.clone(), world: *world, seed, twice: self.twice };
+                jobs.extend(std::iter::repeat_n(job, self.repeat as usize));
+            }
+        }
+        jobs
     }
 
     fn play(
@@ -139,7 +179,7 @@ impl Run {
         deselected: &mut Vec<Deselected>,
         terminal: &mut Terminal<'_>,
     ) -> io::Result<Vec<RunReport>> {
-        let names = selected.iter().map(|(scenario, _)| title(scenario).chars().count());
+        let names = selected.iter().map(|(scenario, _)| scenario.full_title().chars().count());
         let width = names.chain(deselected.iter().map(|left| left.name.chars().count())).max().unwrap_or(0);
         // With the document on the standard output, people read the other one.
         let to_err = self.json.as_deref() == Some(Path::new("-"));
@@ -149,25 +189,74 @@ impl Run {
             (&mut *terminal.out, terminal.out_colour, terminal.out_live)
         };
         let mut reporter = Reporter::new(out, colour, live, width);
-        let mut reports = Vec::new();
+        let jobs = self.jobs(selected);
+        let mut reports: Vec<Option<RunReport>> = jobs.iter().map(|_| None).collect();
         let stop = super::outside::interruption();
-        for (index, (scenario, world)) in selected.iter().enumerate() {
-            let gone = !to_err && terminal.out_gone.get();
-            if gone || *stop.borrow() {
-                let reason = if gone { "not run: nobody reads the output" } else { "not run: interrupted" };
-                deselected.push(Deselected { name: title(scenario), reason: reason.to_owned() });
-                continue;
+        let options = RunOptions { accept: self.accept, stop: Some(stop.clone()), ..RunOptions::default() };
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let places = self.jobs.map_or(cores, NonZeroUsize::get);
+        let many = self.times() > 1;
+        let (gone, stopper) = (terminal.out_gone, stop);
+        let (told, stopping) = tokio::sync::watch::channel(false);
+        let (mut wrote, mut explained) = (Ok(()), BTreeMap::new());
+        run_all(&jobs, places, &stopping, &options, |progress| {
+            if *stopper.borrow() || (!to_err && gone.get()) || wrote.is_err() {
+                told.send_replace(true);
             }
-            reporter.begin(&title(scenario), world.name(), index + 1, selected.len())?;
-            let seed = self.seed.or(scenario.seed).unwrap_or(1);
-            let stop = Some(stop.clone());
-            let options = RunOptions { seed, accept: self.accept, stop, ..RunOptions::default() };
-            let report = run::run(scenario.clone(), *world, &options);
-            reporter.end(&report)?;
-            reports.push(report);
+            let write = match progress {
+                Progress::Begun(index) => {
+                    reporter.begin(&jobs[index].scenario.full_title(), jobs[index].world.name(), jobs.len())
+                }
+                Progress::Ended(index, mut report) => {
+                    self.explain(&mut report, &mut explained);
+                    let write = if many { reporter.end_of_many(&report) } else { reporter.end(&report) };
+                    reports[index] = Some(*report);
+                    write
+                }
+            };
+            if wrote.is_ok() {
+                wrote = write;
+            }
+        });
+        wrote?;
+        let begun = reports.iter().filter(|report| report.is_some()).count();
+        if begun < jobs.len() {
+            let gone = !to_err && terminal.out_gone.get();
+            let reason = if gone { "not run: nobody reads the output" } else { "not run: interrupted" };
+            for (job, _) in jobs.iter().zip(&reports).filter(|(_, report)| report.is_none()) {
+                let name = job.scenario.full_title();
+                if deselected.last().is_none_or(|last| last.name != name) {
+                    deselected.push(Deselected { name, reason: reason.to_owned() });
+                }
+            }
         }
-        reporter.close(&reports, deselected)?;
+        let reports: Vec<RunReport> = reports.into_iter().flatten().collect();
+        if many {
+            reporter.close_many(&reports, deselected)?;
+        } else {
+            reporter.close(&reports, deselected)?;
+        }
         Ok(reports)
+    }
+
+    /// Writes the folder that explains a run, for the first bad runs of each scenario.
+    fn explain(&self, report: &mut RunReport, explained: &mut BTreeMap<String, usize>) {
+        let Some(_) = &report.remains else { return };
+        let of_scenario = explained.entry(report.scenario.full_title()).or_default();
+        *of_scenario += 1;
+        if *of_scenario <= EXPLAINED_MAX {
+            let root = self.report.clone().unwrap_or_else(folder::root);
+            match folder::write(&root, report) {
+                Ok(folder) => report.folder = folder,
+                Err(error) => {
+                    let message = format!("cannot write below `{}`: {error}", root.display());
+                    report.add(Outcome::Internal, "report", message);
+                }
+            }
+        } else {
+            // Of many, the first ones are enough; this one can be run again.
+            report.remains = None;
+        }
     }
 
     /// Writes the document where it was asked for, and into `results/runs/` where there is such a folder.
@@ -187,6 +276,29 @@ impl Run {
     }
 }
 
-fn title(scenario: &Scenario) -> String {
-    format!("{}{}", qualified(&scenario.file, &scenario.name), scenario.cell)
+/// Reads `0..1000`.
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || format!("`{text}` is not a range of seeds; write for example 0..1000");
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| wrong());
+    let seeds = number(from)?..number(to)?;
+    if seeds.is_empty() {
+        Err(format!("`{text}` holds no seed: the second number is not in it"))
+    } else {
+        Ok(seeds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_seeds_has_its_first_and_not_its_last() {
+        assert_eq!(seeds("0..1000"), Ok(0..1000));
+        assert_eq!(seeds("7..8"), Ok(7..8));
+        for wrong in ["", "7", "7..", "..7", "8..8", "9..8", "a..b", "0..=3"] {
+            assert!(seeds(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

@@ -90,6 +90,7 @@ const RECEIVED: Shape = Shape::Record(
         ("out_of_order", Shape::Number),
         ("corrupt", Shape::Number),
         ("duplicates", Shape::Number),
+        ("gaps", Shape::Number),
     ],
 );
 
@@ -111,6 +112,7 @@ const FAULT: Shape = Shape::Record(
     "a fault",
     &[
         ("active", Shape::Bool),
+        ("lasted_ms", Shape::Number),
         ("dropped", Shape::Number),
         ("delayed", Shape::Number),
         ("duplicated", Shape::Number),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::LoadError;
 use crate::scenario::load::{Goal, Load, LoadModel};
@@ -40,11 +40,15 @@ impl Rung {
     }
 }
 
+/// The name of a load's model, one of [`LoadModel::NAMES`].
+pub(crate) type ModelName = &'static str;
+
 /// The figures of a load, as conditions, reports and gates see them. Times are in microseconds, rates a second.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// `closed`, `search` or `flood`.
-    pub model: &'static str,
+    #[serde(deserialize_with = "model")]
+    pub model: ModelName,
     /// Whether the load has ended.
     pub done: bool,
     /// Requests (of a flood: messages) sent in the measured time.
@@ -120,4 +124,10 @@ impl Figures {
             ladder: Vec::new(),
         }
     }
+}
+
+/// A model by its name, from another process.
+fn model<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ModelName, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Ok(LoadModel::NAMES.into_iter().find(|known| *known == name).unwrap_or_default())
 }

@@ -54,6 +54,12 @@ pub struct ScenarioResult<'a> {
     pub outcome: &'static str,
     /// How long it took.
     pub duration_ms: u64,
+    /// How much time passed in the run, in `sim`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub virtual_ms: Option<u64>,
+    /// Equal for equal runs, in `sim`: over time, way and size of each datagram, and what was delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// What loads measured, by id.
     pub figures: BTreeMap<&'a str, &'a Figures>,
     /// What went wrong.
@@ -80,6 +86,8 @@ impl<'a> Document<'a> {
             seed: report.seed,
             outcome: report.outcome.name(),
             duration_ms: u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX),
+            virtual_ms: report.virtual_time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            digest: report.digest.map(|digest| format!("{digest:016x}")),
             figures: report.figures.iter().map(|(id, figures)| (id.as_str(), figures)).collect(),
             findings: &report.findings,
         });
@@ -133,7 +141,7 @@ impl std::fmt::Display for Machine {
 }
 
 /// The commit of the working tree, or `unknown` where there is none.
-fn revision() -> String {
+pub(crate) fn revision() -> String {
     let output =
         Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12", "--match="]).output();
     let text = output.ok().filter(|output| output.status.success());

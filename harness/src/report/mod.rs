@@ -1,4 +1,9 @@
-//! What a user gets to see: a terminal report while it runs and after, and one JSON document.
+//! What a user gets to see: a terminal report while it runs and after, one JSON document, and a folder
+//! for each run that did not pass.
 
+pub(crate) mod folder;
 pub mod json;
+mod pcap;
+mod perfetto;
+mod sequence;
 pub mod terminal;

@@ -1,13 +1,14 @@
 //! The report for people: a line for each scenario as it ends, what went wrong, and tables of what was measured.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::time::Instant;
 
 use owo_colors::{OwoColorize, Style};
 
 use super::json::{Deselected, Machine, area_and_name};
 use crate::load::Figures;
 use crate::run::{Outcome, RunReport};
-use crate::scenario::model::LONG_TAG;
 
 /// Writes the report.
 pub struct Reporter<'a> {
@@ -16,12 +17,32 @@ pub struct Reporter<'a> {
     /// Whether a line may be written and written over: a terminal.
     live: bool,
     width: usize,
+    begun: Instant,
+    /// Runs under way: their titles and worlds.
+    running: Vec<String>,
+    ended: usize,
+    /// Runs that did not pass.
+    bad: usize,
+    of: usize,
+    /// How many of each scenario's bad runs were told in full.
+    told: BTreeMap<String, usize>,
 }
 
 impl<'a> Reporter<'a> {
     /// A reporter for names up to `width` characters.
     pub fn new(out: &'a mut dyn Write, colour: bool, live: bool, width: usize) -> Self {
-        Self { out, colour, live, width: width.clamp(24, 72) }
+        Self {
+            out,
+            colour,
+            live,
+            width: width.clamp(24, 72),
+            begun: Instant::now(),
+            running: Vec::new(),
+            ended: 0,
+            bad: 0,
+            of: 0,
+            told: BTreeMap::new(),
+        }
     }
 
     fn paint(&self, text: &str, style: Style) -> String {
@@ -32,28 +53,82 @@ impl<'a> Reporter<'a> {
         self.paint(text, Style::new().dimmed())
     }
 
-    /// A scenario begins.
+    /// A run begins, one of so many.
     ///
     /// # Errors
     /// What the output says.
-    pub fn begin(&mut self, title: &str, world: &str, index: usize, of: usize) -> io::Result<()> {
-        if self.live {
-            let line = format!("   run  {title:<width$}  {world}  ({index} of {of})", width = self.width);
-            // Without line wrap: a line that is cut can be written over, one that has wrapped cannot.
-            write!(self.out, "\r\x1b[2K\x1b[?7l{}\x1b[?7h", self.dim(&line))?;
-            self.out.flush()?;
-        }
-        Ok(())
+    pub fn begin(&mut self, title: &str, world: &str, of: usize) -> io::Result<()> {
+        self.of = of;
+        self.running.push(running(title, world));
+        self.draw()
     }
 
-    /// A scenario has ended.
+    /// Writes the line that is written over: what runs, or how far many runs have come.
+    fn draw(&mut self) -> io::Result<()> {
+        if !self.live || self.running.is_empty() {
+            return Ok(());
+        }
+        let (done, of) = (self.ended, self.of);
+        let line = if of > BAR_FROM {
+            let full = BAR_WIDTH * done / of.max(1);
+            let bar = format!("{}{}", "━".repeat(full), "╌".repeat(BAR_WIDTH - full));
+            let took = self.begun.elapsed().as_secs_f64();
+            let left = if done == 0 { 0.0 } else { took / done as f64 * (of - done) as f64 };
+            let bad = if self.bad == 0 { String::new() } else { format!("  {} not passed", self.bad) };
+            format!("   run  {bar}  {done} of {of}{bad}  {left:.0} s left")
+        } else {
+            let now = self.running.join(", ");
+            format!("   run  {now:<width$}  ({} of {of})", done + self.running.len(), width = self.width)
+        };
+        // Without line wrap: a line that is cut can be written over, one that has wrapped cannot.
+        write!(self.out, "\r\x1b[2K\x1b[?7l{}\x1b[?7h", self.dim(&line))?;
+        self.out.flush()
+    }
+
+    /// A run is over, and will be told of.
+    fn over(&mut self, report: &RunReport) -> io::Result<()> {
+        let title = running(&report.scenario.full_title(), report.world.name());
+        if let Some(at) = self.running.iter().position(|running| *running == title) {
+            self.running.remove(at);
+        }
+        self.ended += 1;
+        self.bad += usize::from(report.outcome != Outcome::Pass);
+        if self.live { write!(self.out, "\r\x1b[2K") } else { Ok(()) }
+    }
+
+    /// A run has ended.
     ///
     /// # Errors
     /// What the output says.
     pub fn end(&mut self, report: &RunReport) -> io::Result<()> {
-        if self.live {
-            write!(self.out, "\r\x1b[2K")?;
+        self.over(report)?;
+        self.tell(report)?;
+        self.draw()
+    }
+
+    /// One of many runs of its scenario has ended: those that pass are counted, and the first that do not are told.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub fn end_of_many(&mut self, report: &RunReport) -> io::Result<()> {
+        self.over(report)?;
+        if report.outcome != Outcome::Pass {
+            let told = self.told.entry(report.scenario.full_title()).or_default();
+            *told += 1;
+            if *told <= TOLD_MAX {
+                self.tell(report)?;
+            }
         }
+        let step = self.of.div_ceil(PLAIN_LINES).max(1);
+        if !self.live && (self.ended.is_multiple_of(step) || self.ended == self.of) {
+            let bad = if self.bad == 0 { String::new() } else { format!(", {} not passed", self.bad) };
+            writeln!(self.out, "             {} of {}{bad}", self.ended, self.of)?;
+        }
+        self.draw()
+    }
+
+    /// What came of a run.
+    fn tell(&mut self, report: &RunReport) -> io::Result<()> {
         let style = match report.outcome {
             Outcome::Pass => Style::new().green(),
             Outcome::Fail | Outcome::Internal => Style::new().red().bold(),
@@ -81,7 +156,7 @@ impl<'a> Reporter<'a> {
             let again = format!(
                 "regatta run {}{} --world {} --seed {}{}",
                 report.scenario.file,
-                if report.scenario.has_tag(LONG_TAG) { " --long" } else { "" },
+                if report.scenario.is_long(report.world) { " --long" } else { "" },
                 report.world,
                 report.seed,
                 if report.scenario.cell.to_string().is_empty() {
@@ -92,10 +167,60 @@ impl<'a> Reporter<'a> {
             );
             writeln!(self.out, "             {}  {again}", self.paint("again with", Style::new().bold()))?;
         }
+        if let Some(views) = report.remains.as_ref().and_then(|remains| super::folder::views(remains)) {
+            writeln!(
+                self.out,
+                "             {}",
+                self.paint("what nodes know differently", Style::new().bold())
+            )?;
+            for line in views.lines() {
+                writeln!(self.out, "               {}", self.dim(&format!("| {line}")))?;
+            }
+        }
+        if let Some(folder) = &report.folder {
+            let label = self.paint("explained in", Style::new().bold());
+            writeln!(self.out, "             {label}  {}/", folder.display())?;
+        }
         for path in &report.accepted {
             writeln!(self.out, "             {} {path}", self.dim("accepted"))?;
         }
         Ok(())
+    }
+
+    /// Many runs of each scenario have ended: how many passed, and with which seeds the others ran.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub fn close_many(&mut self, reports: &[RunReport], deselected: &[Deselected]) -> io::Result<()> {
+        let mut all: Vec<(String, Vec<&RunReport>)> = Vec::new();
+        for report in reports {
+            let title = running(&report.scenario.full_title(), report.world.name());
+            match all.last_mut() {
+                Some((last, of)) if *last == title => of.push(report),
+                _ => all.push((title, vec![report])),
+            }
+        }
+        for (title, of) in all {
+            let bad: Vec<_> = of.iter().filter(|report| report.outcome != Outcome::Pass).collect();
+            let word = if bad.is_empty() {
+                self.paint(&format!("{:>11}", "pass"), Style::new().green())
+            } else {
+                self.paint(&format!("{:>11}", bad[0].outcome.name()), Style::new().red().bold())
+            };
+            let passed = of.len() - bad.len();
+            writeln!(self.out, "{word}  {title:<width$}  {passed} of {}", of.len(), width = self.width)?;
+            if !bad.is_empty() {
+                let mut seeds: Vec<u64> = bad.iter().map(|report| report.seed).collect();
+                seeds.sort_unstable();
+                seeds.dedup();
+                let left_out = seeds.len().saturating_sub(SEEDS_SHOWN_MAX);
+                let shown: Vec<_> = seeds.iter().take(SEEDS_SHOWN_MAX).map(ToString::to_string).collect();
+                let more = if left_out > 0 { format!(" and {left_out} more") } else { String::new() };
+                let label = self.paint("seeds that did not pass", Style::new().bold());
+                writeln!(self.out, "             {label}  {}{more}", shown.join(" "))?;
+            }
+        }
+        self.close(reports, deselected)
     }
 
     /// Everything has ended: what was measured, what was left out, and the sum.
@@ -182,6 +307,20 @@ fn figures_row(name: &str, of: &Figures) -> String {
     let [p50, p90, p99, p999, max] = &times;
     row(name, &of.in_flight.to_string(), &[&rate, p50, p90, p99, p999, max, &grouped(of.count)])
 }
+
+fn running(title: &str, world: &str) -> String {
+    format!("{title}@{world}")
+}
+
+/// Runs from which a bar is drawn instead of their names, and how wide it is.
+const BAR_FROM: usize = 64;
+const BAR_WIDTH: usize = 30;
+/// Bad runs of a scenario that are told in full, when there are many.
+const TOLD_MAX: usize = 3;
+/// Lines about the progress of many runs, where no line can be written over.
+const PLAIN_LINES: usize = 10;
+/// Seeds that are listed.
+const SEEDS_SHOWN_MAX: usize = 50;
 
 fn name(report: &RunReport, id: &str) -> String {
     if report.scenario.name == id { area_and_name(report) } else { format!("{} {id}", area_and_name(report)) }

@@ -1,15 +1,20 @@
 //! One run of one scenario: start the nodes, do the steps, watch the cluster, judge.
 
-mod judge;
+mod changes;
+mod faults;
+pub mod many;
+mod nemesis;
 mod points;
-mod random;
-mod spawn;
+pub(crate) mod remains;
 mod stage;
 mod steps;
+pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;
 mod traffic;
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,10 +24,25 @@ use tokio::sync::watch;
 pub use stage::StepState;
 
 use crate::behaviour::Behaviours;
+use crate::behaviour::Scene;
+use crate::fault::capture::Capture;
 use crate::load::Figures;
+use crate::logs::Logs;
+use crate::record::Recorder;
 use crate::scenario::{Scenario, World};
-use crate::world;
+use crate::world::cluster::{Cluster, Ground};
+use crate::world::inproc::{CAPTURE_BYTES, Inproc};
+use crate::world::process::ProcessGround;
+use crate::world::sim::{self, HarnessTasks, Sim, SimClock, SimGround};
+use crate::world::{self, KeyLines, Means};
+use remains::Remains;
 use stage::Stage;
+use tasks::OnTokio;
+
+/// How often the cluster is looked at, in real time, when nothing says that it changed.
+const LOOK: Duration = Duration::from_millis(5);
+/// The same in virtual time, where whatever changes says so.
+const LOOK_SIM: Duration = Duration::from_millis(50);
 
 /// How a run came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -98,12 +118,20 @@ pub struct RunReport {
     pub outcome: Outcome,
     /// How long it took.
     pub duration: Duration,
+    /// How much time passed in the run, where that is not the same.
+    pub virtual_time: Option<Duration>,
+    /// Equal for equal runs, where runs repeat: over the time, way and size of every datagram and what was delivered.
+    pub digest: Option<u64>,
     /// What went wrong.
     pub findings: Vec<Finding>,
     /// What the loads measured, in the order of the file.
     pub figures: Vec<(String, Figures)>,
     /// Texts that were accepted as snapshots.
     pub accepted: Vec<String>,
+    /// Whatever explains a run that did not pass.
+    pub(crate) remains: Option<Box<Remains>>,
+    /// Where that was written.
+    pub folder: Option<PathBuf>,
 }
 
 /// The choices of a run.
@@ -113,56 +141,152 @@ pub struct RunOptions {
     pub seed: u64,
     /// Whether new snapshot texts are accepted.
     pub accept: bool,
+    /// Whether a run that passes is to be explained too.
+    pub explain: bool,
     /// What processes can do.
     pub behaviours: Behaviours,
+    /// The program that becomes a node in the world `process`; this one when absent.
+    pub node_program: Option<PathBuf>,
     /// Turns true when the run must stop; without one, nobody can ask for that.
     pub stop: Option<watch::Receiver<bool>>,
+}
+
+impl RunReport {
+    /// Of a run that has not begun.
+    pub(crate) fn new(scenario: Arc<Scenario>, world: World, seed: u64) -> Self {
+        Self {
+            scenario,
+            world,
+            seed,
+            outcome: Outcome::Pass,
+            duration: Duration::ZERO,
+            virtual_time: None,
+            digest: None,
+            findings: Vec::new(),
+            figures: Vec::new(),
+            accepted: Vec::new(),
+            remains: None,
+            folder: None,
+        }
+    }
+
+    /// Takes in what is known once all nodes have ended.
+    fn gather(&mut self, keys: Option<&KeyLines>, ground: &dyn Ground) {
+        if let Some(remains) = &mut self.remains {
+            remains.keys = keys.map(KeyLines::take).unwrap_or_default();
+            remains.logs = ground.logs();
+        }
+    }
+
+    /// Adds something that went wrong.
+    pub(crate) fn add(&mut self, outcome: Outcome, what: &str, message: String) {
+        self.findings.push(Finding { outcome, line: None, what: what.to_owned(), message, values: None });
+        self.judge();
+    }
+
+    /// The worst finding speaks for the run, in the order of the exit codes.
+    fn judge(&mut self) {
+        let code = crate::exit::combine(self.findings.iter().map(|finding| finding.outcome.code()));
+        let all =
+            [Outcome::Interrupted, Outcome::Internal, Outcome::Fail, Outcome::Invalid, Outcome::Unsupported];
+        self.outcome = all.into_iter().find(|outcome| outcome.code() == code).unwrap_or(Outcome::Pass);
+    }
 }
 
 /// Runs a scenario in a world, on a tokio runtime of its own.
 #[must_use]
 pub fn run(scenario: Arc<Scenario>, world: World, options: &RunOptions) -> RunReport {
     let begun = Instant::now();
-    let mut report = RunReport {
-        scenario: scenario.clone(),
-        world,
-        seed: options.seed,
-        outcome: Outcome::Pass,
-        duration: Duration::ZERO,
-        findings: Vec::new(),
-        figures: Vec::new(),
-        accepted: Vec::new(),
-    };
+    let mut report = RunReport::new(scenario.clone(), world, options.seed);
     let missing = world::unsupported(&scenario, world);
     if missing.is_empty() {
-        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(tokio) => {
-                let stage = Stage::new(scenario, options.clone());
-                tokio.block_on(stage.play(&mut report));
-                tokio.shutdown_background();
-            }
-            Err(error) => report.findings.push(Finding {
-                outcome: Outcome::Internal,
-                line: None,
-                what: "harness".to_owned(),
-                message: format!("no tokio runtime: {error}"),
-                values: None,
-            }),
+        let played = match world {
+            World::Sim => in_virtual_time(scenario, options, &mut report),
+            World::Inproc | World::Process => in_real_time(scenario, world, options, &mut report),
+        };
+        if let Err(error) = played {
+            report.add(Outcome::Internal, "harness", format!("no tokio runtime: {error}"));
         }
-    } else {
-        report.findings.extend(missing.into_iter().map(|message| Finding {
-            outcome: Outcome::Unsupported,
-            line: None,
-            what: "world".to_owned(),
-            message,
-            values: None,
-        }));
     }
-    // The worst finding speaks for the run, in the order of the exit codes.
-    let code = crate::exit::combine(report.findings.iter().map(|finding| finding.outcome.code()));
-    let all =
-        [Outcome::Interrupted, Outcome::Internal, Outcome::Fail, Outcome::Invalid, Outcome::Unsupported];
-    report.outcome = all.into_iter().find(|outcome| outcome.code() == code).unwrap_or(Outcome::Pass);
+    for message in missing {
+        report.add(Outcome::Unsupported, "world", message);
+    }
+    report.judge();
     report.duration = begun.elapsed();
     report
+}
+
+/// Plays a run with nodes that live in real time.
+fn in_real_time(
+    scenario: Arc<Scenario>,
+    world: World,
+    options: &RunOptions,
+    report: &mut RunReport,
+) -> io::Result<()> {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let scene = Arc::new(Scene::new(Arc::default()));
+    let means = Arc::new(means(scenario.clone(), options, scene.clone()));
+    let (keys, ground): (_, Arc<dyn Ground>) = (
+        means.keys.clone(),
+        match world {
+            World::Process => Arc::new(ProcessGround::new(means, options.node_program.clone())),
+            World::Inproc | World::Sim => Arc::new(Inproc::new(means)),
+        },
+    );
+    let cluster = Cluster::new(scenario, ground.clone(), options.seed);
+    let stage = Stage::new(options.clone(), scene, cluster, Arc::new(OnTokio), LOOK);
+    *report = tokio.block_on(stage.play(report.clone()));
+    tokio.shutdown_background();
+    report.gather(keys.as_deref(), &*ground);
+    Ok(())
+}
+
+/// Plays a run with nodes that live in virtual time.
+fn in_virtual_time(scenario: Arc<Scenario>, options: &RunOptions, report: &mut RunReport) -> io::Result<()> {
+    let capture = scenario.loads.is_empty().then(|| Capture::new(CAPTURE_BYTES));
+    let sim = Sim::new(options.seed, capture);
+    let recorder = Arc::new(Recorder::simulated(Arc::new(SimClock(sim.clone()))));
+    let scene = Arc::new(Scene::new(recorder.clone()));
+    let means = Arc::new(means(scenario.clone(), options, scene.clone()));
+    let keys = means.keys.clone();
+    let dispatch = means.logs.as_ref().map(|(_, dispatch)| dispatch.clone());
+    let ground = Arc::new(SimGround::new(sim.clone(), means));
+    let cluster = Cluster::new(scenario, ground.clone(), options.seed);
+    let tasks = Arc::new(HarnessTasks(sim.clone()));
+    let stage = Stage::new(options.clone(), scene, cluster, tasks, LOOK_SIM);
+    let begun = report.clone();
+    let play = || sim::block_on(&sim, async move { stage.play(begun).await });
+    *report = match dispatch {
+        Some(dispatch) => tracing::dispatcher::with_default(&dispatch, play)?,
+        None => play()?,
+    };
+    recorder.mix(&[sim.digest()]);
+    report.digest = Some(recorder.digest());
+    report.virtual_time = Some(recorder.now());
+    report.gather(keys.as_deref(), &*ground);
+    Ok(())
+}
+
+/// What the nodes of a run are started with. A scenario that measures gets the plain path of its datagrams, unless it asks
+/// for faults, and none of its messages or datagrams is kept.
+fn means(scenario: Arc<Scenario>, options: &RunOptions, scene: Arc<Scene>) -> Means {
+    let measures = !scenario.loads.is_empty();
+    if measures {
+        scene.recorder().skip_messages();
+    }
+    Means {
+        behaviours: options.behaviours.clone(),
+        seed: options.seed,
+        started: scene.recorder().started(),
+        taps: !measures || scenario.has_faults(),
+        captures: !measures,
+        keys: (!measures).then(|| Arc::new(KeyLines::default())),
+        logs: (!measures).then(|| {
+            let logs = Logs::new(scene.recorder().clone());
+            let dispatch = logs.dispatch();
+            (logs, dispatch)
+        }),
+        scenario,
+        scene,
+    }
 }

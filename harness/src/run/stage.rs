@@ -1,6 +1,7 @@
-//! What a run plays on: the world, the observer, and what has come out so far.
+//! What a run plays on: the cluster, the observer, and what has come out so far.
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,24 +9,31 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::judge::{Verdict, Window, explain};
+use super::changes::Seen;
+use super::faults::{Faults, Source};
 use super::points::Points;
-use super::random::Random;
+use super::tasks::{Run, Task};
 use super::{Finding, Outcome, RunOptions, RunReport};
 use crate::behaviour::Scene;
 use crate::condition::{Condition, Observation};
-use crate::load::{self, Figures};
+use crate::expect::history::History;
+use crate::expect::judge::{Verdict, Window, explain};
+use crate::load::Figures;
+use crate::random::Random;
+use crate::record::{EVENTS_MAX, What};
 use crate::scenario::Scenario;
-use crate::scenario::action::Address;
+use crate::scenario::action::{Address, ScopedName};
 use crate::scenario::load::Load;
 use crate::scenario::model::{Expectation, Point, Rule, StartMode, View};
 use crate::snapshot::{self, Comparison};
-use crate::world::inproc::Inproc;
+use crate::world::cluster::Cluster;
+use crate::world::order::{Answer, Order, PidText};
 
-/// How often the cluster is looked at when nothing says that it changed.
-const LOOK: Duration = Duration::from_millis(5);
-/// The same while a load runs: looking costs time that the load should have.
+/// How often the cluster is looked at while a load runs: looking costs time that the load should have.
 const LOOK_UNDER_LOAD: Duration = Duration::from_millis(100);
+
+/// How long a look waits for more changes.
+const SWARM: Duration = Duration::from_millis(1);
 
 /// How long the nodes may take to end after a run.
 const END_WITHIN: Duration = Duration::from_secs(30);
@@ -46,8 +54,17 @@ pub(super) struct Stage {
     pub(super) scenario: Arc<Scenario>,
     pub(super) options: RunOptions,
     pub(super) scene: Arc<Scene>,
+    pub(super) cluster: Cluster,
     pub(super) points: Points,
-    pub(super) random: Mutex<Random>,
+    random: Mutex<Random>,
+    pub(super) faults: Faults,
+    /// Held while a nemesis strikes.
+    pub(super) striking: tokio::sync::Mutex<()>,
+    /// Whether nothing may strike any more.
+    pub(super) nemesis_over: watch::Sender<bool>,
+    run: Arc<dyn Run>,
+    /// How often the cluster is looked at when nothing says that it changed.
+    look: Duration,
     /// The next number of each row of messages. By pid: one that starts again begins a new row.
     pub(super) sequences: Mutex<HashMap<(regatta::Pid, regatta::Pid), u64>>,
     state: Mutex<State>,
@@ -63,12 +80,20 @@ struct State {
     findings: Vec<Finding>,
     taken: Vec<bool>,
     accepted: Vec<String>,
+    seen: Seen,
     /// The step that fails does so because the harness could not do its part.
     unable: bool,
 }
 
 impl Stage {
-    pub(super) fn new(scenario: Arc<Scenario>, options: RunOptions) -> Arc<Self> {
+    pub(super) fn new(
+        options: RunOptions,
+        scene: Arc<Scene>,
+        cluster: Cluster,
+        run: Arc<dyn Run>,
+        look: Duration,
+    ) -> Arc<Self> {
+        let scenario = cluster.scenario().clone();
         let state = State {
             steps: vec![StepState { outcome: "pending", ..StepState::default() }; scenario.steps.len()],
             verdicts: vec![Verdict::default(); scenario.expectations.len()],
@@ -78,10 +103,16 @@ impl Stage {
         let empty = Observation::new(json!({})).expect("an object");
         Arc::new(Self {
             random: Mutex::new(Random::new(options.seed)),
+            points: Points::new(scene.recorder().clone()),
             scenario,
             options,
-            scene: Arc::default(),
-            points: Points::new(),
+            scene,
+            cluster,
+            faults: Faults::default(),
+            striking: tokio::sync::Mutex::default(),
+            nemesis_over: watch::Sender::new(false),
+            run,
+            look,
             sequences: Mutex::default(),
             state: Mutex::new(state),
             latest: watch::Sender::new(Arc::new(empty)),
@@ -93,22 +124,44 @@ impl Stage {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Starts a task of the harness.
+    pub(super) fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Task<T> {
+        Task::start(&self.run, task)
+    }
+
+    /// What the seed chooses next.
+    pub(super) fn random(&self) -> MutexGuard<'_, Random> {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The nodes of the scenario that run, in its order.
+    pub(super) fn running(&self) -> Vec<String> {
+        let all = self.scenario.nodes.iter().map(|node| node.name.clone());
+        all.filter(|name| self.cluster.is_running(name)).collect()
+    }
+
     /// Plays the scenario to its end and puts what came out into the report.
-    pub(super) async fn play(self: Arc<Self>, report: &mut RunReport) {
+    pub(super) async fn play(self: Arc<Self>, mut report: RunReport) -> RunReport {
         let timeout = self.scenario.timeout;
-        let mut world =
-            Inproc::new(self.scenario.clone(), self.options.behaviours.clone(), self.scene.clone());
         let stage = self.clone();
-        let observer = tokio::spawn(async move { stage.watch().await });
+        let observer = self.spawn(async move { stage.watch().await });
+        let nemeses: Vec<Task<()>> =
+            (0..self.scenario.nemeses.len()).map(|index| self.spawn(self.clone().nemesis(index))).collect();
         let played = tokio::select! {
-            played = tokio::time::timeout(timeout, self.acts(&mut world)) => played,
+            biased;
             () = stopped(self.options.stop.clone()) => {
                 observer.abort();
                 self.find(Outcome::Interrupted, None, "interrupted", self.meanwhile().1, None);
                 report.findings = std::mem::take(&mut self.state().findings);
-                return;
+                self.cluster.abandon();
+                return report;
             }
+            played = tokio::time::timeout(timeout, self.acts()) => played,
         };
+        self.nemesis_over.send_replace(true);
+        for nemesis in nemeses {
+            nemesis.join().await;
+        }
         if played.is_err() {
             let (line, meanwhile) = self.meanwhile();
             let message = format!(
@@ -123,9 +176,13 @@ impl Stage {
             let message = format!("`{label}` received messages {what}");
             self.find(Outcome::Fail, None, "always on: whole, once, in order", message, None);
         }
+        self.look_for_lost_messages();
+        self.look_for_idle_faults();
         // A failed run may have left anything behind; its own finding is the one to read.
         let clean = !self.has_findings();
-        let left = match tokio::time::timeout(END_WITHIN, world.end()).await {
+        report.remains =
+            if clean && !self.options.explain { None } else { Some(Box::new(self.remains().await)) };
+        let left = match tokio::time::timeout(END_WITHIN, self.end()).await {
             Ok(left) => left,
             Err(_) => {
                 let message = format!("the nodes had not ended after {} s", END_WITHIN.as_secs());
@@ -142,6 +199,48 @@ impl Stage {
         let order = |id: &String| self.scenario.loads.iter().position(|load| load.id == *id);
         report.figures = std::mem::take(&mut state.loads).into_iter().collect();
         report.figures.sort_by_key(|(id, _)| order(id));
+        drop(state);
+        report
+    }
+
+    /// Ends what still goes on.
+    async fn end(self: &Arc<Self>) -> Vec<crate::world::WorldError> {
+        for node in self.cluster.paused() {
+            // It ends the harder way below if it cannot go on.
+            let _ = self.cluster.pause(&node, false).await;
+        }
+        self.cluster.end().await
+    }
+
+    /// Tells of messages that are missing where nothing explains it: every loss is with a link or a node, or counted.
+    fn look_for_lost_messages(&self) {
+        let views = self.cluster.views();
+        let explained = self.cluster.ended()
+            + views.values().map(|view| view.links_down + view.messages_dropped).sum::<u64>();
+        if explained > 0 || self.has_findings() {
+            return;
+        }
+        for (label, gaps) in self.scene.missing() {
+            let message = format!(
+                "`{label}` misses {gaps} messages, and no link was lost, no node ended, and nobody counted a drop"
+            );
+            self.find(Outcome::Fail, None, "always on: a loss is counted", message, None);
+        }
+    }
+
+    /// Tells of faults that did nothing: the run proves nothing then.
+    fn look_for_idle_faults(&self) {
+        if self.has_findings() {
+            return;
+        }
+        for (by, what) in self.faults.idle(&self.cluster.counts()) {
+            let line = match by {
+                Source::Step(step) => self.scenario.steps.get(step).map(|step| step.line),
+                Source::Nemesis(_) => None,
+            };
+            let message = format!("{what} did nothing: no datagram or node met it");
+            self.find(Outcome::Invalid, line, "fault", message, None);
+        }
     }
 
     /// What the run is at: the line that it waits for, and a text.
@@ -171,9 +270,9 @@ impl Stage {
         }
     }
 
-    async fn acts(self: &Arc<Self>, world: &mut Inproc) {
+    async fn acts(self: &Arc<Self>) {
         for node in self.scenario.nodes.iter().filter(|node| node.start == StartMode::Auto) {
-            if let Err(error) = world.start(&node.name).await {
+            if let Err(error) = self.cluster.start(&node.name).await {
                 self.find(Outcome::Internal, None, "start", error.to_string(), None);
                 return;
             }
@@ -184,7 +283,7 @@ impl Stage {
         for (index, load) in self.scenario.loads.iter().enumerate() {
             if let Some(after) = load.after.clone() {
                 let stage = self.clone();
-                waiting.push(tokio::spawn(async move {
+                waiting.push(self.spawn(async move {
                     stage.points.wait(&stage.scenario, &after).await;
                     stage.load(index).await;
                 }));
@@ -193,8 +292,11 @@ impl Stage {
         let scenario = self.scenario.clone();
         for (index, step) in scenario.steps.iter().enumerate() {
             self.state().steps[index].outcome = "running";
-            let done = self.step(world, index, step).await;
+            self.scene.recorder().note(What::StepBegun { step: index });
+            let done = self.step(index, step).await;
             let failed = done.is_err();
+            let outcome = done.as_ref().map_or("failed", |(outcome, _)| outcome).to_owned();
+            self.scene.recorder().note(What::StepEnded { step: index, outcome });
             {
                 let mut state = self.state();
                 let of = &mut state.steps[index];
@@ -219,7 +321,7 @@ impl Stage {
                 }
             }
             if failed {
-                waiting.iter().for_each(tokio::task::JoinHandle::abort);
+                waiting.iter().for_each(Task::abort);
                 return;
             }
             self.points.reach(Point::Step(index));
@@ -227,8 +329,8 @@ impl Stage {
         }
         for task in waiting {
             // A load that panicked has no figures, which `finally` notices; it is told here too.
-            if let Err(error) = task.await {
-                self.find(Outcome::Internal, None, "load", error.to_string(), None);
+            if task.join().await.is_none() {
+                self.find(Outcome::Internal, None, "load", "it ended early".to_owned(), None);
             }
         }
         self.observe();
@@ -238,7 +340,7 @@ impl Stage {
     pub(super) async fn load(self: &Arc<Self>, index: usize) {
         let load = &self.scenario.loads[index];
         self.loads_running.fetch_add(1, Relaxed);
-        let measured = self.measure(load).await;
+        let measured = self.measure(index, load).await;
         self.loads_running.fetch_sub(1, Relaxed);
         match measured {
             Ok(figures) => {
@@ -252,20 +354,31 @@ impl Stage {
         self.observe();
     }
 
-    async fn measure(&self, load: &Load) -> Result<Figures, String> {
-        let from = self.scene.node(&load.from).ok_or_else(|| format!("node `{}` does not run", load.from))?;
-        let to =
-            self.resolve(&load.from, &load.to).ok_or_else(|| format!("{} is nowhere", name_of(&load.to)))?;
-        let tally = self.scene.tally(&self.scene.label(to));
-        load::run(load, &from, to, tally).await.map_err(|error| error.to_string())
+    async fn measure(&self, index: usize, load: &Load) -> Result<Figures, String> {
+        let from =
+            self.cluster.seat(&load.from).ok_or_else(|| format!("node `{}` does not run", load.from))?;
+        let to = self
+            .resolve(&load.from, &load.to)
+            .await
+            .ok_or_else(|| format!("{} is nowhere", name_of(&load.to)))?;
+        let order = Order::Load { load: index, to: PidText(to), label: self.scene.label(to) };
+        match from.ask(order).await {
+            Ok(Answer::Figures(figures)) => Ok(*figures),
+            Ok(_) => Err("the node answered something else".to_owned()),
+            Err(refused) => Err(refused.to_string()),
+        }
     }
 
     /// The process that is meant, as `node` sees the cluster now.
-    pub(super) fn resolve(&self, node: &str, to: &Address) -> Option<regatta::Pid> {
-        match to {
-            Address::Global(name) => self.scene.node(node)?.whereis_global_pid(name),
-            Address::Label(label) => self.scene.pid(label),
-            Address::Local { name, node } => self.scene.node(node)?.runtime().whereis(name),
+    pub(super) async fn resolve(&self, node: &str, to: &Address) -> Option<regatta::Pid> {
+        let (on, name) = match to {
+            Address::Label(label) => return self.scene.pid(label),
+            Address::Global(name) => (node, ScopedName::Global(name.clone())),
+            Address::Local { name, node } => (node.as_str(), ScopedName::Local(name.clone())),
+        };
+        match self.cluster.seat(on)?.ask(Order::Whereis(name)).await {
+            Ok(Answer::Pid(pid)) => pid.map(|pid| pid.0),
+            _ => None,
         }
     }
 
@@ -274,12 +387,15 @@ impl Stage {
         let mut changes = self.scene.changes();
         loop {
             let under_load = self.loads_running.load(Relaxed) > 0;
-            let pause = tokio::time::sleep(if under_load { LOOK_UNDER_LOAD } else { LOOK });
+            let pause = tokio::time::sleep(if under_load { LOOK_UNDER_LOAD } else { self.look });
             tokio::select! {
-                () = pause => {}
+                biased;
                 _ = changes.changed(), if !under_load => {}
+                () = pause => {}
             }
             self.observe();
+            // Changes come in swarms: they are looked at together.
+            tokio::time::sleep(SWARM).await;
         }
     }
 
@@ -287,7 +403,14 @@ impl Stage {
     pub(super) fn observe(&self) -> Arc<Observation> {
         // The state is held throughout, so that observations are judged in the order in which they were taken.
         let mut state = self.state();
-        let (nodes, names) = crate::observe::cluster(&self.scenario, &self.scene);
+        let views = self.cluster.views();
+        state.seen.look(&views, self.scene.recorder());
+        let (nodes, names) = crate::observe::cluster(&self.scenario, &views);
+        let faults = self.faults.json(
+            self.scenario.fault_ids().into_iter(),
+            &self.cluster.counts(),
+            self.points.now(),
+        );
         let steps: serde_json::Map<_, _> = self
             .scenario
             .steps
@@ -313,7 +436,7 @@ impl Stage {
             "received": self.scene.received(),
             "steps": steps,
             "downs": self.scene.downs(),
-            "faults": {},
+            "faults": faults,
             "loads": loads,
         }));
         let observation = Arc::new(observation.expect("an object"));
@@ -326,8 +449,13 @@ impl Stage {
                     .as_ref()
                     .is_some_and(|id| self.points.when(&self.scenario, id).is_some()),
             };
-            if state.verdicts[index].look(expectation, window, now, &observation) {
+            let verdict = &mut state.verdicts[index];
+            let was_broken = verdict.failed.is_some();
+            if verdict.look(expectation, window, now, &observation) {
                 self.points.reach(Point::Expectation(index));
+                self.scene.recorder().note(What::Expectation { id: expectation.id.clone(), met: true });
+            } else if !was_broken && verdict.failed.is_some() {
+                self.scene.recorder().note(What::Expectation { id: expectation.id.clone(), met: false });
             }
         }
         for (index, snapshot) in self.scenario.snapshots.iter().enumerate() {
@@ -380,18 +508,29 @@ impl Stage {
         }
     }
 
-    /// Waits until a condition holds.
+    /// Waits until a condition holds, and has held for `hold` without a break.
     ///
     /// # Errors
     /// The values of its parts, when `within` is over first.
-    pub(super) async fn until(&self, condition: &Condition, within: Duration) -> Result<(), String> {
+    pub(super) async fn until(
+        &self,
+        condition: &Condition,
+        hold: Option<Duration>,
+        within: Duration,
+    ) -> Result<(), String> {
         let mut latest = self.latest.subscribe();
         self.observe();
         let holds = async {
+            let mut since = None;
             loop {
                 let observation = latest.borrow_and_update().clone();
                 if condition.evaluate(&observation).unwrap_or(false) {
-                    return;
+                    let since = *since.get_or_insert_with(|| self.points.now());
+                    if self.points.now() - since >= hold.unwrap_or_default() {
+                        return;
+                    }
+                } else {
+                    since = None;
                 }
                 if latest.changed().await.is_err() {
                     return;
@@ -419,12 +558,17 @@ impl Stage {
     fn judge(&self) {
         let last = self.observe();
         let whole = !self.has_findings();
+        let asked = self.scenario.expectations.iter().any(|it| matches!(it.rule, Rule::History { .. }));
+        let history = if asked && whole { Some(self.history()) } else { None };
         let mut state = self.state();
         let State { verdicts, findings, taken, .. } = &mut *state;
         for (expectation, verdict) in self.scenario.expectations.iter().zip(verdicts) {
             let since = self.since(expectation);
             if whole {
                 verdict.end(expectation, since, &last);
+                if let Rule::History { checker } = &expectation.rule {
+                    findings.extend(self.check_history(expectation, checker, &history));
+                }
             }
             if let Some(failed) = &verdict.failed {
                 let condition = expectation.rule.condition().map(Condition::source).unwrap_or_default();
@@ -447,6 +591,53 @@ impl Stage {
                 values: None,
             });
         }
+    }
+
+    /// What was recorded, for checkers; nothing if there was too much of it.
+    fn history(&self) -> Option<History> {
+        let (events, forgotten) = self.scene.recorder().events();
+        if forgotten > 0 {
+            return None;
+        }
+        let labels: BTreeMap<_, _> = self.scene.owners();
+        let is_node = |label: &String| self.scenario.node(label).is_some();
+        let nodes = labels.iter().filter(|(_, label)| is_node(label));
+        Some(History {
+            events,
+            nodes: nodes.map(|(pid, label)| (pid.incarnation(), label.clone())).collect(),
+            running: self.cluster.seats().iter().map(|seat| seat.control.incarnation()).collect(),
+            labels,
+        })
+    }
+
+    fn check_history(
+        &self,
+        expectation: &Expectation,
+        name: &str,
+        history: &Option<Option<History>>,
+    ) -> Option<Finding> {
+        let finding = |outcome, message: String, values| Finding {
+            outcome,
+            line: Some(expectation.line),
+            what: format!("expectation `{}`", expectation.id),
+            message,
+            values,
+        };
+        let Some(history) = history.as_ref()? else {
+            let message =
+                format!("the history is too long to be checked: at most {EVENTS_MAX} events are kept");
+            return Some(finding(Outcome::Invalid, message, None));
+        };
+        let Some(checker) = self.options.behaviours.checker(name) else {
+            return Some(finding(Outcome::Internal, format!("nobody added a checker `{name}`"), None));
+        };
+        let wrong = checker(history).err()?;
+        Some(finding(Outcome::Fail, format!("the history is not as `{name}` wants it"), Some(wrong)))
+    }
+
+    /// Something that goes on beside the steps could not be done.
+    pub(super) fn find_unable(&self, what: &str, message: String) {
+        self.find(Outcome::Internal, None, what, message, None);
     }
 
     /// What failed is the harness, not the scenario.

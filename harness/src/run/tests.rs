@@ -171,3 +171,185 @@ fn a_snapshot_stays_in_its_folder_and_one_that_cannot_be_written_is_the_harnesss
     std::fs::write(&snapshots, "in the way").expect("written");
     assert_eq!(outcome(), Outcome::Internal);
 }
+
+const SEND: &str = "send = { from = \"n1\", to = \"k\", count = 20 }";
+
+#[test]
+fn a_partition_drops_until_it_is_healed_and_counts_what_it_dropped() {
+    let steps = [
+        UP,
+        "fault = { id = \"cut\", partition = [[\"n1\"], [\"rest\"]] }",
+        SEND,
+        "await = \"faults.cut.active && faults.cut.dropped > 0 && faults.cut.hits == faults.cut.dropped\"",
+        "await = \"received.k.messages == 0\"",
+        "heal = \"cut\"",
+        "await = \"!faults.cut.active && received.k.messages == 20\"",
+    ];
+    passes(&steps, "");
+}
+
+#[test]
+fn a_one_way_cut_lets_the_other_way_through() {
+    let steps = [
+        UP,
+        "fault = { id = \"cut\", partition = [[\"n2\"], [\"n1\"]], shape = \"one-way\" }",
+        SEND,
+        "await = \"received.k.messages == 20\"",
+        "await = \"faults.cut.dropped > 0\"",
+        "heal = \"all\"",
+    ];
+    passes(&steps, "");
+}
+
+#[test]
+fn a_bad_network_hurts_no_message() {
+    let faults = [
+        "loss = 0.1",
+        "burst-loss = 0.1",
+        "latency = \"3ms\"",
+        "jitter = \"4ms\"",
+        "reorder = 0.2",
+        "duplicate = 0.3",
+        "corrupt = 0.1",
+        "bandwidth = \"20Mbit\"",
+        "drop-nth = 3, packet = \"data\"",
+    ];
+    for fault in faults {
+        let fault = format!("fault = {{ id = \"f\", {fault} }}");
+        let steps = [
+            UP,
+            &fault,
+            "send = { from = \"n1\", to = \"k\", count = 300, payload = \"2kB\" }",
+            "await = \"received.k.messages == 300 && faults.f.hits > 0\"",
+            "heal = \"all\"",
+        ];
+        passes(&steps, "");
+    }
+}
+
+#[test]
+fn a_shaped_network_holds_from_the_first_packet_on_and_an_mtu_keeps_large_datagrams_out() {
+    let network = |shape: &str| format!("[network]\ndefault = {{ {shape} }}\n");
+    let echo = "[[process]]\non = \"n1\"\nbehaviour = \"echo\"\nlabel = \"e\"\nglobal = \"e\"\n";
+    let call = "call = { from = \"n2\", to = \"e\" }";
+    passes(
+        &[UP, "await = \"'e' in nodes[1].names\"", call],
+        &format!("{}{echo}", network("latency = \"20ms\", loss = 0.05")),
+    );
+    // QUIC's first datagrams have 1,200 bytes.
+    fails(
+        &["await = \"nodes.all(n, n.members.size() == 2)\"\nwithin = \"300ms\""],
+        &network("mtu = 1199"),
+        "still not true",
+    );
+}
+
+#[test]
+fn a_paused_node_does_nothing_and_goes_on_where_it_was() {
+    let steps = [
+        "id = \"meshed\"\nawait = \"nodes.all(n, n.members.size() == 2)\"",
+        "fault = { id = \"p\", pause = \"n2\" }",
+        SEND,
+        "sleep = \"200ms\"",
+        "await = \"received.k.messages == 0\"",
+        "heal = \"p\"",
+        "await = \"received.k.messages == 20 && faults.p.hits == 1\"",
+        "pause = { node = \"n2\" }",
+        SEND,
+        "resume = { node = \"n2\" }",
+        "await = \"received.k.messages == 40\"",
+    ];
+    let up =
+        "[[expect]]\nid = \"up\"\nalways = \"nodes.all(n, n.members.size() == 2)\"\nsince = \"meshed\"\n";
+    passes(&steps, up);
+}
+
+#[test]
+fn a_crashed_node_is_back_when_the_fault_is_over() {
+    let steps = [
+        UP,
+        "fault = { id = \"c\", crash = \"n2\", hold = \"300ms\" }",
+        "await = \"!nodes[1].running && faults.c.active\"",
+        "await = \"nodes[1].running && !faults.c.active\"",
+        UP,
+        SEND,
+        "await = \"received.k.messages == 20\"",
+    ];
+    passes(&steps, "");
+}
+
+#[test]
+fn a_hogged_or_rebound_node_or_one_with_a_wrong_clock_still_answers() {
+    for fault in ["cpu-hog = \"n2\"", "clock = \"n2\", offset = \"-90s\", drift = 0.01"] {
+        let fault = format!("fault = {{ id = \"f\", {fault} }}");
+        passes(
+            &[
+                UP,
+                &fault,
+                SEND,
+                "await = \"received.k.messages == 20 && faults.f.hits == 1\"",
+                "heal = \"all\"",
+            ],
+            "",
+        );
+    }
+    passes(
+        &[
+            UP,
+            "fault = { id = \"f\", rebind = \"n2\" }",
+            "await = \"faults.f.hits == 1 && !faults.f.active\"",
+        ],
+        "",
+    );
+}
+
+#[test]
+fn a_fault_that_did_nothing_makes_the_run_invalid() {
+    let steps = [UP, "fault = { id = \"cut\", mtu = 9000 }", SEND, "heal = \"all\""];
+    let report = run_steps(&steps, "");
+    assert_eq!(report.outcome, Outcome::Invalid, "{:#?}", report.findings);
+    assert!(report.findings[0].message.contains("`cut` did nothing"), "{:#?}", report.findings);
+}
+
+#[test]
+fn a_nemesis_strikes_between_its_points_and_never_after_a_heal() {
+    let nemesis = "[[nemesis]]\nfrom = \"up\"\nuntil = \"healed\"\nevery = { mean = \"20ms\" }\n\
+                   faults = [{ id = \"c\", clock = \"one\", offset = \"1s\", hold = \"5ms\" }, { id = \"p\", pause = \"one\", hold = \"5ms\" }]\n";
+    let steps = [
+        UP,
+        "id = \"up\"\nbarrier = true",
+        "send = { from = \"n1\", to = \"k\", count = 100 }",
+        "await = \"faults.c.hits > 0 && faults.p.hits > 1\"",
+        "id = \"healed\"\nheal = \"all\"",
+        "await = \"received.k.messages == 100\"",
+    ];
+    passes(
+        &steps,
+        &format!(
+            "{nemesis}[[expect]]\nid = \"over\"\nnever = \"faults.c.active || faults.p.active\"\nsince = \"healed\"\n"
+        ),
+    );
+}
+
+#[test]
+fn listed_strikes_come_at_their_times_and_in_their_order() {
+    let nemesis = "[[nemesis]]\nstrikes = [{ at = \"80ms\", id = \"second\", pause = \"n1\", hold = \"5ms\" }, \
+                   { at = \"10ms\", id = \"first\", pause = \"n2\", hold = \"5ms\" }]\n";
+    let steps = [UP, "await = \"faults.first.hits == 1\"", "await = \"faults.second.hits == 1\""];
+    passes(
+        &steps,
+        &format!(
+            "{nemesis}[[expect]]\nid = \"in-order\"\nalways = \"faults.second.hits <= faults.first.hits\"\n"
+        ),
+    );
+}
+
+#[test]
+fn a_partition_against_a_target_cuts_off_whom_the_seed_chooses() {
+    let cut = "fault = { id = \"cut\", partition = \"one\" }";
+    passes(
+        &[UP, cut, SEND, "await = \"faults.cut.dropped > 0 && received.k.messages == 0\"", "heal = \"all\""],
+        "",
+    );
+    fails(&[UP, "fault = { partition = \"minority\" }"], "", "no node is meant");
+}

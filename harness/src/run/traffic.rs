@@ -1,17 +1,14 @@
-//! The `send` and `call` steps.
+//! The `send`, `call` and `spawn` steps.
 
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use regatta::{ClusterNode, ExitReason, Pid, Received, SendError};
 use serde_json::Value;
-use tokio::sync::oneshot;
 
 use super::stage::Stage;
-use super::steps::{Done, Failed, OK, failed};
-use crate::behaviour::OWN_LABEL;
-use crate::behaviour::message::{self, HEADER_BYTES, Kind, Message};
-use crate::scenario::action::{Actor, Address, CallResult};
+use super::steps::{Done, Failed, OK, failed, gone, told};
+use crate::scenario::action::{Actor, Address, CallResult, ScopedName, Spawn};
+use crate::world::order::{Answer, CallOrder, Order, PidText, SendOrder, SpawnOrder};
 
 impl Stage {
     pub(super) async fn send(
@@ -22,42 +19,26 @@ impl Stage {
         payload: u64,
         senders: u64,
     ) -> Result<Done, Failed> {
-        let (node, actor) = self.actor(from)?;
-        let target = self.look_up(node.name(), to)?;
-        let size = usize::try_from(payload).unwrap_or(HEADER_BYTES).max(HEADER_BYTES);
-        let Actor::Process(_) = from else {
-            let mut ends = Vec::new();
-            for _ in 0..senders.max(1) {
-                let (node, to) = (node.clone(), to.clone());
-                let (done, ended) = oneshot::channel();
-                node.clone().runtime().spawn(move |context| async move {
-                    context.set_label(format!("{OWN_LABEL}sender"));
-                    let sent = send_row(&node, context.pid(), target, &to, 0..count, size).await;
-                    // The harness may have given the run up.
-                    let _ = done.send(sent);
-                });
-                ends.push(ended);
-            }
-            for end in ends {
-                let sent = end.await.map_err(|_| ("a sender ended early".to_owned(), None))?;
-                sent.map_err(|message| (message, None))?;
-            }
-            return Ok(OK);
-        };
-        let first = {
+        let (seat, actor) = self.actor(from)?;
+        let target = self.look_up(&seat.name, to).await?;
+        let own_row = matches!(from, Actor::Process(_));
+        let first = if own_row {
             let mut sequences = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
             let next = sequences.entry((actor, target)).or_default();
-            let first = *next;
-            *next += count;
-            first
+            std::mem::replace(next, *next + count)
+        } else {
+            0
         };
-        let (sender, to) = (node.clone(), to.clone());
-        let sent = self
-            .in_name_of(&node, actor, async move {
-                send_row(&sender, actor, target, &to, first..first + count, size).await
-            })
-            .await?;
-        sent.map(|()| OK).map_err(|message| (message, None))
+        let order = SendOrder {
+            from: own_row.then_some(PidText(actor)),
+            senders,
+            target: PidText(target),
+            route: to.clone(),
+            first,
+            count,
+            payload,
+        };
+        seat.ask(Order::Send(order)).await.map(|_| OK).map_err(told)
     }
 
     pub(super) async fn call(
@@ -68,10 +49,10 @@ impl Stage {
         expect: CallResult,
         within: Duration,
     ) -> Result<Done, Failed> {
-        let (node, _) = self.actor(from)?;
+        let (seat, _) = self.actor(from)?;
         let deadline = if expect == CallResult::Timeout { within / 2 } else { within };
-        let away = matches!(to, Address::Local { node, .. } if self.scene.node(node).is_none());
-        let target = match self.look_up(node.name(), to) {
+        let away = matches!(to, Address::Local { node, .. } if !self.cluster.is_running(node));
+        let target = match self.look_up(&seat.name, to).await {
             Ok(target) => target,
             Err(_) if away && expect == CallResult::NoConnection => {
                 return Ok(("no-connection", Value::Null));
@@ -80,40 +61,10 @@ impl Stage {
             Err(_) if expect == CallResult::NoProc => return Ok(("no-proc", Value::Null)),
             Err(error) => return Err(error),
         };
-        let body = vec![b'x'; usize::try_from(payload).unwrap_or(0).saturating_sub(HEADER_BYTES)];
-        let (done, ended) = oneshot::channel();
-        let number = self.scene.number();
-        node.runtime().spawn(move |mut context| async move {
-            context.set_label(format!("{OWN_LABEL}call"));
-            context.monitor(target);
-            let request = message::write(Kind::Request, context.pid(), number, &body);
-            let sent = context.send(target, request).await;
-            let answer = match sent {
-                Err(SendError::NoProc | SendError::StaleIncarnation) => Err(CallResult::NoProc),
-                Err(_) => Err(CallResult::NoConnection),
-                Ok(()) => loop {
-                    match context.recv_timeout(deadline).await {
-                        None => break Err(CallResult::Timeout),
-                        Some(Received::Down { reason: ExitReason::NoConnection, .. }) => {
-                            break Err(CallResult::NoConnection);
-                        }
-                        Some(Received::Down { .. }) => break Err(CallResult::NoProc),
-                        Some(Received::Message(bytes)) => {
-                            let reply = Message::read(bytes);
-                            if let Some(reply) =
-                                reply.filter(|it| it.kind == Kind::Reply && it.number == number)
-                            {
-                                break Ok(String::from_utf8_lossy(reply.body()).into_owned());
-                            }
-                        }
-                        Some(_) => {}
-                    }
-                },
-            };
-            // The harness may have given the run up.
-            let _ = done.send(answer);
-        });
-        let answer = ended.await.map_err(|_| ("the caller ended early".to_owned(), None))?;
+        let order = CallOrder { target: PidText(target), payload, deadline };
+        let Answer::Called(answer) = seat.ask(Order::Call(order)).await.map_err(told)? else {
+            return failed("the node answered something else");
+        };
         let word = |result: CallResult| {
             CallResult::ALL.iter().find(|(_, it)| *it == result).map_or("?", |(word, _)| word)
         };
@@ -132,31 +83,40 @@ impl Stage {
             )),
         }
     }
-}
 
-/// Sends numbered messages: by name where the address is a name, so that the cluster routes them.
-async fn send_row(
-    node: &ClusterNode,
-    me: Pid,
-    target: Pid,
-    to: &Address,
-    numbers: std::ops::Range<u64>,
-    size: usize,
-) -> Result<(), String> {
-    let mut buffer = vec![0; size];
-    for number in numbers {
-        message::seal(&mut buffer, Kind::Data, me, number);
-        match to {
-            Address::Global(name) => {
-                node.send_global(name, &buffer).await.map_err(|error| error.to_string())?;
+    pub(super) async fn spawn_process(&self, spawn: &Spawn, within: Duration) -> Result<Done, Failed> {
+        let (seat, caller) = self.actor(&spawn.from)?;
+        let there = self.cluster.seat(&spawn.on).ok_or_else(|| gone(&spawn.on))?;
+        let order = SpawnOrder {
+            caller: PidText(caller),
+            on: spawn.on.clone(),
+            factory: spawn.factory.clone(),
+            label: spawn.label.clone(),
+            args: spawn.args.clone().unwrap_or(Value::Null),
+            global: spawn.global.clone(),
+            link: spawn.link,
+            monitor: spawn.monitor,
+            within,
+        };
+        let Answer::Spawned(spawned) = seat.ask(Order::Spawn(order)).await.map_err(told)? else {
+            return failed("the node answered something else");
+        };
+        match (spawned, spawn.refused) {
+            (Ok(child), false) => {
+                // The child's node knows; whoever asks next may ask before its word of that is here.
+                self.scene.name_process(&spawn.label, child.0);
+                if let Some(name) = &spawn.name {
+                    let name = ScopedName::Local(name.clone());
+                    there.ask(Order::Register { pid: child, name }).await.map_err(told)?;
+                }
+                Ok(OK)
             }
-            Address::Local { name, node: there } => {
-                node.send(there, name, &buffer).await.map_err(|error| error.to_string())?;
-            }
-            Address::Label(_) => {
-                node.runtime().send(target, buffer.clone()).await.map_err(|error| error.to_string())?;
+            (Err(none), false) => failed(none.message),
+            (Ok(_), true) => failed("the spawn was not refused"),
+            (Err(none), true) if none.refused => Ok(("refused", Value::from(none.message))),
+            (Err(none), true) => {
+                failed(format!("the spawn was not refused, it got no answer: {}", none.message))
             }
         }
     }
-    Ok(())
 }

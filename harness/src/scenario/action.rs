@@ -13,6 +13,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::fault::{Fault, Target};
 use super::model::View;
 use crate::condition::Condition;
@@ -24,7 +26,7 @@ pub const STEP_WITHIN_DEFAULT: Duration = Duration::from_secs(10);
 pub const PAYLOAD_BYTES_MIN: u64 = 32;
 
 /// The behaviours that every node knows, as processes and as factories.
-pub const BEHAVIOURS: [&str; 4] = ["echo", "counter", "sink", "relay"];
+pub const BEHAVIOURS: [&str; 7] = ["echo", "counter", "sink", "relay", "ticker", "register", "client"];
 
 /// One step.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +42,7 @@ pub struct Step {
 }
 
 /// Whom a message, link or exit is for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Address {
     /// The holder of a global name, looked up on the acting node at that moment.
     Global(String),
@@ -199,7 +201,12 @@ pub enum Action {
         expect: Vec<String>,
     },
     /// Waits until the condition holds. Fails, with the values of its parts, when `within` is over first.
-    Await(Condition),
+    Await {
+        /// What must hold.
+        condition: Condition,
+        /// How long it must hold without a break, by the step's `for`; one look is enough when absent.
+        hold: Option<Duration>,
+    },
     /// Waits until, for several looks in a row, every running node's mailboxes are empty, no link has anything queued and
     /// nothing new was received. What a slow network still carries is not seen: await its arrival in `received`.
     Barrier,
@@ -288,7 +295,7 @@ pub struct Spawn {
 }
 
 /// A name and where it counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ScopedName {
     /// On the process's node.
     Local(String),
@@ -297,7 +304,7 @@ pub enum ScopedName {
 }
 
 /// How a call ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallResult {
     /// With a reply.
     Reply,
@@ -329,7 +336,7 @@ pub enum AttachQuery {
 }
 
 /// What can be listed through an attach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttachList {
     /// The node's processes.
     Processes,
@@ -407,7 +414,7 @@ impl Action {
             Self::Monitor { .. } => "monitor",
             Self::Exit { .. } => "exit",
             Self::Attach { .. } => "attach",
-            Self::Await(_) => "await",
+            Self::Await { .. } => "await",
             Self::Barrier => "barrier",
             Self::Fault(_) => "fault",
             Self::Heal(_) => "heal",

@@ -18,8 +18,8 @@ pub struct Fault {
 pub enum FaultKind {
     /// Packets between different sides are dropped.
     Partition {
-        /// The sides, nodes written out; no node is on two.
-        sides: Vec<Vec<String>>,
+        /// The sides.
+        sides: Sides,
         /// Which directions are cut.
         shape: PartitionShape,
     },
@@ -50,8 +50,15 @@ pub enum FaultKind {
     Bandwidth(u64, Path),
     /// Packets with a body above this many bytes are dropped.
     Mtu(u64, Path),
-    /// The n-th packet (from 1) of each handshake is dropped.
-    DropNth(u64, Path),
+    /// The n-th datagram (from 1) of a kind is dropped, in each direction; of a handshake's, in each handshake.
+    DropNth {
+        /// Which.
+        nth: u64,
+        /// Of what kind.
+        packet: PacketKind,
+        /// Which datagrams count.
+        path: Path,
+    },
     /// The nodes' addresses change, as behind a NAT that forgot them.
     Rebind(Target),
     /// The nodes stand still.
@@ -76,6 +83,42 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// The nodes that something is done to, once they are chosen; empty for a fault of the network.
+    #[must_use]
+    pub fn nodes(&self) -> &[String] {
+        match self {
+            Self::Rebind(Target::Nodes(nodes))
+            | Self::Pause(Target::Nodes(nodes))
+            | Self::Crash(Target::Nodes(nodes))
+            | Self::CpuHog(Target::Nodes(nodes))
+            | Self::Clock { nodes: Target::Nodes(nodes), .. }
+            | Self::Expire(Target::Nodes(nodes))
+            | Self::RevokeCertificate(Target::Nodes(nodes)) => nodes,
+            _ => &[],
+        }
+    }
+
+    /// The nodes that the fault is about, for people: empty when it is about all.
+    #[must_use]
+    pub fn about(&self) -> Vec<String> {
+        let path = |path: &Path| path.from.iter().chain(&path.to).flatten().cloned().collect();
+        match self {
+            Self::Partition { sides: Sides::Named(sides), .. } => sides.first().cloned().unwrap_or_default(),
+            Self::Isolate(Target::Nodes(nodes)) => nodes.clone(),
+            Self::Loss(_, along)
+            | Self::BurstLoss { path: along, .. }
+            | Self::Latency(_, along)
+            | Self::Jitter(_, along)
+            | Self::Reorder(_, along)
+            | Self::Duplicate(_, along)
+            | Self::Corrupt(_, along)
+            | Self::Bandwidth(_, along)
+            | Self::Mtu(_, along)
+            | Self::DropNth { path: along, .. } => path(along),
+            _ => self.nodes().to_vec(),
+        }
+    }
+
     /// The kinds as files name them.
     pub const NAMES: [&'static str; 19] = [
         "partition",
@@ -114,7 +157,7 @@ impl FaultKind {
             Self::Corrupt(..) => "corrupt",
             Self::Bandwidth(..) => "bandwidth",
             Self::Mtu(..) => "mtu",
-            Self::DropNth(..) => "drop-nth",
+            Self::DropNth { .. } => "drop-nth",
             Self::Rebind(_) => "rebind",
             Self::Pause(_) => "pause",
             Self::Crash(_) => "crash",
@@ -124,6 +167,42 @@ impl FaultKind {
             Self::RevokeCertificate(_) => "revoke",
         }
     }
+}
+
+/// The sides of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sides {
+    /// These, nodes written out; no node is on two.
+    Named(Vec<Vec<String>>),
+    /// Nodes chosen when the fault begins, against all others that run. In a ring, every node is a side of its own, and
+    /// the seed chooses their order.
+    Against(Target),
+}
+
+/// What a datagram is, by its first packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PacketKind {
+    /// Part of a handshake, whichever.
+    Opening,
+    /// QUIC's Initial.
+    Initial,
+    /// QUIC's Handshake.
+    Handshake,
+    /// QUIC's Retry.
+    Retry,
+    /// Whatever comes after a handshake.
+    Data,
+}
+
+impl PacketKind {
+    /// Every kind, as files name it; the first is the default.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("opening", Self::Opening),
+        ("initial", Self::Initial),
+        ("handshake", Self::Handshake),
+        ("retry", Self::Retry),
+        ("data", Self::Data),
+    ];
 }
 
 /// Which directions a partition cuts.
@@ -193,6 +272,14 @@ pub struct NetworkShape {
     pub links: Vec<(String, String, LinkShape)>,
 }
 
+impl NetworkShape {
+    /// Whether anything is asked of the network.
+    #[must_use]
+    pub fn is_shaped(&self) -> bool {
+        !self.default.is_plain() || self.links.iter().any(|(.., link)| !link.is_plain())
+    }
+}
+
 /// One direction between two nodes. What is absent is as good as the world can make it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LinkShape {
@@ -213,6 +300,20 @@ pub struct LinkShape {
 }
 
 impl LinkShape {
+    /// This shape, with `default` for whatever it leaves out.
+    #[must_use]
+    pub fn over(&self, default: &Self) -> Self {
+        Self {
+            latency: self.latency.or(default.latency),
+            jitter: self.jitter.or(default.jitter),
+            loss: self.loss.or(default.loss),
+            duplicate: self.duplicate.or(default.duplicate),
+            reorder: self.reorder.or(default.reorder),
+            bandwidth: self.bandwidth.or(default.bandwidth),
+            mtu: self.mtu.or(default.mtu),
+        }
+    }
+
     /// Whether nothing is asked of the network: no entry, or only zeroes.
     #[must_use]
     pub fn is_plain(&self) -> bool {

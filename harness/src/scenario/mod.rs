@@ -21,6 +21,7 @@ mod units;
 mod vocabulary;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use problem::{Problem, Problems};
@@ -78,9 +79,11 @@ pub fn load_str(file: &str, text: &str, vocabulary: &Vocabulary) -> Result<Vec<S
     let mut scenarios = Vec::new();
     // After a syntax error the tree is a guess, and its other mistakes would be too.
     if problems.is_empty() {
-        for cell in matrix::cells(&document, &problems) {
+        let source: Arc<str> = text.into();
+        for (index, cell) in matrix::cells(&document, &problems).into_iter().enumerate() {
             let tree = matrix::substitute(&document, &cell, &problems);
-            scenarios.extend(build::scenario(file, text, &tree, &cell, vocabulary, &problems));
+            let from = build::Source { file, text: &source, cell, cell_index: index };
+            scenarios.extend(build::scenario(from, &tree, vocabulary, &problems));
             if !problems.is_empty() {
                 break;
             }

@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::action::Step;
+use super::action::{Action, Step};
 use super::fault::{Fault, NetworkShape};
 use super::load::{Gate, Load};
 use super::matrix::Cell;
@@ -27,8 +28,12 @@ pub struct Scenario {
     pub file: String,
     /// The file's stem: `registry-partition`.
     pub name: String,
+    /// The file's text, so that a report can keep it and another process can read it again.
+    pub source: Arc<str>,
     /// The choice of matrix values that this is.
     pub cell: Cell,
+    /// Which of the file's cells it is, from 0.
+    pub cell_index: usize,
     /// Why the scenario exists and what must come out.
     pub about: String,
     /// What it is about, for filters. `long` keeps it out of ordinary runs.
@@ -79,6 +84,18 @@ impl Scenario {
         format!("{}{}", self.name, self.cell)
     }
 
+    /// The same, behind the folder of its file: `partition/heal[nodes=3]`.
+    #[must_use]
+    pub fn full_title(&self) -> String {
+        format!("{}{}", crate::report::json::qualified(&self.file, &self.name), self.cell)
+    }
+
+    /// Whether it is kept out of ordinary runs in this world. Virtual time passes quickly.
+    #[must_use]
+    pub fn is_long(&self, world: World) -> bool {
+        world != World::Sim && self.has_tag(LONG_TAG)
+    }
+
     /// The point with this id. Every id that the model holds in a `since`, `until`, `from` or `after` has one.
     #[must_use]
     pub fn point(&self, id: &str) -> Option<Point> {
@@ -92,6 +109,31 @@ impl Scenario {
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// Whether anything goes wrong on purpose, or the network is worse than the world's own.
+    #[must_use]
+    pub fn has_faults(&self) -> bool {
+        let by_step = |step: &Step| matches!(step.action, Action::Fault(_) | Action::Pause { .. });
+        self.network.is_shaped() || !self.nemeses.is_empty() || self.steps.iter().any(by_step)
+    }
+
+    /// The ids of all faults that steps and nemeses may begin, in order, each once.
+    #[must_use]
+    pub fn fault_ids(&self) -> Vec<&str> {
+        let of_steps = self.steps.iter().filter_map(|step| match &step.action {
+            Action::Fault(fault) => fault.id.as_deref(),
+            _ => None,
+        });
+        let of_nemeses =
+            self.nemeses.iter().flat_map(|nemesis| nemesis.faults()).filter_map(|fault| fault.id.as_deref());
+        let mut ids = Vec::new();
+        for id in of_steps.chain(of_nemeses) {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids
     }
 
     /// Whether the scenario carries this tag.
@@ -228,12 +270,34 @@ pub struct Nemesis {
     pub from: Option<String>,
     /// The point at which they end; the last step when absent.
     pub until: Option<String>,
-    /// The mean pause between two faults.
-    pub every: Duration,
-    /// How the pauses are spread.
-    pub distribution: Distribution,
-    /// What is chosen from, each with the same chance. Never empty.
-    pub faults: Vec<Fault>,
+    /// What it does.
+    pub strikes: Strikes,
+}
+
+/// When a nemesis strikes, and with what.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Strikes {
+    /// At random.
+    Random {
+        /// The mean pause between two strikes.
+        every: Duration,
+        /// How the pauses are spread.
+        distribution: Distribution,
+        /// What is chosen from, each with the same chance. Never empty.
+        faults: Vec<Fault>,
+    },
+    /// At these times after its beginning, in order. Never empty.
+    Listed(Vec<(Duration, Fault)>),
+}
+
+impl Nemesis {
+    /// Every fault that it may begin.
+    pub fn faults(&self) -> Box<dyn Iterator<Item = &Fault> + '_> {
+        match &self.strikes {
+            Strikes::Random { faults, .. } => Box::new(faults.iter()),
+            Strikes::Listed(strikes) => Box::new(strikes.iter().map(|(_, fault)| fault)),
+        }
+    }
 }
 
 /// How random pauses are spread around their mean.

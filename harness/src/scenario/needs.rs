@@ -106,7 +106,7 @@ impl Scenario {
                 None => {}
             }
         }
-        if !self.network.default.is_plain() || self.network.links.iter().any(|(.., link)| !link.is_plain()) {
+        if self.network.is_shaped() {
             needs.insert(Capability::ShapedNetwork);
         }
         for step in &self.steps {
@@ -114,7 +114,7 @@ impl Scenario {
         }
         for nemesis in &self.nemeses {
             needs.insert(Capability::Nemesis);
-            nemesis.faults.iter().for_each(|fault| needs_of_fault(fault, &mut needs));
+            nemesis.faults().for_each(|fault| needs_of_fault(fault, &mut needs));
         }
         for expectation in &self.expectations {
             needs.insert(match expectation.rule {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::action::{Action, Actor, Address, Heal};
-use super::fault::FaultKind;
+use super::fault::{FaultKind, Sides};
 use super::load::{Amount, LoadModel};
 use super::model::{Connect, Point, Rule};
 use super::*;
@@ -45,7 +45,9 @@ fn the_example_of_the_documentation_is_valid_in_every_cell() {
     assert_eq!(nodes, ["n1", "n2", "n3", "n4", "n5", "x"]);
     assert_eq!(last.network.default.loss, Some(0.02));
     let Action::Fault(cut) = &last.steps[5].action else { panic!("step 6 is the cut") };
-    let FaultKind::Partition { sides, .. } = &cut.kind else { panic!("the cut is a partition") };
+    let FaultKind::Partition { sides: Sides::Named(sides), .. } = &cut.kind else {
+        panic!("the cut is a partition")
+    };
     assert_eq!(sides[1], ["n1", "n2", "n4", "n5", "x"], "`rest` is everybody else");
     assert_eq!(last.point("converges"), Some(Point::Expectation(1)));
     assert!(matches!(last.steps[8].action, Action::Heal(Heal::All)));
@@ -167,6 +169,7 @@ fn each_of_these_is_one_mistake() {
         ),
         ("[[gate]]\nmetric = \"x.rate\"\nexact = true\n[[step]]\nbarrier = true\n", "unknown load `x`"),
         ("[[step]]\nwithin = \"0s\"\nbarrier = true\n", "`within` must be above 0"),
+        ("[[step]]\nfor = \"1s\"\nbarrier = true\n", "`for` goes with `await` alone"),
         (
             "[[step]]\nattach = { to = \"n1\", from = \"n1\", list = \"processes\" }\n",
             "`n1` cannot attach to itself",

@@ -1,87 +1,38 @@
 //! All nodes in this process: each with a tokio runtime of its own and real UDP on a loopback address of its own.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use regatta::cluster::identity::{IdentityError, IssueOptions};
-use regatta::cluster::{BindError, ConnectError};
-use regatta::{ClusterCa, ClusterNode, Identity, Pid, Runtime};
-use serde_json::Value;
-use thiserror::Error;
+use regatta::net::{Socket, UdpSocket};
+use regatta::{Clock, ClusterNode, Runtime, SystemClock};
+use tokio::sync::oneshot;
 
-use crate::behaviour::{Behaviours, Scene, Setup, start_control};
-use crate::scenario::Scenario;
-use crate::scenario::model::{Connect, Node, Process, Trust};
+use super::Means;
+use super::agent::{Agent, Underlay};
+use super::clock::NodeClock;
+use super::cluster::{Boxed, Ground, Hand, Launch, Seat, WorldError};
+use super::order::{Answered, Order, Refused};
+use super::view::NodeView;
+use crate::fault::capture::{Capture, Captured};
+use crate::fault::network::{Key, Network, NodeIndex};
+use crate::fault::socket::{FaultSocket, Tap};
+use crate::fault::wire::Counts;
+use crate::logs;
+use crate::random::Random;
 
-/// Why a world could not do what a step asks of it.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum WorldError {
-    /// The node runs already, or does not.
-    #[error("node `{0}` {1}")]
-    State(String, &'static str),
-    /// No identity could be made.
-    #[error("no identity for node `{node}`: {source}")]
-    Identity {
-        /// The node.
-        node: String,
-        /// Why.
-        source: IdentityError,
-    },
-    /// The runtime did not start the node.
-    #[error("node `{node}` did not start: {source}")]
-    Bind {
-        /// The node.
-        node: String,
-        /// Why.
-        source: BindError,
-    },
-    /// The operating system gave no thread.
-    #[error("no threads for node `{node}`: {source}")]
-    Threads {
-        /// The node.
-        node: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A process of the scenario could not be started.
-    #[error("process `{label}` did not start: {detail}")]
-    Process {
-        /// The process.
-        label: String,
-        /// Why.
-        detail: String,
-    },
-    /// Something of a node was left after its end.
-    #[error("node `{node}` left something behind: {what}")]
-    Left {
-        /// The node.
-        node: String,
-        /// What.
-        what: String,
-    },
-}
-
-/// A running node.
-struct Running {
-    node: ClusterNode,
-    control: Pid,
-    tokio: tokio::runtime::Runtime,
-}
+/// Bytes of a node's last datagrams that are kept for a report.
+pub(crate) const CAPTURE_BYTES: usize = 8 << 20;
 
 /// The world.
-pub struct Inproc {
-    scenario: Arc<Scenario>,
-    behaviours: Behaviours,
-    scene: Arc<Scene>,
-    authorities: BTreeMap<String, ClusterCa>,
-    shared: BTreeMap<String, Identity>,
-    running: BTreeMap<String, Running>,
-    /// The nodes in the order of their first start: a node dials the first of them that runs.
-    started: Vec<String>,
+pub(crate) struct Inproc {
+    means: Arc<Means>,
+    hands: Arc<Mutex<BTreeMap<String, Arc<HereHand>>>>,
     /// Third byte of the run's loopback addresses, so that two runs side by side do not share one.
     network: u8,
 }
@@ -90,229 +41,310 @@ pub struct Inproc {
 static RUNS: AtomicU32 = AtomicU32::new(0);
 
 impl Inproc {
-    /// An empty world for a scenario.
-    #[must_use]
-    pub fn new(scenario: Arc<Scenario>, behaviours: Behaviours, scene: Arc<Scene>) -> Self {
-        let network = (RUNS.fetch_add(1, Relaxed) % 250) as u8 + 1;
-        Self {
-            scenario,
-            behaviours,
-            scene,
-            authorities: BTreeMap::new(),
-            shared: BTreeMap::new(),
-            running: BTreeMap::new(),
-            started: Vec::new(),
-            network,
-        }
-    }
-
-    /// Whether the node runs.
-    #[must_use]
-    pub fn is_running(&self, name: &str) -> bool {
-        self.running.contains_key(name)
-    }
-
-    /// The control process of a running node.
-    #[must_use]
-    pub fn control(&self, name: &str) -> Option<Pid> {
-        self.running.get(name).map(|running| running.control)
-    }
-
-    /// The tokio runtime of a running node.
-    #[must_use]
-    pub fn tokio(&self, name: &str) -> Option<tokio::runtime::Handle> {
-        self.running.get(name).map(|running| running.tokio.handle().clone())
-    }
-
-    fn identity(&mut self, node: &Node) -> Result<Identity, WorldError> {
-        let failed = |source| WorldError::Identity { node: node.name.clone(), source };
-        match self.scenario.trust.get(&node.trust) {
-            Some(Trust::Shared { name }) => {
-                if !self.shared.contains_key(name) {
-                    self.shared.insert(name.clone(), Identity::generate().map_err(failed)?);
-                }
-                Ok(self.shared[name].clone())
-            }
-            Some(Trust::Issued { ca, valid_for, .. }) => {
-                if !self.authorities.contains_key(ca) {
-                    self.authorities.insert(ca.clone(), ClusterCa::generate().map_err(failed)?);
-                }
-                let mut options = IssueOptions::default();
-                if let Some(valid_for) = valid_for {
-                    options.valid_for = *valid_for;
-                }
-                self.authorities[ca].issue_with(&node.name, &options).map_err(failed)
-            }
-            None => Err(WorldError::State(node.name.clone(), "has a trust that is not there")),
-        }
-    }
-
-    /// Starts a node, its processes, and its dials, whose answers are awaited, whatever they are.
-    ///
-    /// # Errors
-    /// [`WorldError`]; the node does not run then.
-    pub async fn start(&mut self, name: &str) -> Result<(), WorldError> {
-        if self.is_running(name) {
-            return Err(WorldError::State(name.to_owned(), "runs already"));
-        }
-        let scenario = self.scenario.clone();
-        let Some(node) = scenario.node(name) else {
-            return Err(WorldError::State(name.to_owned(), "is not in the scenario"));
-        };
-        let identity = self.identity(node)?;
-        let tokio = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name(format!("node {name}"))
-            .enable_all()
-            .build()
-            .map_err(|source| WorldError::Threads { node: name.to_owned(), source })?;
-        let index = scenario.nodes.iter().position(|other| other.name == name).unwrap_or_default();
-        let host = u8::try_from(index % 250 + 1).unwrap_or(1);
-        let addr = SocketAddr::from((Ipv4Addr::new(127, 77, self.network, host), 0));
-        let bound = {
-            let _inside = tokio.enter();
-            let runtime = Runtime::new();
-            let builder = ClusterNode::builder(name, runtime, &identity);
-            let builder = match scenario.trust.get(&node.trust) {
-                Some(Trust::Issued { claims: Some(claims), .. }) => builder.announce(claims),
-                _ => builder,
-            };
-            builder.bind(addr)
-        };
-        let cluster = match bound {
-            Ok(cluster) => cluster,
-            Err(source) => {
-                tokio.shutdown_background();
-                return Err(WorldError::Bind { node: name.to_owned(), source });
-            }
-        };
-        self.behaviours.teach(name, &cluster, &self.scene);
-        let control = start_control(cluster.runtime(), name, &self.scene);
-        self.scene.node_up(name, cluster.clone());
-        self.running.insert(name.to_owned(), Running { node: cluster.clone(), control, tokio });
-        if !self.started.iter().any(|other| other == name) {
-            self.started.push(name.to_owned());
-        }
-        for process in scenario.processes.iter().filter(|process| process.on == name) {
-            self.start_process(&cluster, process)?;
-        }
-        let targets: Vec<String> = match &node.connect {
-            Connect::Nobody => Vec::new(),
-            // The runtime links whom it dials, and does not learn of others through them yet: the world dials them all.
-            Connect::First => self.started.iter().filter(|other| *other != name).cloned().collect(),
-            Connect::To(nodes) => nodes.clone(),
-        };
-        let targets: Vec<String> = targets.into_iter().filter(|other| self.is_running(other)).collect();
-        for target in targets {
-            // Whatever the answer: a node that is refused is up as well.
-            let _ = self.connect(name, &target).await;
-        }
-        Ok(())
-    }
-
-    fn start_process(&self, cluster: &ClusterNode, process: &Process) -> Result<(), WorldError> {
-        let failed = |detail: String| WorldError::Process { label: process.label.clone(), detail };
-        let setup = Setup {
-            label: process.label.clone(),
-            args: process.args.clone().unwrap_or(Value::Null),
-            node: process.on.clone(),
-            scene: self.scene.clone(),
-        };
-        let pid = self
-            .behaviours
-            .start(&process.behaviour, cluster.runtime(), setup)
-            .ok_or_else(|| failed(format!("nobody added a behaviour `{}`", process.behaviour)))?;
-        if let Some(name) = &process.name {
-            cluster.runtime().register(name, pid).map_err(|error| failed(error.to_string()))?;
-        }
-        if let Some(name) = &process.global {
-            cluster.try_register_global(name, pid).map_err(|error| failed(error.to_string()))?;
-        }
-        Ok(())
-    }
-
-    /// Makes one node dial another.
-    ///
-    /// # Errors
-    /// The runtime's own answer; a node that does not run is nobody to dial from or to.
-    pub async fn connect(&self, from: &str, to: &str) -> Result<(), ConnectError> {
-        let lost = |name: &str| ConnectError::Lost(format!("node `{name}` does not run"));
-        let from = &self.running.get(from).ok_or_else(|| lost(from))?.node;
-        let target = &self.running.get(to).ok_or_else(|| lost(to))?.node;
-        let addr = target.local_addr().map_err(|error| ConnectError::Lost(error.to_string()))?;
-        from.connect(addr).await.map(drop)
-    }
-
-    /// Ends a node in an orderly way and looks at what is left.
-    ///
-    /// # Errors
-    /// [`WorldError::State`] when it does not run, [`WorldError::Left`] when something is left after it.
-    pub async fn stop(&mut self, name: &str) -> Result<(), WorldError> {
-        let Running { node, tokio, .. } = self.take(name)?;
-        node.shutdown();
-        node.ended().await;
-        // The runtime's shutdown needs a timer, which is the node's own.
-        let runtime = node.runtime().clone();
-        drop(node);
-        let report = tokio.spawn(async move { runtime.shutdown().await }).await;
-        let mut left = Vec::new();
-        match report {
-            Ok(report) if report.left.is_empty() => {}
-            Ok(report) => left.push(format!("{} processes that block their thread", report.left.len())),
-            Err(error) => left.push(format!("a shutdown that failed: {error}")),
-        }
-        let tasks = settled_tasks(&tokio).await;
-        if tasks > 0 {
-            left.push(format!("{tasks} tasks"));
-        }
-        tokio.shutdown_background();
-        if left.is_empty() {
-            Ok(())
-        } else {
-            Err(WorldError::Left { node: name.to_owned(), what: left.join(", ") })
-        }
-    }
-
-    /// Ends a node without a word: its tasks are dropped where they stand, and its socket with them.
-    ///
-    /// # Errors
-    /// [`WorldError::State`] when it does not run.
-    pub async fn kill(&mut self, name: &str) -> Result<(), WorldError> {
-        let Running { node, tokio, .. } = self.take(name)?;
-        // Dropping a tokio runtime waits for its threads, which must not happen on a thread of ours that others need.
-        let dropped = tokio::task::spawn_blocking(move || drop(tokio)).await;
-        drop(node);
-        dropped.map_err(|error| WorldError::Left { node: name.to_owned(), what: error.to_string() })
-    }
-
-    fn take(&mut self, name: &str) -> Result<Running, WorldError> {
-        let running = self.running.remove(name);
-        let running = running.ok_or_else(|| WorldError::State(name.to_owned(), "does not run"))?;
-        self.scene.node_gone(name);
-        Ok(running)
-    }
-
-    /// Ends every node in an orderly way.
-    ///
-    /// # Errors
-    /// What each of them left behind.
-    pub async fn end(&mut self) -> Vec<WorldError> {
-        let mut errors = Vec::new();
-        let names: Vec<String> = self.running.keys().cloned().collect();
-        for name in names {
-            errors.extend(self.stop(&name).await.err());
-        }
-        errors
+    /// An empty world.
+    pub(crate) fn new(means: Arc<Means>) -> Self {
+        Self { means, hands: Arc::default(), network: network() }
     }
 }
 
-impl Drop for Inproc {
-    fn drop(&mut self) {
-        // A run that was given up: its nodes end without a word, and nobody waits for their threads.
-        for (name, running) in std::mem::take(&mut self.running) {
-            self.scene.node_gone(&name);
-            running.tokio.shutdown_background();
+/// A number for a run's loopback addresses: another one for each run of this process, and most likely another one than
+/// those of other processes.
+pub(crate) fn network() -> u8 {
+    let run = RUNS.fetch_add(1, Relaxed).wrapping_add(std::process::id().wrapping_mul(7));
+    (run % 250) as u8 + 1
+}
+
+/// The address that a node of this place binds to.
+pub(crate) fn address(network: u8, index: NodeIndex) -> SocketAddr {
+    let host = u8::try_from(index % 250 + 1).unwrap_or(1);
+    SocketAddr::from((Ipv4Addr::new(127, 77, network, host), 0))
+}
+
+impl Ground for Inproc {
+    fn launch(&self, launch: Launch) -> Boxed<Result<Seat, WorldError>> {
+        let fresh = address(self.network, launch.index);
+        let started = match launch.addr {
+            // Somebody else may have the port by now.
+            Some(addr) => start(&self.means, &launch, addr).or_else(|_| start(&self.means, &launch, fresh)),
+            None => start(&self.means, &launch, fresh),
+        };
+        let started = started.map(|(seat, hand)| {
+            self.hands().insert(launch.name, hand);
+            seat
+        });
+        Box::pin(std::future::ready(started))
+    }
+
+    fn ended(&self, seat: Seat) -> Boxed<Vec<String>> {
+        let body = self.take(&seat.name);
+        Box::pin(async move {
+            let Some(Body { tokio, agent, .. }) = body else { return Vec::new() };
+            drop(agent);
+            let tasks = settled_tasks(&tokio).await;
+            tokio.shutdown_background();
+            if tasks > 0 { vec![format!("{tasks} tasks")] } else { Vec::new() }
+        })
+    }
+
+    fn kill(&self, seat: Seat) -> Boxed<Result<(), WorldError>> {
+        let (body, scene) = (self.take(&seat.name), self.means.scene.clone());
+        Box::pin(async move {
+            let Some(body) = body else { return Ok(()) };
+            if let Some(tap) = &body.tap {
+                // Whatever it still does until its threads are gone, nobody hears of it.
+                tap.pause(true);
+            }
+            body.gate.open();
+            let Body { tokio, agent, .. } = body;
+            // Dropping a tokio runtime waits for its threads, which must not happen on a thread of ours that others need.
+            let dropped = tokio::task::spawn_blocking(move || drop(tokio)).await;
+            scene.node_gone(&seat.name);
+            drop(agent);
+            dropped.map_err(|error| WorldError::Left { node: seat.name, what: error.to_string() })
+        })
+    }
+
+    fn time(&self) -> Arc<dyn Clock> {
+        Arc::new(SystemClock)
+    }
+
+    fn logs(&self) -> BTreeMap<String, String> {
+        self.means.logs.as_ref().map(|(logs, _)| logs.texts()).unwrap_or_default()
+    }
+}
+
+impl Inproc {
+    fn hands(&self) -> MutexGuard<'_, BTreeMap<String, Arc<HereHand>>> {
+        self.hands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, name: &str) -> Option<Body> {
+        let hand = self.hands().remove(name);
+        hand.and_then(|hand| hand.take())
+    }
+}
+
+fn start(means: &Means, launch: &Launch, addr: SocketAddr) -> Result<(Seat, Arc<HereHand>), WorldError> {
+    let failed = |detail: String| WorldError::Launch { node: launch.name.clone(), detail };
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).thread_name(format!("node {}", launch.name)).enable_all();
+    if let Some((_, dispatch)) = &means.logs {
+        let (node, dispatch): (Arc<str>, _) = (launch.name.as_str().into(), dispatch.clone());
+        builder.on_thread_start(move || logs::adopt_thread(&node, &dispatch));
+    }
+    let tokio = builder.build().map_err(|error| failed(format!("no threads: {error}")))?;
+    let clock = NodeClock::new(Arc::new(SystemClock));
+    let bound = {
+        let _inside = tokio.enter();
+        bind(means, launch, addr, clock.clone())
+    };
+    let (node, tap) = match bound {
+        Ok(bound) => bound,
+        Err(detail) => {
+            tokio.shutdown_background();
+            return Err(failed(detail));
         }
+    };
+    let addr = node.local_addr().map_err(|error| failed(error.to_string()))?;
+    let agent = {
+        let _inside = tokio.enter();
+        let underlay = Arc::new(RealUnderlay { tap: tap.clone(), tokio: tokio.handle().clone() });
+        Agent::new(&launch.name, node, means, clock, underlay)
+    };
+    let control = agent.control;
+    let body = Body { agent, tap, gate: Gate::default(), tokio };
+    let hand = Arc::new(HereHand { body: Mutex::new(Some(body)), last: Mutex::default() });
+    let seat = Seat { name: launch.name.clone(), index: launch.index, control, addr, hand: hand.clone() };
+    Ok((seat, hand))
+}
+
+/// Binds a real socket and starts the node on it, inside the node's tokio runtime. A scenario that asks for no fault gets
+/// the plain socket.
+pub(crate) fn bind(
+    means: &Means,
+    launch: &Launch,
+    addr: SocketAddr,
+    clock: Arc<NodeClock>,
+) -> Result<(ClusterNode, Option<Arc<Tap>>), String> {
+    let runtime = Runtime::builder().clock(clock).build();
+    let mut builder = ClusterNode::builder(&launch.name, runtime, &launch.identity);
+    if let Some(claims) = &launch.announce {
+        builder = builder.announce(claims);
+    }
+    if let Some(keys) = &means.keys {
+        builder = builder.key_log(keys.clone());
+    }
+    if !means.taps {
+        return builder.bind(addr).map(|node| (node, None)).map_err(|error| error.to_string());
+    }
+    let socket = UdpSocket::bind(addr).map_err(|error| format!("{addr}: {error}"))?;
+    let bound = socket.local_addr().map_err(|error| error.to_string())?;
+    let random = Random::apart(means.seed, &format!("wire {} {}", launch.name, launch.before));
+    let capture = means.captures.then(|| Capture::new(CAPTURE_BYTES));
+    let tap = Tap::new(launch.index, bound, random, means.started, capture);
+    let node = builder.start(FaultSocket::new(socket, tap.clone())).map_err(|error| error.to_string())?;
+    Ok((node, Some(tap)))
+}
+
+/// What a node of this process has below it.
+pub(crate) struct RealUnderlay {
+    pub(crate) tap: Option<Arc<Tap>>,
+    pub(crate) tokio: tokio::runtime::Handle,
+}
+
+impl Underlay for RealUnderlay {
+    fn network(&self, network: Network) {
+        if let Some(tap) = &self.tap {
+            tap.network(network);
+        }
+    }
+
+    fn rebind(&self) -> io::Result<SocketAddr> {
+        let _inside = self.tokio.enter();
+        self.tap.as_ref().ok_or(io::ErrorKind::Unsupported)?.rebind()
+    }
+
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.tokio.spawn(task);
+    }
+}
+
+/// A running node.
+struct Body {
+    agent: Arc<Agent>,
+    tap: Option<Arc<Tap>>,
+    gate: Gate,
+    tokio: tokio::runtime::Runtime,
+}
+
+/// The harness's hand on a node of this process.
+struct HereHand {
+    /// `None` once the node has ended.
+    body: Mutex<Option<Body>>,
+    /// What it showed last.
+    last: Mutex<Arc<NodeView>>,
+}
+
+impl HereHand {
+    fn with<T>(&self, look: impl FnOnce(&Body) -> T) -> Option<T> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
+    }
+
+    fn take(&self) -> Option<Body> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Hand for HereHand {
+    fn ask(&self, order: Order) -> Boxed<Answered> {
+        let asked = self.with(|body| {
+            if let (Order::Network(network), Some(tap)) = (&order, &body.tap) {
+                // Nothing of the node has to run for that.
+                tap.network(network.clone());
+            }
+            body.tokio.spawn(body.agent.clone().perform(order))
+        });
+        Box::pin(async move {
+            let asked = asked.ok_or(Refused::Gone)?;
+            asked.await.unwrap_or(Err(Refused::Gone))
+        })
+    }
+
+    fn view(&self) -> Arc<NodeView> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = self.with(|body| body.agent.clone()) {
+            *last = Arc::new(agent.view());
+        }
+        last.clone()
+    }
+
+    fn counts(&self) -> BTreeMap<Key, Counts> {
+        self.with(|body| body.tap.as_ref().map(|tap| tap.counts())).flatten().unwrap_or_default()
+    }
+
+    fn captured(&self) -> Boxed<(Vec<Captured>, u64)> {
+        let captured = self.with(|body| body.tap.as_ref().map(|tap| tap.captured()));
+        Box::pin(async move { captured.flatten().unwrap_or_default() })
+    }
+
+    fn pause(&self, paused: bool) -> Boxed<Result<(), Refused>> {
+        let held = self.with(|body| {
+            if let Some(tap) = &body.tap {
+                tap.pause(paused);
+            }
+            if paused {
+                return Some(body.gate.close(body.tokio.handle()));
+            }
+            body.gate.open();
+            None
+        });
+        Box::pin(async move {
+            if let Some(held) = held.ok_or(Refused::Gone)? {
+                // The worker comes by as soon as the process that it runs lets it.
+                let _ = held.await;
+            }
+            Ok(())
+        })
+    }
+
+    fn abandon(&self) {
+        if let Some(body) = self.take() {
+            body.gate.open();
+            body.tokio.shutdown_background();
+        }
+    }
+}
+
+/// Holds a node's only worker: while it is held, nothing of the node runs.
+#[derive(Default)]
+struct Gate {
+    held: Mutex<Option<Arc<Held>>>,
+}
+
+#[derive(Default)]
+struct Held {
+    go_on: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    /// Closes it; resolves once the worker is held.
+    fn close(&self, tokio: &tokio::runtime::Handle) -> oneshot::Receiver<()> {
+        let (tell, told) = oneshot::channel();
+        let held = Arc::new(Held::default());
+        let before = self.held.lock().unwrap_or_else(PoisonError::into_inner).replace(held.clone());
+        if let Some(before) = before {
+            before.release();
+        }
+        tokio.spawn(async move {
+            // Whoever closed the gate may have stopped waiting.
+            let _ = tell.send(());
+            held.wait();
+        });
+        told
+    }
+
+    /// Opens it, if it is closed.
+    fn open(&self) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(held) = held {
+            held.release();
+        }
+    }
+}
+
+impl Held {
+    /// Blocks this thread, which is the node's worker.
+    fn wait(&self) {
+        let mut go_on = self.go_on.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*go_on {
+            go_on = self.changed.wait(go_on).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn release(&self) {
+        *self.go_on.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
     }
 }
 

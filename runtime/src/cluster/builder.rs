@@ -7,6 +7,7 @@ use std::time::Duration;
 use regatta_proto::engine::{Engine, EngineConfig, Membership};
 use regatta_proto::id::{NodeId, NodeName};
 use regatta_proto::limits::{Limits, MESSAGE_BYTES_CEILING};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use rustls::{KeyLog, NoKeyLog};
@@ -18,7 +19,7 @@ use super::identity::Identity;
 use super::node::ClusterNode;
 use super::quic::{self, NodeCredentials};
 use super::remote::Wire;
-use super::tls::TlsConfigs;
+use super::tls::{self, TlsConfigs};
 use crate::actor::Runtime;
 use crate::clock::Clock;
 use crate::net::driver::Driver;
@@ -41,6 +42,7 @@ pub struct ClusterNodeBuilder {
     announced: Option<String>,
     entropy: Option<[u8; 32]>,
     key_log: Arc<dyn KeyLog>,
+    cryptography: CryptoProvider,
 }
 
 impl ClusterNodeBuilder {
@@ -56,6 +58,7 @@ impl ClusterNodeBuilder {
             announced: None,
             entropy: None,
             key_log: Arc::new(NoKeyLog),
+            cryptography: tls::provider(),
         }
     }
 
@@ -145,6 +148,15 @@ impl ClusterNodeBuilder {
         self
     }
 
+    /// Changes where the cryptography of handshakes comes from: random numbers, key exchanges. For a simulation, in which
+    /// they follow from a seed.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn cryptography(mut self, change: impl FnOnce(&mut CryptoProvider)) -> Self {
+        change(&mut self.cryptography);
+        self
+    }
+
     /// Binds a UDP socket and starts the node on it. Port 0 lets the system choose;
     /// [`ClusterNode::local_addr`] tells.
     ///
@@ -173,6 +185,7 @@ impl ClusterNodeBuilder {
             announced,
             entropy,
             key_log,
+            cryptography,
         } = self;
         let (asked, max) = (limits.message_bytes_max, MESSAGE_BYTES_CEILING);
         if asked > max {
@@ -202,7 +215,7 @@ impl ClusterNodeBuilder {
             return Err(BindError::Advertised { addr });
         }
         let time = Arc::new(NodeTime(runtime.clock().clone()));
-        let tls = TlsConfigs::with_key_log(&identity, time, key_log)
+        let tls = TlsConfigs::with(&identity, time, key_log, cryptography)
             .map_err(|error| BindError::Tls(error.to_string()))?;
         let id = NodeId { name, incarnation: runtime.incarnation() };
         let engine = Engine::new(EngineConfig {
@@ -211,7 +224,7 @@ impl ClusterNodeBuilder {
             membership,
             limits,
             endpoint: quic::endpoint_config(&identity, &id.name, entropy),
-            credentials: Box::new(NodeCredentials::new(identity.clone(), tls)),
+            credentials: Box::new(NodeCredentials::new(identity.clone(), tls, entropy)),
             may_discover_mtu: !socket.may_fragment(),
         });
         let core = Core::new(id, runtime.clone(), engine, addr);

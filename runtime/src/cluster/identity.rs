@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::{CertificateParams, Issuer, KeyPair, PKCS_ED25519, PublicKeyData};
 use regatta_proto::id::{ClusterName, NodeName, ParseIdError};
+use ring::digest;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
@@ -108,11 +109,14 @@ pub struct IssueOptions {
     pub backdate: Duration,
     /// The moment of issue. Default now.
     pub at: SystemTime,
+    /// Where key and serial number come from; from the system when absent. For simulations: whoever knows it knows the key.
+    #[doc(hidden)]
+    pub entropy: Option<[u8; 32]>,
 }
 
 impl Default for IssueOptions {
     fn default() -> Self {
-        Self { valid_for: NODE_VALID_FOR, backdate: BACKDATE, at: SystemTime::now() }
+        Self { valid_for: NODE_VALID_FOR, backdate: BACKDATE, at: SystemTime::now(), entropy: None }
     }
 }
 
@@ -139,7 +143,7 @@ impl ClusterCa {
     /// [`IdentityError::Validity`] when the period cannot be, [`IdentityError::Crypto`] when the system gives no
     /// randomness.
     pub fn generate_with(cluster: ClusterName, options: &IssueOptions) -> Result<Self, IdentityError> {
-        let key = new_key()?;
+        let key = new_key(options.entropy)?;
         let params = certificate::authority_params(&cluster, &stamp(options, None)?);
         let signed = params.self_signed(&key).map_err(crypto("sign the CA's certificate"))?;
         Ok(Self {
@@ -167,12 +171,21 @@ impl ClusterCa {
         let name = NodeName::new(name)?;
         let stamp = stamp(options, Some(&self.certificate))?;
         let params = certificate::node_params(&self.cluster, &name, &stamp).map_err(crypto(SIGN_NODE))?;
-        self.sign(&params, name)
+        self.sign_key(&params, name, new_key(options.entropy)?)
     }
 
-    /// Signs what it is given. Tests have certificates outside the profile signed so.
+    /// Signs what it is given, for a new key. Tests have certificates outside the profile signed so.
+    #[cfg(test)]
     pub(super) fn sign(&self, params: &CertificateParams, name: NodeName) -> Result<Identity, IdentityError> {
-        let key = new_key()?;
+        self.sign_key(params, name, new_key(None)?)
+    }
+
+    fn sign_key(
+        &self,
+        params: &CertificateParams,
+        name: NodeName,
+        key: KeyPair,
+    ) -> Result<Identity, IdentityError> {
         let signed = params.signed_by(&key, &self.issuer).map_err(crypto(SIGN_NODE))?;
         Ok(Identity(Arc::new(Inner {
             cluster: self.cluster.clone(),
@@ -272,7 +285,7 @@ impl Identity {
     /// [`IdentityError::Validity`] when the period cannot be, [`IdentityError::Crypto`] when the system gives no
     /// randomness.
     pub fn generate_with(cluster: ClusterName, options: &IssueOptions) -> Result<Self, IdentityError> {
-        let key = new_key()?;
+        let key = new_key(options.entropy)?;
         let params =
             certificate::shared_params(&cluster, &stamp(options, None)?).map_err(crypto(SIGN_SHARED))?;
         let signed = params.self_signed(&key).map_err(crypto(SIGN_SHARED))?;
@@ -384,8 +397,12 @@ fn default_cluster() -> Result<ClusterName, IdentityError> {
 }
 
 /// Ed25519, because its keys and signatures have one length each: a handshake is as long today as tomorrow.
-fn new_key() -> Result<KeyPair, IdentityError> {
-    KeyPair::generate_for(&PKCS_ED25519).map_err(crypto("make a key"))
+fn new_key(entropy: Option<[u8; 32]>) -> Result<KeyPair, IdentityError> {
+    let made = match entropy {
+        None => KeyPair::generate_for(&PKCS_ED25519),
+        Some(seed) => KeyPair::try_from([ED25519_PKCS8, seed.as_slice()].concat()),
+    };
+    made.map_err(crypto("make a key"))
 }
 
 /// The period of validity that `options` ask for, within that of the `authority`, and a new serial number.
@@ -408,11 +425,16 @@ fn stamp(options: &IssueOptions, authority: Option<&CertificateDer<'_>>) -> Resu
     let (not_before, not_after) = (moment(first)?, moment(last)?);
 
     let mut serial = [0; SERIAL_BYTES];
-    let random = rustls::crypto::ring::default_provider().secure_random;
-    random.fill(&mut serial).map_err(|_| IdentityError::Crypto {
-        attempt: "draw a serial number",
-        detail: "the system gives no randomness".to_owned(),
-    })?;
+    if let Some(seed) = options.entropy {
+        let drawn = digest::digest(&digest::SHA256, &seed);
+        serial.copy_from_slice(&drawn.as_ref()[..SERIAL_BYTES]);
+    } else {
+        let random = rustls::crypto::ring::default_provider().secure_random;
+        random.fill(&mut serial).map_err(|_| IdentityError::Crypto {
+            attempt: "draw a serial number",
+            detail: "the system gives no randomness".to_owned(),
+        })?;
+    }
     // DER cuts leading zeros and adds one before a set top bit: this first byte keeps all serials equally long.
     serial[0] = serial[0] & 0x3f | 0x40;
     Ok(Stamp { not_before, not_after, serial })
@@ -486,6 +508,8 @@ fn make_dir(dir: &Path) -> io::Result<()> {
     builder.create(dir)
 }
 
+/// What precedes the 32 bytes of an Ed25519 key in PKCS #8, version 1 (RFC 8410, section 7).
+const ED25519_PKCS8: &[u8] = &[0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 const CA_FILE: &str = "ca.pem";
 const CA_KEY_FILE: &str = "ca-key.pem";
 const NODE_FILE: &str = "node.pem";

@@ -68,19 +68,21 @@ impl TlsConfigs {
     /// # Errors
     /// [`TlsError`] when TLS cannot use the certificate, the key or the roots.
     pub fn new(identity: &Identity, time: Arc<dyn TimeProvider>) -> Result<Self, TlsError> {
-        Self::with_key_log(identity, time, Arc::new(NoKeyLog))
+        Self::with(identity, time, Arc::new(NoKeyLog), provider())
     }
 
-    /// [`new`](Self::new) that notes the secrets of each connection, for reading captured packets.
+    /// [`new`](Self::new) that notes the secrets of each connection, for reading captured packets, and with cryptography
+    /// of the caller's.
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn with_key_log(
+    pub fn with(
         identity: &Identity,
         time: Arc<dyn TimeProvider>,
         key_log: Arc<dyn KeyLog>,
+        provider: CryptoProvider,
     ) -> Result<Self, TlsError> {
-        let provider = provider();
+        let provider = Arc::new(provider);
         let verifier = Arc::new(PeerVerifier::new(identity, &provider)?);
         let mut server = server_config(identity, provider.clone(), time.clone(), verifier.clone())?;
         let mut client = client_config(identity, provider, time, verifier)?;
@@ -108,7 +110,7 @@ impl fmt::Debug for TlsConfigs {
 }
 
 /// Never the process-wide default: two nodes in one program need not agree with it, nor with each other.
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> CryptoProvider {
     let mut provider = ring::default_provider();
     // AES-128 costs four rounds fewer per block than AES-256 on every message, and is out of reach of any attack all
     // the same. ChaCha20 is for machines without AES instructions, and there is no telling a peer to prefer it.
@@ -117,7 +119,7 @@ fn provider() -> Arc<CryptoProvider> {
         ring::cipher_suite::TLS13_AES_256_GCM_SHA384,
         ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
     ];
-    Arc::new(provider)
+    provider
 }
 
 fn server_config(

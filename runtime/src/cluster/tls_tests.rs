@@ -318,7 +318,7 @@ fn careless(identity: &Identity, with_certificate: bool) -> Arc<QuicClientConfig
     let client = if with_certificate {
         plain_client(identity)
     } else {
-        let mut client = ClientConfig::builder_with_provider(provider())
+        let mut client = ClientConfig::builder_with_provider(Arc::new(provider()))
             .with_protocol_versions(&[&TLS13])
             .expect("TLS 1.3")
             .dangerous()
@@ -331,7 +331,7 @@ fn careless(identity: &Identity, with_certificate: bool) -> Arc<QuicClientConfig
 }
 
 fn plain_client(identity: &Identity) -> ClientConfig {
-    let mut client = ClientConfig::builder_with_provider(provider())
+    let mut client = ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(&[&TLS13])
         .expect("TLS 1.3")
         .dangerous()

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::Build;
 use super::step::signed_millis;
-use crate::scenario::fault::{Fault, FaultKind, LinkShape, NetworkShape, PartitionShape, Path};
+use crate::scenario::fault::{
+    Fault, FaultKind, LinkShape, NetworkShape, PacketKind, PartitionShape, Path, Sides, Target,
+};
 use crate::scenario::fields::{At, Fields};
-use crate::scenario::model::{Distribution, Nemesis};
+use crate::scenario::model::{Distribution, Nemesis, Strikes};
 use crate::scenario::problem::Problem;
 use crate::scenario::raw::{Node, Value};
 
@@ -52,7 +54,10 @@ impl Build<'_> {
             "corrupt" => FaultKind::Corrupt(fields.share(kind)?, self.path(fields)),
             "bandwidth" => FaultKind::Bandwidth(fields.bit_rate(kind)?, self.path(fields)),
             "mtu" => FaultKind::Mtu(whole(kind)?, self.path(fields)),
-            "drop-nth" => FaultKind::DropNth(whole(kind)?, self.path(fields)),
+            "drop-nth" => {
+                let packet = fields.word("packet", &PacketKind::ALL).unwrap_or(PacketKind::Opening);
+                FaultKind::DropNth { nth: whole(kind)?, packet, path: self.path(fields) }
+            }
             "rebind" => FaultKind::Rebind(self.target(fields, kind)?),
             "pause" => FaultKind::Pause(self.target(fields, kind)?),
             "crash" => FaultKind::Crash(self.target(fields, kind)?),
@@ -75,6 +80,23 @@ impl Build<'_> {
     fn partition(&self, fields: &Fields<'_>) -> Option<FaultKind> {
         let shape = fields.word("shape", &PartitionShape::ALL).unwrap_or(PartitionShape::Symmetric);
         let node = &fields.entry("partition")?.node;
+        if let Value::String(_) = node.value {
+            let words = [
+                ("one", Target::One),
+                ("minority", Target::Minority),
+                ("majority", Target::Majority),
+                ("all", Target::All),
+            ];
+            let found = fields.string("partition", "\"minority\"")?;
+            let target = words.into_iter().find(|(word, _)| *word == found.value).map(|(_, target)| target);
+            if target.is_none() || (target == Some(Target::All)) != (shape == PartitionShape::Ring) {
+                let message = format!("`{}` does not say who is cut off", found.value);
+                let help = "use `one`, `minority` or `majority`, or `all` with `shape = \"ring\"`, or a list of sides";
+                self.problems.report(Problem::new(found.span, message).help(help));
+                return None;
+            }
+            return target.map(|target| FaultKind::Partition { sides: Sides::Against(target), shape });
+        }
         let wrong = |node: &Node| {
             let problem =
                 Problem::new(node.span.clone(), "a partition is a list of sides, each a list of nodes");
@@ -121,7 +143,7 @@ impl Build<'_> {
             let message = "a partition needs at least two sides, and a node on each";
             self.problems.report(Problem::new(node.span.clone(), message));
         }
-        Some(FaultKind::Partition { sides, shape })
+        Some(FaultKind::Partition { sides: Sides::Named(sides), shape })
     }
 
     pub(super) fn nemeses(&self, fields: &Fields<'_>) -> Vec<Nemesis> {
@@ -129,17 +151,35 @@ impl Build<'_> {
             let own = Fields::new(table, span, "[[nemesis]]", self.problems);
             let from = self.point(&own, "from");
             let until = self.point(&own, "until");
-            let every = own.require("every", self.every(&own), "{ mean = \"400ms\" }");
-            let faults = own.require("faults", own.list("faults"), "[{ pause = \"one\", hold = \"300ms\" }]");
             let span = own.span();
-            own.finish();
-            let faults: Vec<Fault> =
-                faults?.into_iter().filter_map(|node| self.nemesis_fault(node)).collect();
-            if faults.is_empty() && self.problems.is_empty() {
-                self.problems.report(Problem::new(span, "the nemesis has no fault to choose from"));
-            }
-            let (every, distribution) = every?;
-            Some(Nemesis { from, until, every, distribution, faults })
+            let empty = || {
+                if self.problems.is_empty() {
+                    self.problems.report(Problem::new(span, "the nemesis has no fault to strike with"));
+                }
+            };
+            let strikes = if own.has("strikes") {
+                let listed = own.list("strikes").unwrap_or_default();
+                let mut strikes: Vec<_> = listed.into_iter().filter_map(|node| self.strike(node)).collect();
+                own.finish();
+                if strikes.is_empty() {
+                    empty();
+                }
+                strikes.sort_by_key(|(at, _)| *at);
+                Strikes::Listed(strikes)
+            } else {
+                let every = own.require("every", self.every(&own), "{ mean = \"400ms\" }");
+                let example = "[{ pause = \"one\", hold = \"300ms\" }]";
+                let faults = own.require("faults", own.list("faults"), example);
+                own.finish();
+                let faults: Vec<Fault> =
+                    faults?.into_iter().filter_map(|node| self.nemesis_fault(node)).collect();
+                if faults.is_empty() {
+                    empty();
+                }
+                let (every, distribution) = every?;
+                Strikes::Random { every, distribution, faults }
+            };
+            Some(Nemesis { from, until, strikes })
         };
         fields.tables("nemesis").into_iter().filter_map(read).collect()
     }
@@ -149,6 +189,15 @@ impl Build<'_> {
         let fault = self.fault(&fields);
         fields.finish();
         fault
+    }
+
+    fn strike(&self, node: &Node) -> Option<(Duration, Fault)> {
+        let example = "{ at = \"1.2s\", pause = \"n1\", hold = \"300ms\" }";
+        let fields = Fields::of(node, "a strike", example, self.problems)?;
+        let at = fields.require("at", fields.duration("at"), "\"1.2s\"");
+        let fault = self.fault(&fields);
+        fields.finish();
+        Some((at?, fault?))
     }
 
     fn every(&self, fields: &Fields<'_>) -> Option<(Duration, Distribution)> {

@@ -10,6 +10,8 @@ mod load;
 mod names;
 mod step;
 
+use std::sync::Arc;
+
 use super::action::Action;
 use super::fields::{At, Fields};
 use super::matrix::Cell;
@@ -28,15 +30,24 @@ struct Build<'a> {
     names: Names,
 }
 
+/// Where a cell comes from.
+pub(super) struct Source<'a> {
+    pub(super) file: &'a str,
+    pub(super) text: &'a Arc<str>,
+    pub(super) cell: Cell,
+    /// Which of the file's cells it is, from 0.
+    pub(super) cell_index: usize,
+}
+
 /// Reads one cell. Nothing is returned when a mistake was reported.
 pub(super) fn scenario(
-    file: &str,
-    text: &str,
+    source: Source<'_>,
     document: &Table,
-    cell: &Cell,
     vocabulary: &Vocabulary,
     problems: &Problems,
 ) -> Option<Scenario> {
+    let Source { file, text: source, cell, cell_index } = source;
+    let text = &**source;
     let fields = Fields::new(document, 0..0, "a scenario file", problems);
     let about = about(&fields);
     let tags = strings(fields.strings("tags", "[\"registry\"]"));
@@ -107,7 +118,9 @@ pub(super) fn scenario(
     problems.is_empty().then(|| Scenario {
         file: file.to_owned(),
         name: stem(file),
-        cell: cell.clone(),
+        source: source.clone(),
+        cell,
+        cell_index,
         about: about.unwrap_or_default(),
         tags,
         seed,

@@ -83,11 +83,13 @@ impl Names {
             }
         }
         for nemesis in tables(document, "nemesis") {
-            let faults = nemesis.get("faults").map(|entry| &entry.node.value);
-            let Some(Value::Array(faults)) = faults else { continue };
-            for fault in faults {
-                if let Value::Table(fault) = &fault.value {
-                    self.ids.faults.extend(string(fault, "id").map(|(id, _)| id));
+            for key in ["faults", "strikes"] {
+                let faults = nemesis.get(key).map(|entry| &entry.node.value);
+                let Some(Value::Array(faults)) = faults else { continue };
+                for fault in faults {
+                    if let Value::Table(fault) = &fault.value {
+                        self.ids.faults.extend(string(fault, "id").map(|(id, _)| id));
+                    }
                 }
             }
         }

@@ -27,13 +27,19 @@ impl Build<'_> {
         let fields = Fields::new(table, span.clone(), "[[step]]", self.problems);
         let id = fields.string("id", "\"heal\"").map(|id| id.value);
         let within = fields.time("within");
+        if let Some(entry) = fields.entry("for")
+            && !fields.has("await")
+        {
+            let problem = Problem::new(entry.key_span.clone(), "`for` goes with `await` alone");
+            self.problems.report(problem.help("it says how long the condition must hold without a break"));
+        }
         let verbs: Vec<(&'static str, &Entry)> =
             Action::VERBS.into_iter().filter_map(|verb| Some((verb, fields.entry(verb)?))).collect();
         let action = match verbs.as_slice() {
             [(verb, entry)] => self.action(verb, &fields, &entry.node, id.as_deref()),
             [] => {
                 // An unknown key is most likely the misspelt verb, and has its own message.
-                if table.entries.iter().all(|entry| ["id", "within"].contains(&entry.key.as_str())) {
+                if table.entries.iter().all(|entry| ["id", "within", "for"].contains(&entry.key.as_str())) {
                     let help = format!("give it one of: {}", Action::VERBS.join(", "));
                     self.problems.report(Problem::new(span.clone(), "the step does nothing").help(help));
                 }
@@ -56,7 +62,11 @@ impl Build<'_> {
 
     fn action(&self, verb: &'static str, step: &Fields<'_>, node: &Node, id: Option<&str>) -> Option<Action> {
         match verb {
-            "await" => return self.condition_of(step, "await").map(Action::Await),
+            "await" => {
+                let hold = step.time("for");
+                let condition = self.condition_of(step, "await")?;
+                return Some(Action::Await { condition, hold });
+            }
             "barrier" => {
                 return match step.boolean("barrier") {
                     Some(false) => {

@@ -9,6 +9,7 @@ mod cluster {
     mod confirmed;
     mod conflict;
     mod detect;
+    mod discovery;
     mod groups;
     mod life;
     mod members;

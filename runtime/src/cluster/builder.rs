@@ -14,6 +14,7 @@ use rustls::{KeyLog, NoKeyLog};
 use tokio::runtime::Handle;
 
 use super::core::{Core, Loop};
+use super::discovery::{self, Discovery};
 use super::error::BindError;
 use super::identity::Identity;
 use super::node::ClusterNode;
@@ -42,6 +43,7 @@ pub struct ClusterNodeBuilder {
     announced: Option<String>,
     entropy: Option<[u8; 32]>,
     key_log: Arc<dyn KeyLog>,
+    discovery: Option<Search>,
     cryptography: CryptoProvider,
 }
 
@@ -58,6 +60,7 @@ impl ClusterNodeBuilder {
             announced: None,
             entropy: None,
             key_log: Arc::new(NoKeyLog),
+            discovery: None,
             cryptography: tls::provider(),
         }
     }
@@ -75,6 +78,16 @@ impl ClusterNodeBuilder {
     #[must_use]
     pub fn advertise(mut self, addr: SocketAddr) -> Self {
         self.membership.addrs.push(addr);
+        self
+    }
+
+    /// Where other nodes of the cluster may be. The node looks from its start on and dials whom it finds: again and again while it is
+    /// alone, every half a minute afterwards. One of them is enough: it knows the others. A list
+    /// ([`StaticSeeds`](super::StaticSeeds)), a DNS name ([`DnsSeeds`](super::DnsSeeds)), a file ([`SeedFile`](super::SeedFile)), or
+    /// a program's own.
+    #[must_use]
+    pub fn discovery(mut self, discovery: impl Discovery) -> Self {
+        self.discovery = Some(Search(Arc::new(discovery)));
         self
     }
 
@@ -185,6 +198,7 @@ impl ClusterNodeBuilder {
             announced,
             entropy,
             key_log,
+            discovery,
             cryptography,
         } = self;
         let (asked, max) = (limits.message_bytes_max, MESSAGE_BYTES_CEILING);
@@ -217,6 +231,7 @@ impl ClusterNodeBuilder {
         let time = Arc::new(NodeTime(runtime.clock().clone()));
         let tls = TlsConfigs::with(&identity, time, key_log, cryptography)
             .map_err(|error| BindError::Tls(error.to_string()))?;
+        let advertised = membership.addrs.clone();
         let id = NodeId { name, incarnation: runtime.incarnation() };
         let engine = Engine::new(EngineConfig {
             id: id.clone(),
@@ -227,7 +242,7 @@ impl ClusterNodeBuilder {
             credentials: Box::new(NodeCredentials::new(identity.clone(), tls, entropy)),
             may_discover_mtu: !socket.may_fragment(),
         });
-        let core = Core::new(id, runtime.clone(), engine, addr);
+        let core = Core::new(id, runtime.clone(), engine, addr, advertised);
         if !runtime.attach_remote(Arc::new(Wire(Arc::downgrade(&core)))) {
             return Err(BindError::RuntimeInUse);
         }
@@ -245,7 +260,20 @@ impl ClusterNodeBuilder {
         }
         // Ends by itself when the node is shut down, and with the tokio runtime otherwise.
         runtime.run(driver);
+        if let Some(Search(discovery)) = discovery {
+            runtime.run(discovery::Search::new(&core, discovery).run());
+        }
         Ok(ClusterNode::new(core))
+    }
+}
+
+/// A discovery as a choice.
+#[derive(Clone)]
+struct Search(Arc<dyn Discovery>);
+
+impl std::fmt::Debug for Search {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Discovery")
     }
 }
 

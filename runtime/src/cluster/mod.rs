@@ -8,6 +8,7 @@
 //! | `host` | what the engine's deliveries and events do to the node |
 //! | `remote` | signals of this runtime's processes on their way out |
 //! | `outbox`, `peers` | the queue towards one peer; all live links |
+//! | `discovery` | where the other nodes may be, and looking for them |
 //! | `events` | nodes that come and go, as users hear of them |
 //! | `conflict` | two nodes have claimed one name: who hears of it, and who decides |
 //! | `confirmed` | global names that a majority confirms |
@@ -22,6 +23,7 @@ pub mod certificate;
 pub mod confirmed;
 pub mod conflict;
 pub(crate) mod core;
+pub mod discovery;
 pub mod error;
 pub mod events;
 pub(crate) mod host;
@@ -42,6 +44,7 @@ pub use builder::ClusterNodeBuilder;
 pub use certificate::{CertificateError, PeerCertificate};
 pub use confirmed::{ConfirmName, ConfirmNameError, FencingToken, OnLoss, Quorum};
 pub use conflict::{Keep, NameConflict, OnConflict, Resolver};
+pub use discovery::{Discovery, DnsSeeds, SeedFile, StaticSeeds};
 pub use error::{AttachError, BindError, ConnectError, NodeSendError, RegisterGlobalError, SpawnError};
 pub use events::{DownCause, EventsError, Evidence, LinkEnd, NodeChange, NodeEvent, NodeEvents, Testimony};
 pub use identity::{ClusterCa, Identity};

@@ -13,6 +13,7 @@ mod cluster {
     mod groups;
     mod life;
     mod members;
+    mod metrics;
     mod names;
     mod restart;
     mod send;

@@ -19,6 +19,7 @@ mod protocol {
     mod loss;
     mod names;
     mod restart;
+    mod scale;
     mod tail;
     mod trust;
     mod unordered;

@@ -1,8 +1,8 @@
 //! Where the other nodes may be: a list, a DNS name, a file, or whatever a program asks instead.
 //!
-//! A node that was given a discovery asks it from its start on, dials what it does not know, and asks again: soon while it is
-//! linked with nobody, seldom afterwards, so that two halves of a cluster that started apart find each other in the end.
-//! Members found through others need none of this; a member that was lost is dialled by the node itself.
+//! A node that was given a discovery asks it from its start on, dials what it does not know, and asks again: soon while
+//! it is linked with nobody, seldom afterwards, so that two halves of a cluster that started apart find each other in
+//! the end. Members found through others need none of this; a member that was lost is dialled by the node itself.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -70,8 +70,8 @@ impl Discovery for DnsSeeds {
     }
 }
 
-/// A file with one address and port in a line; empty lines, and what follows a `#`, do not count. It is read at every look,
-/// on one of tokio's blocking threads, so it may change.
+/// A file with one address and port in a line; empty lines, and what follows a `#`, do not count. It is read at every
+/// look, on one of tokio's blocking threads, so it may change.
 #[derive(Debug, Clone)]
 pub struct SeedFile {
     path: PathBuf,

@@ -12,6 +12,7 @@
 //! | `events` | nodes that come and go, as users hear of them |
 //! | `conflict` | two nodes have claimed one name: who hears of it, and who decides |
 //! | `confirmed` | global names that a majority confirms |
+//! | `metrics` | counters and gauges, as exporters take them |
 //! | `send`, `names`, `spawn`, `attach` | one capability each |
 //! | `identity`, `certificate`, `tls`, `quic` | who a node is, and how QUIC learns of it |
 //! | `error` | why an act failed |
@@ -29,6 +30,7 @@ pub mod events;
 pub(crate) mod host;
 pub mod identity;
 pub(crate) mod log_limit;
+pub mod metrics;
 pub(crate) mod names;
 pub mod node;
 pub(crate) mod outbox;

@@ -8,10 +8,7 @@ use regatta::{ClusterNode, Identity, Runtime};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let exporter = PrometheusBuilder::new().with_http_listener(([127, 0, 0, 1], 9_464));
-    // Links that have ended are not shown for ever.
-    let kinds = metrics_exporter_prometheus::MetricKindMask::GAUGE;
-    exporter.idle_timeout(kinds, Some(Duration::from_secs(60))).install()?;
+    PrometheusBuilder::new().with_http_listener(([127, 0, 0, 1], 9_464)).install()?;
 
     let (identity, anywhere) = (Identity::generate()?, "127.0.0.1:0".parse()?);
     let london = ClusterNode::bind("london", Runtime::new(), anywhere, &identity)?;

@@ -66,7 +66,7 @@ impl ClusterNode {
     /// the node's name, those of a link with the peer's too. Without a recorder it does nothing. Call it whenever
     /// somebody looks, or once in a while: the example `prometheus` does so every second.
     ///
-    /// The gauges of a link keep their last value when the link ends; most exporters forget what is idle.
+    /// The gauges of a link keep their last value when the link ends; exporters can be told to forget what is idle.
     pub fn record_metrics(&self) {
         let (node, runtime) = (self.stats(), self.runtime().stats());
         let label = || Label::new("node", self.name().to_owned());

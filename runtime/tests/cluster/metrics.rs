@@ -15,7 +15,7 @@ fn an_exporter_shows_the_counters_and_gauges_of_each_node_under_its_name() {
         let recorder = PrometheusBuilder::new().build_recorder();
         let record = || {
             metrics::with_local_recorder(&recorder, || {
-                [&a, &b].iter().for_each(|node| node.record_metrics())
+                [&a, &b].iter().for_each(|node| node.record_metrics());
             });
             recorder.handle().render()
         };

@@ -11,9 +11,11 @@ mod cluster {
     mod conflict;
     mod delivery;
     mod detect;
+    mod discovery;
     mod groups;
     mod life;
     mod members;
+    mod metrics;
     mod names;
     mod restart;
     mod send;

@@ -71,6 +71,8 @@ const NODE: Shape = Shape::Record(
         ("names", Shape::MapOf(&Shape::Text)),
         ("names_digest", Shape::Text),
         ("processes", Shape::List(&PROCESS)),
+        ("view", Shape::Text),
+        ("nodes_down", Shape::Number),
         ("handshakes_refused", Shape::Number),
         ("messages_dropped", Shape::Number),
     ],

@@ -82,12 +82,13 @@ pub trait Remote: Send + Sync + 'static {
     /// Resolves when the link towards `to` has room: at once if it has, or if there is no link.
     fn ready(&self, to: Pid) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
-    /// A local process is so often a member of a group now. Called in the order of the changes, with the table of groups
-    /// locked: only notes it.
+    /// A local process is so often a member of a group now. Called in the order of the changes, with the table of
+    /// groups locked: only notes it.
     fn membership(&self, group: &Name, serial: u64, count: u32);
 
-    /// Queues one message of local process `from` for the members of a group on other nodes, of each of which `to` has one
-    /// process; encodes it once. Never blocks, never waits. The results are those of [`signal`](Self::signal), in the order of `to`.
+    /// Queues one message of local process `from` for the members of a group on other nodes, of each of which `to` has
+    /// one process; encodes it once. Never blocks, never waits. The results are those of [`signal`](Self::signal), in
+    /// the order of `to`.
     fn broadcast(&self, from: u64, group: &Name, payload: &Bytes, to: &[Pid]) -> Vec<Result<(), SendError>>;
 
     /// A tracked local process ended ([`Runtime::track`]); its exits and downs have been queued before.
@@ -138,8 +139,8 @@ impl Runtime {
         self.take(from, serial, cell, signal)
     }
 
-    /// A remote spawn that the local process `caller` asked for has made `child`, linked to it or watched by it: makes the
-    /// caller's half of both. If the caller has ended meanwhile, the child is told.
+    /// A remote spawn that the local process `caller` asked for has made `child`, linked to it or watched by it: makes
+    /// the caller's half of both. If the caller has ended meanwhile, the child is told.
     pub(crate) fn adopt_remote(&self, caller: u64, child: Pid, link: bool, monitor: Option<Reference>) {
         let cell = self.table().find(caller);
         if link && !cell.as_ref().is_some_and(|cell| links::take_link(cell, child)) {
@@ -152,8 +153,8 @@ impl Runtime {
         }
     }
 
-    /// A remote spawn that the local process `caller` asked for has made `child` after the caller was told that there was no
-    /// answer: takes back the child's half of link and monitor. To a linked child the caller is out of reach.
+    /// A remote spawn that the local process `caller` asked for has made `child` after the caller was told that there
+    /// was no answer: takes back the child's half of link and monitor. To a linked child the caller is out of reach.
     pub(crate) fn disown_remote(&self, caller: u64, child: Pid, link: bool, monitor: Option<Reference>) {
         // The caller may have found the child by its name and linked itself to it: that link stands.
         let known = || self.table().find(caller).is_some_and(|cell| links::has(&cell, child));

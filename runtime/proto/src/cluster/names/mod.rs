@@ -1,11 +1,11 @@
 //! Global names: each node alone owns its claims, versions them, and says so on its own links only.
 //!
 //! # The exchange
-//! A node counts the changes to its own claims. When a link comes up, each end says which version of the other's claims it
-//! holds, and with which digest; the owner then sends nothing, the changes since, or everything in pages. After that it
-//! sends each change. A pulse carries the owner's version and digest every half second: whoever holds something else, and
-//! does not catch up, asks for everything again. What a peer says is filed under that peer, so nobody can claim or
-//! withdraw for another.
+//! A node counts the changes to its own claims. When a link comes up, each end says which version of the other's claims
+//! it holds, and with which digest; the owner then sends nothing, the changes since, or everything in pages. After that
+//! it sends each change. A pulse carries the owner's version and digest every half second: whoever holds something
+//! else, and does not catch up, asks for everything again. What a peer says is filed under that peer, so nobody can
+//! claim or withdraw for another.
 //!
 //! # Conflicts
 //! If two nodes claim one name, the earliest claim wins: by hybrid logical clock (Kulkarni et al., "Logical Physical
@@ -14,12 +14,13 @@
 //! program: it either keeps its claim, and says against which other one, or withdraws it. So at any moment there is one
 //! winner, and afterwards one claim.
 //!
-//! A claim that a majority has confirmed ([`confirmed`](super::confirmed)) is better than any that is only made, and the one with
-//! the higher token is better than the other: its holder has taken over from a holder that had lost its majority.
+//! A claim that a majority has confirmed ([`confirmed`](super::confirmed)) is better than any that is only made, and
+//! the one with the higher token is better than the other: its holder has taken over from a holder that had lost its
+//! majority.
 //!
 //! # In a netsplit
-//! The claims of a node that is out of reach stay until the node is down. Each side keeps the names of its own nodes and
-//! may then claim those of the other; the heal settles it by the rule above.
+//! The claims of a node that is out of reach stay until the node is down. Each side keeps the names of its own nodes
+//! and may then claim those of the other; the heal settles it by the rule above.
 
 mod groups;
 mod own;
@@ -290,8 +291,8 @@ impl Names {
         self.own.since(held)
     }
 
-    /// The next page of everything that this node claims, after what the previous one ended with; and with what this one
-    /// ends, if there are more.
+    /// The next page of everything that this node claims, after what the previous one ended with; and with what this
+    /// one ends, if there are more.
     pub(crate) fn page(&self, after: Option<&Key>) -> (control::Names, Option<Key>) {
         self.own.page(after)
     }

@@ -1,5 +1,5 @@
-//! A node's own claims of names and its processes' memberships of groups: what they are, how often they have changed, and
-//! what has changed since.
+//! A node's own claims of names and its processes' memberships of groups: what they are, how often they have changed,
+//! and what has changed since.
 //!
 //! # What must stay true
 //! - Every change raises the version by one. A version and its digest stand for one set of claims, for as long as the

@@ -19,6 +19,7 @@ pub mod stored;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::paired::health::Health;
@@ -29,7 +30,7 @@ use crate::run::timeline::Stretch;
 pub const SCHEMA: &str = "regatta.bench/1";
 
 /// A benchmark run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Bench {
     /// [`SCHEMA`].
     pub schema: String,
@@ -56,7 +57,7 @@ pub struct Bench {
 }
 
 /// One load of one cell, over all rounds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Measured {
     /// Area and name of the scenario.
     pub scenario: String,
@@ -85,7 +86,7 @@ pub struct Measured {
 }
 
 /// A figure over the rounds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Spread {
     /// The median of the rounds.
     pub median: f64,
@@ -96,7 +97,7 @@ pub struct Spread {
 }
 
 /// Response times of all rounds as one distribution, in microseconds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Times {
     /// How many were recorded.
     pub count: u64,
@@ -115,7 +116,7 @@ pub struct Times {
 }
 
 /// Response times of one interval, in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Moment {
     /// The middle of the interval, in seconds since the measurement began.
     pub at_s: f64,
@@ -130,7 +131,7 @@ pub struct Moment {
 }
 
 /// One rate or number in flight that was tried.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rung {
     /// Messages in flight; 0 of open loads.
     pub in_flight: u64,

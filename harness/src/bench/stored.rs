@@ -1,6 +1,7 @@
 //! Two stored runs side by side. Their times come from different moments of the machine, so this tells and never gates:
 //! what gates is `regatta gate --base`, where both builds run in one session.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Bench, Measured, Spread};
@@ -25,7 +26,7 @@ const COMPARED: [(&str, &str, bool); 12] = [
 ];
 
 /// Two stored runs, compared.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stored {
     /// [`SCHEMA`].
     pub schema: String,
@@ -42,7 +43,7 @@ pub struct Stored {
 }
 
 /// One figure of both.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Row {
     /// The load: `load/latency`.
     pub load: String,
@@ -61,7 +62,7 @@ pub struct Row {
 }
 
 /// How two ranges of rounds lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Apart {
     /// They overlap: the rounds of either could be the other's.

@@ -12,6 +12,7 @@ mod history;
 mod output;
 mod outside;
 mod run;
+mod schema;
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -39,6 +40,7 @@ enum Verb {
     Bench(bench::Bench),
     Compare(compare::Compare),
     History(history::History),
+    Schema(schema::Schema),
 }
 
 /// Where a verb writes.
@@ -100,6 +102,7 @@ where
         Verb::Bench(bench) => bench.run(&mut terminal),
         Verb::Compare(compare) => compare.run(&mut terminal),
         Verb::History(history) => history.run(&mut terminal),
+        Verb::Schema(schema) => schema.run(&mut terminal),
     };
     // An output that cannot be written to cannot be told of it either.
     answer.unwrap_or(exit::INTERNAL)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::load::Figures;
@@ -14,7 +15,7 @@ use crate::run::{Finding, RunReport};
 pub const SCHEMA: &str = "regatta.run/1";
 
 /// The whole document.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Document {
     /// [`SCHEMA`].
     pub schema: String,
@@ -29,7 +30,7 @@ pub struct Document {
 }
 
 /// One run.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ScenarioResult {
     /// Area and name: `order/eight-senders`.
     pub name: String,
@@ -58,7 +59,7 @@ pub struct ScenarioResult {
 }
 
 /// A cell that was not run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Deselected {
     /// Area, name and cell.
     pub name: String,

@@ -10,5 +10,6 @@ pub mod junit;
 pub mod paired;
 mod pcap;
 mod perfetto;
+pub mod schema;
 mod sequence;
 pub mod terminal;

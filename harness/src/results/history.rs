@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -20,7 +21,7 @@ use crate::paired::health::Health;
 pub const SCHEMA: &str = "regatta.history/1";
 
 /// One load of one run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// [`SCHEMA`].
     pub schema: String,
@@ -126,7 +127,7 @@ pub fn read(results: &Path) -> io::Result<Vec<Record>> {
 }
 
 /// One figure of one load on machines of one kind, over time.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Series {
     /// The load: `load/latency latency`.
     pub load: String,
@@ -141,7 +142,7 @@ pub struct Series {
 }
 
 /// A value of a commit.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Point {
     /// The commit.
     pub revision: String,
@@ -152,7 +153,7 @@ pub struct Point {
 }
 
 /// A change of level.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Step {
     /// The place of the first point of the new level.
     pub at: usize,

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::record::{Event, What};
 use crate::scenario::Scenario;
 
 /// A stretch of a run, in seconds since its start.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stretch {
     /// What went on: the id of a load; the id of a fault, or its kind.
     pub name: String,
@@ -22,7 +23,7 @@ pub struct Stretch {
 }
 
 /// Loads and faults of a run, each in the order of their beginning.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Timeline {
     /// Loads, warm-up included.
     pub loads: Vec<Stretch>,

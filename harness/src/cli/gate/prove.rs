@@ -53,6 +53,7 @@ impl Gate {
         };
         self.outputs.tell(&proof, &forms, terminal)?;
         let (out, _) = self.outputs.people(terminal);
+        proofs::collect(&results::folder(), &proof)?;
         // A shorter one than the short form says less than the one before.
         if whole && let Some(path) = proofs::write(&results::folder(), &proof)? {
             writeln!(out, "kept in {}", path.display())?;

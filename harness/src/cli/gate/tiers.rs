@@ -14,7 +14,7 @@ use crate::paired::{base, counts, exactly};
 use crate::report::paired::{self as shown, Document};
 use crate::report::{html, junit};
 use crate::results::runs::{MANIFEST, RunFolder};
-use crate::results::{self, proofs};
+use crate::results::{self, history, proofs};
 use crate::scenario::{self, Vocabulary};
 
 /// What ends a gate before it has an answer.
@@ -40,14 +40,16 @@ impl Gate {
             Err(Stop::Told(code)) => return Ok(code),
             Err(Stop::Output(error)) => return Err(error),
         }
-        if document.is_empty() {
+        if document.is_empty() && !self.tiers.contains(&Tier::History) {
             writeln!(
                 terminal.err,
                 "error: no tier is left to run; those on counts and pairs need --base REV"
             )?;
             return Ok(exit::USAGE);
         }
-        document.proof = proofs::read(&results::folder(), &document.machine);
+        let results = results::folder();
+        document.proof = proofs::read(&results, &document.machine);
+        document.collected = proofs::collected(&results, &document.machine);
         document.answer();
         keep_and_tell(&document, &self.outputs, terminal)?;
         Ok(document.answer.code())
@@ -56,6 +58,13 @@ impl Gate {
     fn tiers(&self, document: &mut Document, terminal: &mut Terminal<'_>) -> Result<(), Stop> {
         if self.asks(Tier::Exact) {
             self.exact(document, terminal)?;
+        }
+        if self.asks(Tier::History) {
+            // A history that cannot be read is told by `regatta history`; it gates nothing here.
+            let mut records = history::read(&results::folder()).unwrap_or_default();
+            records.retain(|record| record.machine.id == document.machine.id);
+            document.history = history::series(&records);
+            document.history.retain(|one| !one.steps.is_empty());
         }
         let Some(revision) = &self.base else { return Ok(()) };
         if !self.asks(Tier::Counts) && !self.asks(Tier::Paired) {

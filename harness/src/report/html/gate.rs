@@ -6,7 +6,9 @@ use super::chart::{Chart, Line, Rule, Scale};
 use super::{origin, page, proof};
 use crate::gate::{Evidence, Metric, Series, Verdict};
 use crate::paired::compare::{Answer, Comparison};
-use crate::report::paired::{Document, cells, counted_line, exact_lines, grown_line, notes, word};
+use crate::report::paired::{
+    Document, cells, counted_line, exact_lines, grown_line, history_lines, notes, word,
+};
 
 /// The page.
 #[must_use]
@@ -23,6 +25,10 @@ pub fn gate(of: &Document) -> String {
         (exact(of))
         (counts(of))
         @if let Some(comparison) = &of.comparison { (paired(of, comparison)) }
+        @if !of.history.is_empty() {
+            h2 { "Tier 4: changes in the history of main" }
+            @for line in history_lines(of) { p.note { (line) } }
+        }
         @if let Some(proof) = &of.proof {
             h2 { "What this gate is worth" }
             (proof::part(proof))

@@ -1,9 +1,10 @@
 //! The rules of processes, one file per rule set.
 //!
-//! All of it runs on one thread, where a process moves only while the test awaits something: what a test does between
+//! All of it but `scheduler` runs on one thread, where a process moves only while the test awaits something: what a test does between
 //! two awaits happens at one instant.
 
 mod exits;
+mod groups;
 mod hold;
 mod links;
 mod mailbox;
@@ -11,5 +12,6 @@ mod monitors;
 mod names;
 mod panics;
 mod remote;
+mod scheduler;
 mod shutdown;
 mod world;

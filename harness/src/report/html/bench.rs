@@ -101,7 +101,10 @@ fn curve(one: &Measured) -> Chart {
     let joined = one.model != "search" || one.ladder.iter().any(|rung| rung.in_flight > 0);
     let mut rungs: Vec<(usize, &Rung)> =
         one.ladder.iter().enumerate().filter(|(_, rung)| rung.rate > 0.0).collect();
-    rungs.sort_by(|a, b| a.1.rate.total_cmp(&b.1.rate));
+    // In the order of what was asked for: beyond saturation the line turns back.
+    rungs.sort_by(|a, b| {
+        a.1.in_flight.cmp(&b.1.in_flight).then(a.1.offered_rate.total_cmp(&b.1.offered_rate))
+    });
     let tell = |rung: &Rung| {
         let what = match rung.in_flight {
             0 => format!("offered {}/s", figure(rung.offered_rate)),

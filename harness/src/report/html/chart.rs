@@ -89,7 +89,7 @@ impl Scale {
             }
             Self::Nines(nines) => {
                 let all = [(0.0, "0"), (0.9, "90 %"), (0.99, "99 %"), (0.999, "99.9 %"), (0.9999, "99.99 %")];
-                let all = all.into_iter().chain([(0.99999, "99.999 %"), (0.999999, "99.9999 %")]);
+                let all = all.into_iter().chain([(0.99999, "99.999 %")]);
                 all.filter(|(value, _)| Self::Nines(nines).place(*value) <= 1.001)
                     .map(|(value, text)| (value, text.to_owned()))
                     .collect()

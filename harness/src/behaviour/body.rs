@@ -169,13 +169,15 @@ enum Next {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NothingCame;
 
-/// Replies to every request with what it got, after `args.work_ns` nanoseconds of work, and `args.work_turns` turns of it:
-/// a time where time is measured, a count where instructions are.
+/// Replies to every request with what it got, after `args.work_ns` nanoseconds of work, `args.work_turns` turns of it and
+/// `args.work_allocations` allocations: a time where time is measured, a count where counts are.
 pub(super) async fn echo(mut inbox: Inbox, setup: Setup) {
     let work = setup.args.get("work_ns").and_then(serde_json::Value::as_u64).map(Duration::from_nanos);
     let turns = setup.args.get("work_turns").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    let allocations = setup.args.get("work_allocations").and_then(serde_json::Value::as_u64).unwrap_or(0);
     while let Some(message) = inbox.next().await {
         if message.kind == Kind::Request {
+            work::allocate(allocations);
             work::burn(turns);
             work::spin(work.unwrap_or_default());
             let reply = message.reply(inbox.context.pid(), None);

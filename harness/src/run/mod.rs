@@ -19,7 +19,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub use stage::StepState;
@@ -46,7 +47,7 @@ const LOOK: Duration = Duration::from_millis(5);
 const LOOK_SIM: Duration = Duration::from_millis(50);
 
 /// How a run came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// Everything held.
@@ -92,7 +93,7 @@ impl Outcome {
 }
 
 /// Something that went wrong in a run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// What it makes of the run.
     pub outcome: Outcome,

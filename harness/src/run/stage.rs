@@ -21,6 +21,7 @@ use crate::condition::{Condition, Observation};
 use crate::expect::history::History;
 use crate::expect::judge::{Verdict, Window, explain};
 use crate::load::Figures;
+use crate::load::allocation::uncounted;
 use crate::random::Random;
 use crate::record::{EVENTS_MAX, What};
 use crate::scenario::Scenario;
@@ -419,6 +420,10 @@ impl Stage {
 
     /// Takes an observation, judges by it, and shows it to whoever waits.
     pub(super) fn observe(&self) -> Arc<Observation> {
+        uncounted(|| self.look())
+    }
+
+    fn look(&self) -> Arc<Observation> {
         // The state is held throughout, so that observations are judged in the order in which they were taken.
         let mut state = self.state();
         let views = self.cluster.views();

@@ -111,10 +111,20 @@ impl<S: System> Nodes<S> {
             run_on(&self.near_runtime, async move { near.connect(address).await })??;
         }
         // The accepting side may learn of the link a moment later, and the seed has no event for it.
+        self.seen(NEAR.into())?;
+        if S::OFFERS.mesh {
+            // What the far nodes have to say to each other must not fall into a measurement.
+            (0..self.links).try_for_each(|link| self.seen(workload::far(link)))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all far nodes, but that one itself, are linked to `peer`.
+    fn seen(&mut self, peer: String) -> Result<(), Failure> {
         let begin = Instant::now();
-        while !matches!(self.ask(Ask::See(NEAR.into()))?, Answer::See(true)) {
+        while !matches!(self.ask(Ask::See(peer.clone()))?, Answer::See(true)) {
             if begin.elapsed() > ANSWER_TIMEOUT {
-                return Err(Failure::Late("a far node's half of the link"));
+                return Err(Failure::Late("a far node's half of a link"));
             }
             thread::sleep(Duration::from_millis(1));
         }
@@ -189,7 +199,10 @@ impl<S: System> FarSide<S> {
                 let addresses = self.nodes.iter().map(|(_, node)| node.address());
                 return addresses.collect::<Result<_, _>>().map(Answer::Addresses);
             }
-            Ask::See(peer) => return Ok(Answer::See(self.nodes.iter().all(|(_, node)| node.sees(&peer)))),
+            Ask::See(peer) => {
+                let mut others = (0..).zip(&self.nodes).filter(|(link, _)| workload::far(*link) != peer);
+                return Ok(Answer::See(others.all(|(_, (_, node))| node.sees(&peer))));
+            }
             Ask::Mark => return Ok(Answer::Mark(self.mark())),
             Ask::OfferSpawn => self.in_turn(links, |_, node| node.offer_spawn())?,
             Ask::ProbeEcho => self.in_turn(links, |link, node| workload::probe_echo(node, link))?,

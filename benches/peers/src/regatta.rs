@@ -23,7 +23,7 @@ impl Mailbox for RegattaMailbox {
 
 impl System for Regatta {
     const NAME: &'static str = "regatta";
-    const OFFERS: Offers = Offers { spawn: true, handshake: true, bulk: true };
+    const OFFERS: Offers = Offers { spawn: true, handshake: true, bulk: true, mesh: true };
     type Authority = ClusterCa;
     type Identity = Identity;
     type Mailbox = RegattaMailbox;

@@ -65,6 +65,8 @@ pub(crate) struct Offers {
     pub(crate) handshake: bool,
     /// Messages of 1 MiB.
     pub(crate) bulk: bool,
+    /// Nodes that hear of each other link up by themselves.
+    pub(crate) mesh: bool,
 }
 
 /// A process's own end of its mailbox.

@@ -13,11 +13,13 @@ use bytes::Bytes;
 use regatta_proto::id::{Pid, Reference};
 use regatta_proto::reason::ExitReason;
 
+use super::cell::{Cell, STOP, SUSPENDED, TRAPS};
 use super::error::{RegisterError, SendError};
 use super::mailbox::Envelope;
-use super::process::{Cell, IntoExit, ProcessHandle, STOP, SUSPENDED, TRAPS};
+use super::process::{IntoExit, ProcessHandle};
 use super::received::Received;
 use super::runtime::{Runtime, SpawnOptions};
+use super::sync::atomic::Ordering;
 use super::{links, watch};
 
 /// A process as its own body sees it.
@@ -47,11 +49,13 @@ pub struct Context {
     queue: VecDeque<Envelope>,
     /// Receives left until the process lets others run.
     budget: u16,
+    /// A sub-executor's receive may be registered.
+    foreign: bool,
 }
 
 impl Context {
     pub(crate) fn new(cell: Arc<Cell>) -> Self {
-        Self { cell, queue: VecDeque::new(), budget: RECEIVES_PER_TURN }
+        Self { cell, queue: VecDeque::new(), budget: RECEIVES_PER_TURN, foreign: false }
     }
 
     /// This process.
@@ -69,8 +73,8 @@ impl Context {
     /// The next entry of the mailbox, in the order of arrival. Dropping the future loses nothing.
     ///
     /// After [`RECEIVES_PER_TURN`] receives without a wait, the process lets others run first.
-    pub async fn recv(&mut self) -> Received {
-        poll_fn(|poller| self.poll_recv(poller)).await
+    pub fn recv(&mut self) -> impl Future<Output = Received> + Send {
+        poll_fn(|poller| self.poll_recv(poller))
     }
 
     /// [`Context::recv`] that gives up after `timeout`: `None`. With a timeout of zero it takes what is there already, and
@@ -281,16 +285,26 @@ impl Context {
     }
 
     /// Whether an entry may be taken now; if not, the process is woken when it may.
+    #[inline]
     fn may_receive(&mut self, poller: &mut Poller<'_>) -> bool {
-        if self.cell.has(STOP | SUSPENDED) {
-            // A stopped process is not polled again: its task was woken to see that.
+        if self.cell.has(STOP | SUSPENDED) || self.budget == 0 {
+            return self.may_receive_after_all(poller);
+        }
+        true
+    }
+
+    #[cold]
+    fn may_receive_after_all(&mut self, poller: &mut Poller<'_>) -> bool {
+        // Whoever resumes it wakes the process; a receive in a sub-executor has a waker of its own.
+        if !self.is_polled_by(poller) {
             let mut state = self.cell.lock();
-            if self.cell.has(STOP | SUSPENDED) {
-                let before = state.wait(poller.waker());
-                drop(state);
-                drop(before);
-                return false;
-            }
+            let before = if self.cell.has(STOP | SUSPENDED) { state.wait(poller.waker()) } else { None };
+            drop(state);
+            drop(before);
+            self.foreign = true;
+        }
+        if self.cell.has(STOP | SUSPENDED) {
+            return false;
         }
         if self.budget == 0 {
             self.budget = RECEIVES_PER_TURN;
@@ -306,15 +320,30 @@ impl Context {
             // After a flood: do not keep its memory while we wait.
             self.queue.shrink_to(QUEUE_KEPT);
         }
-        let mut state = self.cell.lock();
-        if state.mailbox.take(&mut self.queue) {
-            return true;
+        let own = self.is_polled_by(poller);
+        let taken = self.cell.handled.count() + self.queue.len() as u64;
+        // Seen without the lock, that nothing has come may be old news; the scheduler looks again before it parks us.
+        if self.foreign || !own || self.cell.arrived.load(Ordering::Relaxed) != taken {
+            let mut state = self.cell.lock();
+            if state.mailbox.take(&mut self.queue) {
+                return true;
+            }
+            let before = if own { state.receiver.take() } else { state.wait(poller.waker()) };
+            drop(state);
+            drop(before);
+            self.foreign = !own;
         }
-        let before = state.wait(poller.waker());
-        drop(state);
-        drop(before);
+        if own {
+            self.cell.wants.store(true, Ordering::Relaxed);
+        }
         self.budget = RECEIVES_PER_TURN;
         false
+    }
+
+    /// Whether it is the process itself that polls, and not a sub-executor of its body.
+    fn is_polled_by(&self, poller: &Poller<'_>) -> bool {
+        // A waker of the process points to its cell.
+        std::ptr::addr_eq(poller.waker().data(), Arc::as_ptr(&self.cell))
     }
 
     fn hand_over(&mut self, envelope: Envelope) -> Received {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use regatta_proto::id::Pid;
 use regatta_proto::reason::ExitReason;
 
+use super::cell::{HELD, SUSPENDED};
 use super::exit;
-use super::process::{HELD, SUSPENDED};
 use super::runtime::Runtime;
 
 /// What a runtime has done so far.

@@ -7,52 +7,53 @@
 //! - A link's exit and a monitor's down count only while the receiver's own entry exists: the entry is the gate, so
 //!   each fires at most once, and nothing fires after an unlink or a demonitor.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use regatta_proto::id::{Pid, Reference};
 use regatta_proto::reason::ExitReason;
 use regatta_proto::signal::Signal;
 
-use super::process::{Cell, Cold, Link, Remains, TRAPS, wake};
+use super::cell::{After, Cell, Cold, Link, Remains, TRAPS};
 use super::received::Received;
 use super::runtime::Runtime;
 
 /// A linked process ended, or was none.
-pub(crate) fn take_link_exit(cell: &Cell, from: Pid, reason: ExitReason) {
+pub(crate) fn take_link_exit(cell: &Arc<Cell>, from: Pid, reason: ExitReason) {
     let mut state = cell.lock();
     let entry = state.cold_if_any().and_then(|cold| cold.links.remove(&from));
-    let waker = match entry {
-        Some(Link::Active) if cell.has(TRAPS) => state.push_signal(Received::Exit { from, reason }),
+    let after = match entry {
+        Some(Link::Active) if cell.has(TRAPS) => state.push_signal(cell, Received::Exit { from, reason }),
         Some(Link::Active) if reason != ExitReason::Normal => state.stop(cell, reason),
         // A normal exit, or a link that was taken back: nothing happens.
-        _ => None,
+        _ => After::Nothing,
     };
     drop(state);
-    wake(waker);
+    after.settle();
 }
 
 /// Somebody asks the process to end. Returns whether it was alive.
-pub(crate) fn take_exit(cell: &Cell, from: Pid, reason: ExitReason) -> bool {
+pub(crate) fn take_exit(cell: &Arc<Cell>, from: Pid, reason: ExitReason) -> bool {
     let mut state = cell.lock();
     let alive = state.cold().is_ok();
-    let waker = match reason {
+    let after = match reason {
         ExitReason::Killed => state.stop(cell, ExitReason::Killed),
-        reason if cell.has(TRAPS) => state.push_signal(Received::Exit { from, reason }),
-        ExitReason::Normal if from != cell.pid() => None,
+        reason if cell.has(TRAPS) => state.push_signal(cell, Received::Exit { from, reason }),
+        ExitReason::Normal if from != cell.pid() => After::Nothing,
         reason => state.stop(cell, reason),
     };
     drop(state);
-    wake(waker);
+    after.settle();
     alive
 }
 
 /// Ends the process, whether it traps or not. Returns whether it was alive.
-pub(crate) fn kill(cell: &Cell) -> bool {
+pub(crate) fn kill(cell: &Arc<Cell>) -> bool {
     take_exit(cell, cell.runtime().node_pid(), ExitReason::Killed)
 }
 
 /// A monitored process ended, or was none.
-pub(crate) fn take_down(cell: &Cell, pid: Pid, reference: Reference, reason: ExitReason) {
+pub(crate) fn take_down(cell: &Arc<Cell>, pid: Pid, reference: Reference, reason: ExitReason) {
     let mut state = cell.lock();
     let gate = state.cold_if_any().is_some_and(|cold| {
         let mine = cold.monitors.get(&reference) == Some(&pid);
@@ -61,22 +62,26 @@ pub(crate) fn take_down(cell: &Cell, pid: Pid, reference: Reference, reason: Exi
         }
         mine
     });
-    let waker = if gate { state.push_signal(Received::Down { reference, pid, reason }) } else { None };
+    let after = if gate {
+        state.push_signal(cell, Received::Down { reference, pid, reason })
+    } else {
+        After::Nothing
+    };
     drop(state);
-    wake(waker);
+    after.settle();
 }
 
 /// The process learns something that is no message, whatever its mailbox's bounds say.
-pub(crate) fn tell(cell: &Cell, what: Received) {
-    let waker = cell.lock().push_signal(what);
-    wake(waker);
+pub(crate) fn tell(cell: &Arc<Cell>, what: Received) {
+    let after = cell.lock().push_signal(cell, what);
+    after.settle();
 }
 
 /// The process has ended, its body is dropped: tells everybody, once.
 ///
 /// Names go first, so that whoever hears of the end finds them free; then links, watchers and the monitors that it
 /// held, in the order of their pids; the joiners last.
-pub(crate) fn finish(cell: &Cell, outcome: ExitReason) {
+pub(crate) fn finish(cell: &Arc<Cell>, outcome: ExitReason) {
     let Some(Remains { reason, cold, unread, tracked }) = cell.end(outcome) else { return };
     let rt = cell.runtime();
     if unread > 0 {
@@ -95,7 +100,7 @@ pub(crate) fn finish(cell: &Cell, outcome: ExitReason) {
     rt.ended();
 }
 
-fn fan_out(rt: &Runtime, cell: &Cell, cold: Cold, reason: &ExitReason) {
+fn fan_out(rt: &Runtime, cell: &Arc<Cell>, cold: Cold, reason: &ExitReason) {
     let (me, here) = (cell.pid(), rt.incarnation());
     for (pid, link) in cold.links {
         if pid.incarnation() != here {

@@ -4,10 +4,11 @@
 //! while a node with a million processes is looked at.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use regatta_proto::id::{Name, Pid, Reference};
 
-use super::process::{Cell, HELD, Link, SUSPENDED, TRAPS};
+use super::cell::{Cell, HELD, Link, SUSPENDED, TRAPS};
 use super::runtime::Runtime;
 
 /// What a process is doing.
@@ -97,7 +98,7 @@ fn look(cell: &Cell) -> Option<ProcessInfo> {
     let (here, serial) = (cell.pid().incarnation(), cell.parent());
     let status = match () {
         () if cell.has(HELD | SUSPENDED) => Status::Suspended,
-        () if cell.is_running() => Status::Running,
+        () if cell.running.load(Ordering::Relaxed) => Status::Running,
         () => Status::Waiting,
     };
     let state = cell.lock();

@@ -6,17 +6,19 @@
 //! entry active, so that the late acknowledgement finds nothing to remove. The loss of the link between the nodes
 //! acknowledges each unlink that is under way across it, so that no entry stays in between for ever.
 
+use std::sync::Arc;
+
 use regatta_proto::id::Pid;
 use regatta_proto::reason::ExitReason;
 use regatta_proto::signal::Signal;
 
+use super::cell::{Cell, Link, lock_both};
 use super::exit;
-use super::process::{Cell, Link, lock_both};
 use super::remote::reason_of;
 
 /// Links `cell` to `other`, anywhere. A dead one gives `cell` an exit with `NoProc`, an unreachable one with
 /// `NoConnection`. Returns whether `cell` was alive.
-pub(crate) fn link(cell: &Cell, other: Pid) -> bool {
+pub(crate) fn link(cell: &Arc<Cell>, other: Pid) -> bool {
     let rt = cell.runtime();
     if other == cell.pid() {
         return cell.is_alive();
@@ -45,7 +47,7 @@ pub(crate) fn link(cell: &Cell, other: Pid) -> bool {
     true
 }
 
-fn link_remote(cell: &Cell, other: Pid) -> bool {
+fn link_remote(cell: &Arc<Cell>, other: Pid) -> bool {
     {
         let mut state = cell.lock();
         let Some(my) = state.cold_mut() else { return false };
@@ -60,7 +62,7 @@ fn link_remote(cell: &Cell, other: Pid) -> bool {
 }
 
 /// Takes the link back. From here on the other's end changes nothing for `cell`.
-pub(crate) fn unlink(cell: &Cell, other: Pid) {
+pub(crate) fn unlink(cell: &Arc<Cell>, other: Pid) {
     let rt = cell.runtime();
     if other == cell.pid() {
         return;
@@ -80,7 +82,7 @@ pub(crate) fn unlink(cell: &Cell, other: Pid) {
     }
 }
 
-fn unlink_remote(cell: &Cell, other: Pid) {
+fn unlink_remote(cell: &Arc<Cell>, other: Pid) {
     let rt = cell.runtime();
     let id = rt.next_unlink();
     {
@@ -97,12 +99,12 @@ fn unlink_remote(cell: &Cell, other: Pid) {
 }
 
 /// A remote process linked itself to `cell`. Returns whether `cell` was alive.
-pub(crate) fn take_link(cell: &Cell, from: Pid) -> bool {
+pub(crate) fn take_link(cell: &Arc<Cell>, from: Pid) -> bool {
     cell.lock().cold_mut().map(|my| my.links.entry(from).or_insert(Link::Active)).is_some()
 }
 
 /// A remote process took its link back. The acknowledgement is the caller's to send.
-pub(crate) fn take_unlink(cell: &Cell, from: Pid) {
+pub(crate) fn take_unlink(cell: &Arc<Cell>, from: Pid) {
     if let Some(my) = cell.lock().cold_if_any()
         && my.links.get(&from) == Some(&Link::Active)
     {
@@ -111,7 +113,7 @@ pub(crate) fn take_unlink(cell: &Cell, from: Pid) {
 }
 
 /// The other node has seen the unlink with this number.
-pub(crate) fn take_unlink_ack(cell: &Cell, from: Pid, id: u64) {
+pub(crate) fn take_unlink_ack(cell: &Arc<Cell>, from: Pid, id: u64) {
     if let Some(my) = cell.lock().cold_if_any()
         && my.links.get(&from) == Some(&Link::Unlinking(id))
     {
@@ -120,12 +122,12 @@ pub(crate) fn take_unlink_ack(cell: &Cell, from: Pid, id: u64) {
 }
 
 /// Whether `cell` is linked to `other` and has not taken that back.
-pub(crate) fn has(cell: &Cell, other: Pid) -> bool {
+pub(crate) fn has(cell: &Arc<Cell>, other: Pid) -> bool {
     cell.lock().cold_if_any().is_some_and(|my| my.links.get(&other) == Some(&Link::Active))
 }
 
 /// Removes `cell`'s end of the link, and nothing fires.
-pub(crate) fn forget(cell: &Cell, other: Pid) {
+pub(crate) fn forget(cell: &Arc<Cell>, other: Pid) {
     if let Some(my) = cell.lock().cold_if_any() {
         my.links.remove(&other);
     }

@@ -1,4 +1,4 @@
-//! The shared half of a mailbox: the inbox that senders fill, its bounds, and who waits on it.
+//! The shared half of a mailbox: the inbox that senders fill, and its bounds.
 //!
 //! The other half is the receiver's own: [`Context`](super::Context) swaps the whole inbox for its empty queue and works
 //! that off without a lock, so a flood costs the receiver one lock per batch. What it took still counts against the
@@ -9,7 +9,6 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Waker;
 
 use bytes::Bytes;
 
@@ -96,37 +95,52 @@ impl Handled {
 }
 
 /// The inbox. Lives under the cell's lock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Mailbox {
     inbox: VecDeque<Envelope>,
-    /// The receiver found nothing and waits for the next push.
-    waiting: bool,
-    /// Whom to wake then, if it is not the process's task itself (a receive inside a sub-executor of the body).
-    receiver: Option<Waker>,
+    limits: MailboxLimits,
     pushed: u64,
     pushed_bytes: u64,
+    /// What was handled when a push last looked: it looks again only when there seems to be no room, so that a sender
+    /// and a receiver on two cores do not meet at each message.
+    handled: u64,
+    handled_bytes: u64,
 }
 
 impl Mailbox {
+    /// An empty one with these bounds.
+    pub(crate) fn new(limits: MailboxLimits) -> Self {
+        Self { inbox: VecDeque::new(), limits, pushed: 0, pushed_bytes: 0, handled: 0, handled_bytes: 0 }
+    }
+
     /// Takes a message in, within the bounds.
     ///
     /// On refusal the message comes back, to be dropped outside of the lock.
-    pub(crate) fn push(
-        &mut self,
-        payload: Bytes,
-        limits: &MailboxLimits,
-        handled: &Handled,
-    ) -> Result<(), (SendError, Bytes)> {
-        let (depth, bytes) = self.depth(handled);
-        if depth >= limits.messages_max || bytes + payload.len() as u64 > limits.bytes_max {
-            match limits.policy {
-                OverflowPolicy::Reject => return Err((SendError::MailboxFull, payload)),
+    pub(crate) fn push(&mut self, payload: Bytes, handled: &Handled) -> Result<(), (SendError, Bytes)> {
+        let bytes = payload.len() as u64;
+        if !self.has_room(bytes) {
+            (self.handled, self.handled_bytes) = (handled.count(), handled.bytes());
+            if !self.has_room(bytes) {
+                match self.limits.policy {
+                    OverflowPolicy::Reject => return Err((SendError::MailboxFull, payload)),
+                }
             }
         }
-        self.pushed_bytes += payload.len() as u64;
+        self.pushed_bytes += bytes;
         self.pushed += 1;
         self.inbox.push_back(Envelope::Message(payload));
         Ok(())
+    }
+
+    /// Whether a message with so many bytes fits, as far as is known.
+    fn has_room(&self, bytes: u64) -> bool {
+        self.pushed - self.handled < self.limits.messages_max
+            && self.pushed_bytes - self.handled_bytes + bytes <= self.limits.bytes_max
+    }
+
+    /// Entries that have arrived so far.
+    pub(crate) fn pushed(&self) -> u64 {
+        self.pushed
     }
 
     /// Takes an exit or a down in, whatever the bounds say.
@@ -135,24 +149,8 @@ impl Mailbox {
         self.inbox.push_back(Envelope::Signal(Box::new(signal)));
     }
 
-    /// Ends the wait, if there is one: whom to wake once the lock is let go.
-    pub(crate) fn end_wait(&mut self, task: Option<&Waker>) -> Option<Waker> {
-        if !std::mem::take(&mut self.waiting) {
-            return None;
-        }
-        self.receiver.take().or_else(|| task.cloned())
-    }
-
-    /// The receiver waits from now on. Returns a waker to drop once the lock is let go.
-    pub(crate) fn wait(&mut self, waker: &Waker, task: Option<&Waker>) -> Option<Waker> {
-        self.waiting = true;
-        if task.is_some_and(|task| task.will_wake(waker)) {
-            self.receiver.take()
-        } else if self.receiver.as_ref().is_some_and(|receiver| receiver.will_wake(waker)) {
-            None
-        } else {
-            self.receiver.replace(waker.clone())
-        }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inbox.is_empty()
     }
 
     /// Moves everything to the end of the receiver's own queue. Returns whether there was anything.
@@ -168,10 +166,9 @@ impl Mailbox {
         true
     }
 
-    /// Takes every entry and the waker out, at the process's end.
-    pub(crate) fn clear(&mut self) -> (VecDeque<Envelope>, Option<Waker>) {
-        self.waiting = false;
-        (std::mem::take(&mut self.inbox), self.receiver.take())
+    /// Takes every entry out, at the process's end.
+    pub(crate) fn clear(&mut self) -> VecDeque<Envelope> {
+        std::mem::take(&mut self.inbox)
     }
 
     /// Entries and body bytes that wait, the receiver's own queue included.
@@ -187,8 +184,8 @@ mod tests {
     #[test]
     fn what_the_receiver_took_but_did_not_handle_still_counts() {
         let limits = MailboxLimits { messages_max: 2, ..MailboxLimits::default() };
-        let (mut mailbox, handled, mut own) = (Mailbox::default(), Handled::default(), VecDeque::new());
-        let push = |mailbox: &mut Mailbox| mailbox.push(Bytes::from_static(b"x"), &limits, &handled);
+        let (mut mailbox, handled, mut own) = (Mailbox::new(limits), Handled::default(), VecDeque::new());
+        let push = |mailbox: &mut Mailbox| mailbox.push(Bytes::from_static(b"x"), &handled);
         assert!(push(&mut mailbox).is_ok());
         assert!(push(&mut mailbox).is_ok());
         assert!(mailbox.take(&mut own));

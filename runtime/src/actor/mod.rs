@@ -1,14 +1,17 @@
 //! The local actor core: processes, mailboxes, links, monitors, exits and names of one runtime.
 //!
-//! A process is **one tokio task and one cell**. The task (`process`) polls the body; the cell, shared by an `Arc`,
-//! is what others touch: one mutex around the mailbox's inbox and the process's relations, and a byte of flags that
-//! the task reads before each poll. A parked process has nothing else: relations, names and label live in a box that
-//! is made when the first of them is.
+//! A process is **one body and one cell**. The body is polled by the runtime's schedulers (`scheduler`); the cell, shared
+//! by an `Arc`, is what others touch: one mutex around the mailbox's inbox, the process's relations and, while it waits,
+//! its task; and a byte of flags that a scheduler reads before each poll. Names, links, monitors and label live in a box
+//! that is made when the first of them is.
 //!
 //! | File | Its one job |
 //! |---|---|
 //! | `runtime` | the value that owns it all: build, spawn, send |
-//! | `process` | the cell, and the task that polls a body to its end |
+//! | `process` | a process as others hold it, and what its body may return |
+//! | `cell` | what others touch of a process, and where its task is |
+//! | `poll` | polling a body to its end |
+//! | `scheduler` | who polls processes, and when |
 //! | `mailbox` | the inbox, its bounds, who waits on it |
 //! | `table` | serial to cell, in serial order, in shards |
 //! | `context` | what a body can do |
@@ -20,9 +23,11 @@
 //! | `hold` | holding what a call spawns |
 //! | `remote` | the seam to other nodes |
 //! | `current` | which process this thread polls |
+//! | `sync` | the primitives that a model checker replaces |
 //!
 //! # Architecture invariants
-//! - **No process-wide state** besides the thread-local of `current`: any number of runtimes live in one program.
+//! - **No process-wide state** besides the thread-locals of `current`, `hold` and `scheduler`: any number of runtimes
+//!   live in one program.
 //! - **Nothing here knows of clusters.** Other nodes are reached through [`Remote`] alone.
 //! - **No foreign code under a lock.** Wakers are woken and dropped, messages dropped, and [`Remote`] called, after the
 //!   cell's lock was let go.
@@ -30,6 +35,7 @@
 //! - **A cell ends once**, in `exit::finish`; from then on its relations are gone and every attempt to add one
 //!   reports a dead process.
 
+pub(crate) mod cell;
 pub mod context;
 pub mod control;
 pub mod current;
@@ -39,11 +45,14 @@ pub(crate) mod hold;
 pub mod info;
 pub(crate) mod links;
 pub mod mailbox;
+pub(crate) mod poll;
 pub mod process;
 pub mod received;
 pub mod registry;
 pub mod remote;
 pub mod runtime;
+pub(crate) mod scheduler;
+pub(crate) mod sync;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;

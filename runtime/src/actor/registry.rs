@@ -10,8 +10,8 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use regatta_proto::id::{Name, Pid};
 
+use super::cell::Cell;
 use super::error::RegisterError;
-use super::process::Cell;
 use super::runtime::Runtime;
 
 /// The names of one runtime, in order.

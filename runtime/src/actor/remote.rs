@@ -16,10 +16,10 @@ use regatta_proto::id::{Pid, Reference};
 use regatta_proto::reason::ExitReason;
 use regatta_proto::signal::Signal;
 
+use super::cell::{Cell, TRACKED};
 use super::error::SendError;
 use super::exit;
 use super::links;
-use super::process::{Cell, TRACKED};
 use super::received::Received;
 use super::runtime::Runtime;
 use super::watch;
@@ -65,7 +65,10 @@ impl Runtime {
     /// [`SendError::NoProc`] if there is no such process (whoever must be told has been told by then), and
     /// [`SendError::MailboxFull`] for a message that the mailbox rejects.
     pub fn deliver(&self, from: Pid, to: u64, signal: Signal) -> Result<(), SendError> {
-        self.take(from, to, self.table().find(to), signal)
+        match signal {
+            Signal::Message(payload) => self.send_to(to, payload),
+            signal => self.take(from, to, self.table().find(to), signal),
+        }
     }
 
     /// Takes in a signal for whoever holds the local name now.
@@ -121,10 +124,7 @@ impl Runtime {
 
     fn take(&self, from: Pid, to: u64, cell: Option<Arc<Cell>>, signal: Signal) -> Result<(), SendError> {
         let alive = match (signal, cell) {
-            (Signal::Message(payload), Some(cell)) => {
-                return self.count(cell.send(payload));
-            }
-            (Signal::Message(_), None) => return self.count(Err(SendError::NoProc)),
+            (Signal::Message(payload), cell) => return self.push(cell.as_ref(), payload),
             (Signal::Link, cell) => {
                 let alive = cell.is_some_and(|cell| links::take_link(&cell, from));
                 if !alive {

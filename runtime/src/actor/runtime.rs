@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread::available_parallelism;
 
 use bytes::Bytes;
 use regatta_proto::id::{Incarnation, Pid, Reference};
@@ -15,24 +16,34 @@ use regatta_proto::signal::Signal;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use super::cell::{Cell, Cold, HELD};
 use super::context::Context;
 use super::error::SendError;
 use super::info::cut;
 use super::mailbox::MailboxLimits;
-use super::process::{Cell, Cold, HELD, IntoExit, ProcessHandle, Task, panic_reason};
+use super::poll::Task;
+use super::process::{IntoExit, ProcessHandle};
 use super::registry::Registry;
 use super::remote::Remote;
+use super::scheduler::{self, Schedulers, Visit};
 use super::table::Table;
-use super::{current, exit, hold, links, watch};
+use super::{current, exit, hold, links, poll, watch};
 use crate::clock::{Clock, SystemClock};
 
-/// Where a runtime's tasks run: its processes', and the loop of the node that serves it. The default is tokio.
+/// Where a runtime's tasks run: the schedulers of its processes, and the loop of the node that serves it. The default is
+/// tokio.
 ///
-/// A task must be polled until it is ready, or dropped; dropped early, its process ends as killed, and a loop leaves
-/// without a word to its peers.
+/// A runtime has a few schedulers that live as long as it does, and each polls many processes: with one worker, processes
+/// run one after the other, in the order in which they were woken.
 pub trait Spawner: Send + Sync {
-    /// Starts the task.
+    /// Starts a task. It must be polled until it is ready, or dropped; dropped early, all processes of the runtime end as
+    /// killed, and a loop leaves without a word to its peers.
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
+
+    /// How many tasks may be polled at the same time, 1 to 63. Asked once.
+    fn workers(&self) -> usize {
+        1
+    }
 }
 
 /// A world of processes: one node's local half. Cloning gives another handle to the same one.
@@ -57,10 +68,12 @@ pub struct Runtime {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+/// What all handles of a runtime share.
+pub(crate) struct Inner {
     incarnation: Incarnation,
     clock: Arc<dyn Clock>,
     executor: Executor,
+    schedulers: Schedulers,
     limits: MailboxLimits,
     table: Table,
     registry: Registry,
@@ -176,8 +189,11 @@ impl Runtime {
             catch_unwind(AssertUnwindSafe(|| body(context)))
         };
         match built {
-            Ok(body) => executor.start(Task::new(Arc::clone(&cell), body)),
-            Err(panic) => exit::finish(&cell, panic_reason(panic)),
+            Ok(body) => {
+                Schedulers::schedule(Task::new(Arc::clone(&cell), body));
+                self.inner.schedulers.start(&self.inner, |task| executor.start(task));
+            }
+            Err(panic) => exit::finish(&cell, poll::panic_reason(panic)),
         }
         ProcessHandle { cell }
     }
@@ -210,7 +226,7 @@ impl Runtime {
     /// [`SendError::NoProc`] if nobody holds it, [`SendError::MailboxFull`].
     pub fn send_named(&self, name: impl AsRef<str>, payload: impl Into<Bytes>) -> Result<(), SendError> {
         let cell = self.inner.registry.find(name.as_ref());
-        self.count(cell.ok_or(SendError::NoProc).and_then(|cell| cell.send(payload.into())))
+        self.push(cell.as_ref(), payload.into())
     }
 
     /// Links the local process `process` to `other`, here or on another node, as
@@ -230,7 +246,7 @@ impl Runtime {
     /// `watcher` is not alive here.
     pub fn monitor(&self, watcher: Pid, target: Pid) -> Option<Reference> {
         let reference = self.reference();
-        watch::monitor(&*self.local(watcher)?, target, reference).then_some(reference)
+        watch::monitor(&self.local(watcher)?, target, reference).then_some(reference)
     }
 
     /// Takes a monitor of the local process `watcher` back; a `Down` that is in its mailbox already stays. Returns
@@ -271,13 +287,12 @@ impl Runtime {
             Some(pid) if self.is_here(pid) => (pid.serial(), None),
             far => (0, far),
         };
-        let cold = (label.is_some() || mailbox.is_some() || far.is_some()).then(|| {
-            let label = label.as_deref().map(cut);
-            Box::new(Cold::new(label, mailbox, far))
-        });
+        let cold =
+            (label.is_some() || far.is_some()).then(|| Box::new(Cold::new(label.as_deref().map(cut), far)));
+        let limits = mailbox.unwrap_or(self.inner.limits);
         let caught = hold::is_on(self.incarnation());
         let flags = if held || caught { HELD } else { 0 };
-        let cell = Arc::new(Cell::new(self.clone(), serial, near, flags, cold));
+        let cell = Arc::new(Cell::new(self.clone(), serial, near, flags, limits, cold));
         self.inner.table.insert(Arc::clone(&cell));
         if caught {
             hold::note(cell.pid());
@@ -319,7 +334,7 @@ impl Runtime {
     /// # Panics
     /// As [`Runtime::spawn`].
     pub(crate) fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.inner.executor.resolve().start(task);
+        self.inner.executor.resolve().run(task);
     }
 
     /// The serial of the process of this runtime whose body runs on this thread; 0 if there is none.
@@ -351,8 +366,18 @@ impl Runtime {
         if !self.is_here(to) {
             return self.try_signal(from, to, Signal::Message(payload));
         }
-        let cell = self.inner.table.find(to.serial());
-        self.count(cell.ok_or(SendError::NoProc).and_then(|cell| cell.send(payload)))
+        self.send_to(to.serial(), payload)
+    }
+
+    /// Puts a message into the mailbox of the process of this runtime with this serial.
+    pub(crate) fn send_to(&self, serial: u64, payload: Bytes) -> Result<(), SendError> {
+        let sent = self.inner.schedulers.send(serial, payload, || self.inner.table.find(serial));
+        if sent.is_ok() { sent } else { self.count(sent) }
+    }
+
+    /// Puts a message into the mailbox of a process of this runtime.
+    pub(crate) fn push(&self, cell: Option<&Arc<Cell>>, payload: Bytes) -> Result<(), SendError> {
+        self.count(cell.map_or(Err(SendError::NoProc), |cell| cell.send(payload)))
     }
 
     pub(crate) fn exit_from(&self, from: Pid, pid: Pid, reason: ExitReason) -> bool {
@@ -373,8 +398,26 @@ impl Runtime {
         sent
     }
 
-    pub(crate) fn limits(&self) -> &MailboxLimits {
-        &self.inner.limits
+    pub(crate) fn of(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
+    pub(crate) fn schedulers(&self) -> &Schedulers {
+        &self.inner.schedulers
+    }
+
+    /// Lets this thread, in the middle of a task that is no process, run what it wakes: see [`Visit::run`].
+    pub(crate) fn visit(&self) -> Visit<'_> {
+        self.inner.schedulers.visit()
+    }
+
+    /// The executor has dropped a scheduler: nobody polls the processes any more, so they end.
+    pub(crate) fn abandoned(&self) {
+        self.inner.schedulers.stopped();
+        for cell in self.inner.table.page(0, usize::MAX) {
+            poll::abandon(&cell);
+        }
+        self.inner.schedulers.clear();
     }
 
     pub(crate) fn table(&self) -> &Table {
@@ -488,10 +531,12 @@ impl RuntimeBuilder {
             (None, Ok(handle)) => Executor::Ambient(handle),
             (None, Err(_)) => Executor::Current,
         };
+        let schedulers = Schedulers::new(executor.workers());
         let inner = Inner {
             incarnation,
             clock,
             executor,
+            schedulers,
             limits: self.limits,
             table: Table::new(),
             registry: Registry::default(),
@@ -513,7 +558,16 @@ impl fmt::Debug for RuntimeBuilder {
 }
 
 impl Executor {
-    /// Where a task that is spawned now runs. Asked before the process exists, so that a panic leaves no trace of it.
+    /// How many tasks it may poll at the same time.
+    fn workers(&self) -> usize {
+        match self {
+            Self::Ambient(handle) => handle.metrics().num_workers(),
+            Self::Current => available_parallelism().map_or(1, usize::from),
+            Self::Custom(spawner) => spawner.workers(),
+        }
+    }
+
+    /// Where a task that is started now runs. Asked before the process exists, so that a panic leaves no trace of it.
     fn resolve(&self) -> Resolved<'_> {
         match self {
             Self::Ambient(handle) => Resolved::Tokio(std::borrow::Cow::Borrowed(handle)),
@@ -529,11 +583,23 @@ enum Resolved<'a> {
 }
 
 impl Resolved<'_> {
-    fn start(self, task: impl Future<Output = ()> + Send + 'static) {
+    fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
         match self {
-            // The handle is let go: whoever wants to know of the end joins the process.
+            // The handle is let go: nobody waits for the end of the task.
             Self::Tokio(handle) => drop(handle.spawn(task)),
             Self::Custom(spawner) => spawner.spawn(Box::pin(task)),
+        }
+    }
+
+    fn start(&self, task: scheduler::Task) {
+        match task {
+            scheduler::Task::Scheduler(task) => self.run(task),
+            // It is for tokio alone.
+            scheduler::Task::Nudge(task) => {
+                if let Self::Tokio(handle) = self {
+                    drop(handle.spawn(task));
+                }
+            }
         }
     }
 }

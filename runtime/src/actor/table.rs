@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use super::process::Cell;
+use super::cell::Cell;
 
 /// All cells of one runtime.
 pub(crate) struct Table {

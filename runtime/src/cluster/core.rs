@@ -275,6 +275,11 @@ impl Core {
     }
 }
 
+/// Polls of woken processes that one turn of the loop makes at most.
+const WOKEN_POLLS: u32 = 256;
+/// How long they may take.
+const WOKEN_TIME: Duration = Duration::from_micros(100);
+
 /// The loop's side of a node.
 pub(crate) struct Loop(pub(crate) Arc<Core>);
 
@@ -340,6 +345,13 @@ impl Driven for Loop {
         drop(engine);
         drop(resolvers);
         self.later(work);
+    }
+
+    fn running<T>(&self, deliver: impl FnOnce() -> T) -> T {
+        let mut visit = self.0.runtime.visit();
+        let delivered = deliver();
+        visit.run(WOKEN_POLLS, WOKEN_TIME);
+        delivered
     }
 
     fn perform(&self) {

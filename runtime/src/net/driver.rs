@@ -94,8 +94,13 @@ impl<D: Driven, S: Socket> Future for Driver<D, S> {
         driven.register(cx);
         polled.fetch_add(1, Ordering::Relaxed);
         let now = this.clock.now();
-        let received =
-            turn.lock().receive(driven, now, TURN_SIGNALS, |socket, into| socket.poll_receive(cx, into));
+        // What the signals wake runs here, before the answers leave.
+        let received = driven.running(|| {
+            let arrived =
+                turn.lock().receive(driven, now, TURN_SIGNALS, |socket, into| socket.poll_receive(cx, into));
+            driven.perform();
+            arrived
+        });
         let arrived = match received {
             Ok(arrived) => arrived,
             Err(error) => {
@@ -103,7 +108,6 @@ impl<D: Driven, S: Socket> Future for Driver<D, S> {
                 return Poll::Ready(());
             }
         };
-        driven.perform();
         let queued = driven.queued();
         if arrived.any || queued > 0 {
             this.spin.worked(now);

@@ -38,6 +38,9 @@ pub trait Driven: Send + Sync + 'static {
     /// Does what [`receive`](Self::receive) and [`prepare`](Self::prepare) left to be done without any lock.
     fn perform(&self);
 
+    /// Delivers with `deliver`, and runs what that has woken on this thread, within bounds. Never with a lock held.
+    fn running<T>(&self, deliver: impl FnOnce() -> T) -> T;
+
     /// Whether all is said: the loop ends.
     fn is_over(&self) -> bool;
 

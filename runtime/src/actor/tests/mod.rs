@@ -1,6 +1,6 @@
 //! The rules of processes, one file per rule set.
 //!
-//! All of it runs on one thread, where a process moves only while the test awaits something: what a test does between
+//! All of it but `scheduler` runs on one thread, where a process moves only while the test awaits something: what a test does between
 //! two awaits happens at one instant.
 
 mod exits;
@@ -11,5 +11,6 @@ mod monitors;
 mod names;
 mod panics;
 mod remote;
+mod scheduler;
 mod shutdown;
 mod world;

@@ -1,0 +1,99 @@
+//! The workloads on Regatta.
+
+use regatta::{Bytes, Pid, Received, Runtime, SendError};
+
+use super::workload::{Countdown, System, TURN, made};
+
+pub(crate) struct Regatta;
+
+impl System for Regatta {
+    const NAME: &'static str = "regatta";
+
+    async fn spawn(waves: u64, wave: u64) {
+        let runtime = Runtime::new();
+        let body = move |context: regatta::Context| async move {
+            for _ in 0..waves {
+                let started: Vec<_> = (0..wave).map(|_| context.spawn(|_| async {})).collect();
+                for process in started {
+                    process.join().await;
+                }
+            }
+        };
+        runtime.spawn(body).join().await;
+    }
+
+    async fn park(count: u64) -> Box<dyn Send> {
+        let runtime = Runtime::new();
+        let parked = Countdown::new(count);
+        for _ in 0..count {
+            let parked = parked.clone();
+            runtime.spawn(|mut context| async move {
+                parked.arrive();
+                drop(parked);
+                context.recv().await;
+            });
+        }
+        parked.wait().await;
+        Box::new(runtime)
+    }
+
+    async fn ping_pong(pairs: u64, rounds: u64) {
+        let runtime = Runtime::new();
+        let mut pings = Vec::new();
+        for _ in 0..pairs {
+            let pong = runtime.spawn(move |mut context| async move {
+                // The first message says who asks.
+                let Received::Message(first) = context.recv().await else { return };
+                let ping = pid(context.pid(), &first);
+                let _ = context.try_send(ping, first);
+                for _ in 1..rounds {
+                    let Received::Message(message) = context.recv().await else { return };
+                    let _ = context.try_send(ping, message);
+                }
+            });
+            let pong = pong.pid();
+            pings.push(runtime.spawn(move |mut context| async move {
+                let mut message = Bytes::copy_from_slice(&context.pid().serial().to_le_bytes());
+                for _ in 0..rounds {
+                    let _ = context.try_send(pong, message);
+                    let Received::Message(back) = context.recv().await else { return };
+                    message = back;
+                }
+            }));
+        }
+        for ping in pings {
+            ping.join().await;
+        }
+    }
+
+    async fn fan_in(senders: u64, each: u64, body: usize) {
+        let runtime = Runtime::new();
+        let sink = runtime.spawn(move |mut context| async move {
+            for _ in 0..senders * each {
+                std::hint::black_box(context.recv().await);
+            }
+        });
+        for _ in 0..senders {
+            let to = sink.pid();
+            runtime.spawn(move |context| async move {
+                for sent in 0..each {
+                    while let Err(SendError::MailboxFull) = context.try_send(to, made(body)) {
+                        tokio::task::yield_now().await;
+                    }
+                    if sent % TURN == TURN - 1 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            });
+        }
+        sink.join().await;
+    }
+
+    async fn call(_clients: u64, _rounds: u64) -> bool {
+        false
+    }
+}
+
+fn pid(beside: Pid, bytes: &[u8]) -> Pid {
+    Pid::new(beside.incarnation(), u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")))
+}

@@ -1,0 +1,193 @@
+//! The task that polls processes.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Weak};
+use std::task::{Context as Poller, Poll};
+use std::time::{Duration, Instant};
+
+use super::super::poll::Task;
+use super::super::runtime::{Inner, Runtime};
+use super::local;
+use super::pool::{Pool, Schedulers};
+
+/// One scheduler, as a task of the executor.
+pub(crate) struct Scheduler {
+    pool: Arc<Pool>,
+    runtime: Weak<Inner>,
+    index: usize,
+    asleep: bool,
+    /// It was woken to search for work and has not found any yet.
+    searching: bool,
+    /// Turns since the executor last had a chance to look at its I/O.
+    turns: u32,
+}
+
+/// How a turn ended.
+enum Ended {
+    /// There was nothing left.
+    Idle,
+    /// There is more.
+    Busy,
+}
+
+impl Scheduler {
+    pub(super) fn new(pool: Arc<Pool>, runtime: Weak<Inner>, index: usize) -> Self {
+        Self { pool, runtime, index, asleep: false, searching: false, turns: 0 }
+    }
+
+    /// Polls processes until nothing is left or it is the turn of others. `index` is the run queue that this thread has.
+    fn turn(&mut self, index: usize) -> Ended {
+        let timed = self.pool.has_many();
+        let begun = timed.then(Instant::now);
+        let mut long = local::with(self.pool.id(), |local| local.long).unwrap_or(false);
+        let mut polls = 0;
+        let ended = loop {
+            if polls % OUTSIDE_EVERY == 0 {
+                self.pool.take_outside();
+            }
+            let Some(task) = self.next() else { break Ended::Idle };
+            if std::mem::take(&mut self.searching) {
+                self.pool.sleepers.found();
+            }
+            poll(&self.pool, index, task);
+            polls += 1;
+            if !timed && polls >= POLLS_PER_TURN || !tokio::task::coop::has_budget_remaining() {
+                break Ended::Busy;
+            }
+            if let Some(begun) = begun
+                && (long || polls % CLOCK_EVERY == 0)
+            {
+                let elapsed = begun.elapsed();
+                long = elapsed > LONG_POLL * polls;
+                if elapsed > TURN {
+                    break Ended::Busy;
+                }
+            }
+        };
+        if timed {
+            local::with(self.pool.id(), |local| local.long = long);
+        }
+        ended
+    }
+
+    fn next(&self) -> Option<Task> {
+        let own = || local::with(self.pool.id(), |local| local.queue.pop()).flatten();
+        own().or_else(|| {
+            self.pool.take_outside();
+            own().or_else(|| self.pool.steal())
+        })
+    }
+}
+
+impl Future for Scheduler {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, poller: &mut Poller<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if this.pool.is_closed() {
+            return Poll::Ready(());
+        }
+        this.pool.register(this.index, poller.waker());
+        if std::mem::take(&mut this.asleep) {
+            this.searching = this.pool.sleepers.rise(this.index);
+        }
+        loop {
+            let local = this.pool.take_local();
+            this.pool.lookout.attend();
+            let index = local.index;
+            let entered = local::enter(local);
+            let ended = this.turn(index);
+            let backlog = if let Ended::Busy = ended { this.pool.backlog() } else { 0 };
+            let local = entered.leave();
+            match ended {
+                Ended::Busy => {
+                    this.pool.put_local(local);
+                    this.turns += 1;
+                    if backlog > 1 && !this.turns.is_multiple_of(IO_EVERY) {
+                        if this.pool.sleepers.might_wake() {
+                            this.pool.wake_one();
+                        }
+                        poller.waker().wake_by_ref();
+                    } else {
+                        // Resumed once the executor has looked at its I/O; nobody is woken to take it over.
+                        let resumed = pin!(tokio::task::yield_now()).poll(poller);
+                        debug_assert!(resumed.is_pending(), "a yield is pending once");
+                    }
+                    return Poll::Pending;
+                }
+                Ended::Idle => {
+                    this.pool.put_local(local);
+                    this.turns = 0;
+                    this.pool.sleepers.sleep(this.index, std::mem::take(&mut this.searching));
+                    if this.pool.is_closed() {
+                        return Poll::Ready(());
+                    }
+                    if !this.pool.has_work() {
+                        this.asleep = true;
+                        return Poll::Pending;
+                    }
+                    this.searching = this.pool.sleepers.rise(this.index);
+                }
+            }
+        }
+    }
+}
+
+/// Polls a process with the run queue `index` of this thread.
+#[inline]
+pub(super) fn poll(pool: &Pool, index: usize, task: Task) {
+    pool.slot(index).polls(task.cell().serial());
+    if let Some(task) = task.run() {
+        // It was woken while it ran: behind all others.
+        Schedulers::schedule(task);
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        if let Some(inner) = self.runtime.upgrade()
+            && !self.pool.is_closed()
+        {
+            Runtime::of(inner).abandoned();
+        }
+    }
+}
+
+/// A task that does nothing: waking it makes a worker of tokio share what was woken before.
+pub(crate) struct Nudge {
+    pool: Arc<Pool>,
+}
+
+impl Nudge {
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
+        Self { pool }
+    }
+}
+
+impl Future for Nudge {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, poller: &mut Poller<'_>) -> Poll<()> {
+        if self.pool.is_closed() {
+            return Poll::Ready(());
+        }
+        self.pool.register_nudge(poller.waker());
+        if self.pool.is_closed() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// Polls after which others have their turn, where there is one scheduler alone: the clock is not read there, so that
+/// processes run in the same order each time.
+const POLLS_PER_TURN: u32 = 64;
+/// Polls after which what came from outside is taken in.
+const OUTSIDE_EVERY: u32 = 16;
+/// Polls after which the clock is read, as long as polls are short.
+const CLOCK_EVERY: u32 = 8;
+/// How long a turn may take, as far as short polls can keep to it. The executor's other tasks wait no longer; going back
+/// to the executor costs a few microseconds, because tokio then wakes another of its workers.
+const TURN: Duration = Duration::from_micros(100);
+/// A mean above this makes polls long.
+pub(super) const LONG_POLL: Duration = Duration::from_micros(4);
+/// Busy turns after which the executor looks at its I/O.
+const IO_EVERY: u32 = 8;

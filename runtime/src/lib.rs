@@ -3,6 +3,20 @@
 //! A [`Runtime`] runs processes: async bodies with a mailbox, a pid, links and monitors. A [`ClusterNode`] makes a
 //! runtime a member of a cluster. A process sends to a pid the same way wherever that pid lives.
 
+/// Whether one of these bugs is planted; never without the feature `planted`.
+#[cfg(feature = "planted")]
+macro_rules! planted {
+    ($($bug:ident)|+) => {
+        $($crate::planted::has($crate::planted::Bug::$bug))||+
+    };
+}
+#[cfg(not(feature = "planted"))]
+macro_rules! planted {
+    ($($bug:ident)|+) => {
+        false
+    };
+}
+
 pub mod actor;
 pub mod clock;
 pub mod cluster;
@@ -14,4 +28,7 @@ pub use clock::{Clock, SystemClock, Timer};
 pub use cluster::{ClusterCa, ClusterNode, Identity, RemoteNode, SpawnRemote};
 pub use regatta_proto::id::{Incarnation, Name, NodeId, NodeName, Pid, Reference};
 pub use regatta_proto::limits::Limits;
+#[cfg(feature = "planted")]
+#[doc(hidden)]
+pub use regatta_proto::planted;
 pub use regatta_proto::reason::ExitReason;

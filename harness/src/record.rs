@@ -57,6 +57,16 @@ pub enum What {
         /// Its number in this run.
         key: u32,
     },
+    /// The load with this index began, with its warm-up.
+    LoadBegun {
+        /// The load.
+        load: usize,
+    },
+    /// The load with this index ended.
+    LoadEnded {
+        /// The load.
+        load: usize,
+    },
     /// A node was seen to run, or not to run any more.
     Node {
         /// The node.

@@ -6,8 +6,10 @@ mod cluster {
     pub(crate) mod world;
 
     mod attach;
+    mod confirmed;
     mod conflict;
     mod detect;
+    mod groups;
     mod life;
     mod members;
     mod names;

@@ -8,9 +8,11 @@ mod protocol {
 
     mod calls;
     mod chaos;
+    mod confirmed;
     mod delivery;
     mod detection;
     mod formation;
+    mod groups;
     mod healing;
     mod leaving;
     mod links;

@@ -12,6 +12,7 @@ use regatta::{Bytes, Context, ExitReason, Pid, Received};
 use super::message::{HEADER_BYTES, Kind, Message};
 use super::scene::{Scene, Tally};
 use super::{Setup, Whom};
+use crate::load::work;
 
 /// A process's mailbox as a behaviour sees it: verified, counted, and with the harness's own affairs dealt with.
 #[derive(Debug)]
@@ -189,10 +190,15 @@ enum Next {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NothingCame;
 
-/// Replies to every request with what it got.
-pub(super) async fn echo(mut inbox: Inbox) {
+/// Replies to every request with what it got, after `args.work_ns` nanoseconds of work, and `args.work_turns` turns of it:
+/// a time where time is measured, a count where instructions are.
+pub(super) async fn echo(mut inbox: Inbox, setup: Setup) {
+    let work = setup.args.get("work_ns").and_then(serde_json::Value::as_u64).map(Duration::from_nanos);
+    let turns = setup.args.get("work_turns").and_then(serde_json::Value::as_u64).unwrap_or(0);
     while let Some(message) = inbox.next().await {
         if message.kind == Kind::Request {
+            work::burn(turns);
+            work::spin(work.unwrap_or_default());
             let reply = message.reply(inbox.context.pid(), None);
             inbox.send(message.from, reply).await;
         }

@@ -87,7 +87,7 @@ pub struct Behaviours {
 impl Default for Behaviours {
     fn default() -> Self {
         let mut all = Self { all: BTreeMap::new(), checkers: history::built_in() };
-        all.add("echo", |inbox, _| body::echo(inbox));
+        all.add("echo", body::echo);
         all.add("counter", |inbox, _| body::counter(inbox));
         all.add("sink", |inbox, _| body::sink(inbox));
         all.add("relay", body::relay);

@@ -3,7 +3,9 @@
 //! A verb gets its arguments and a `Terminal`, and answers with a code of [`crate::exit`]. What a verb found
 //! goes to the standard output; mistakes and messages for a human go to the standard error.
 
+mod accept;
 mod check;
+mod gate;
 mod outside;
 mod run;
 
@@ -28,6 +30,8 @@ struct Cli {
 enum Verb {
     Run(run::Run),
     Check(check::Check),
+    Gate(gate::Gate),
+    Accept(accept::Accept),
 }
 
 /// Where a verb writes.
@@ -84,6 +88,8 @@ where
     let answer = match cli.verb {
         Verb::Run(run) => run.run(&mut terminal),
         Verb::Check(check) => check.run(&mut terminal),
+        Verb::Gate(gate) => gate.run(&mut terminal),
+        Verb::Accept(accept) => accept.run(&mut terminal),
     };
     // An output that cannot be written to cannot be told of it either.
     answer.unwrap_or(exit::INTERNAL)

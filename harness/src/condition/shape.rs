@@ -138,6 +138,13 @@ const LOAD: Shape = Shape::Record(
         ("p99_us", Shape::Number),
         ("p999_us", Shape::Number),
         ("max_us", Shape::Number),
+        ("cpu_us_per_message", Shape::Number),
+        ("context_switches_per_message", Shape::Number),
+        ("datagrams_per_message", Shape::Number),
+        ("bytes_per_message", Shape::Any),
+        ("socket_calls_per_message", Shape::Any),
+        ("allocations_per_message", Shape::Any),
+        ("rss_peak_mib", Shape::Number),
     ],
 );
 

@@ -1,58 +1,80 @@
 //! Round trips with a fixed number in flight: the next request leaves when a reply comes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use hdrhistogram::Histogram;
-use regatta::{ClusterNode, Context, Pid, Received};
+use tokio::time::Instant;
+
+use regatta::{Context, Pid, Received};
 use tokio::sync::oneshot;
 
+use super::cost::Reading;
 use super::figures::Rung;
-use super::{LoadError, REPLY_WITHIN};
+use super::payload::Sizes;
+use super::recorder::Recorder;
+use super::work;
+use super::{LoadError, REPLY_WITHIN, Source};
 use crate::behaviour::OWN_LABEL;
-use crate::behaviour::message::{self, HEADER_BYTES, Kind, Message};
+use crate::behaviour::message::{self, Kind, Message};
 use crate::scenario::load::{Amount, Load};
-
-/// The longest round trip that the histogram tells apart, in nanoseconds.
-const LONGEST_NS: u64 = 60_000_000_000;
 
 #[derive(Clone, Copy)]
 struct Plan {
     to: Pid,
     in_flight: u64,
-    payload: usize,
     warmup: Duration,
     amount: Amount,
+    work: Duration,
 }
 
-pub(super) async fn run(load: &Load, from: &ClusterNode, to: Pid, in_flight: u64) -> Result<Rung, LoadError> {
-    let payload = usize::try_from(load.payload).unwrap_or(HEADER_BYTES).max(HEADER_BYTES);
-    let plan = Plan { to, in_flight: in_flight.max(1), payload, warmup: load.warmup, amount: load.amount };
+impl Plan {
+    /// About how long it measures.
+    fn length(&self) -> Duration {
+        match self.amount {
+            Amount::Duration(length) => length,
+            Amount::Messages(_) => Duration::ZERO,
+        }
+    }
+}
+
+/// What mixes of closed loads are drawn from.
+const SIZES_SEED: u64 = 1;
+
+pub(super) async fn run(load: &Load, from: &Source, to: Pid, in_flight: u64) -> Result<Rung, LoadError> {
+    let plan =
+        Plan { to, in_flight: in_flight.max(1), warmup: load.warmup, amount: load.amount, work: load.work };
+    let sizes = Sizes::of(load, SIZES_SEED);
+    let before = Reading::now(from);
     let mut senders = Vec::new();
     for _ in 0..load.senders.max(1) {
         let (done, measured) = oneshot::channel();
+        let sizes = sizes.clone();
         from.runtime().spawn(move |context| async move {
             context.set_label(format!("{OWN_LABEL}load"));
             // The harness may have given the run up.
-            let _ = done.send(Probe::new(context, plan).run().await);
+            let _ = done.send(Probe::new(context, plan, sizes).run().await);
         });
         senders.push(measured);
     }
     let mut all: Option<Rung> = None;
+    let mut recorder = Recorder::new(plan.length());
     for sender in senders {
-        let one = sender.await.map_err(|_| LoadError::Ended)?;
+        let (one, times) = sender.await.map_err(|_| LoadError::Ended)?;
+        recorder.add(&times);
         match &mut all {
             None => all = Some(one),
             Some(all) => {
                 all.requests += one.requests;
                 all.replies += one.replies;
                 all.errors += one.errors;
+                all.handled += one.handled;
                 all.elapsed = all.elapsed.max(one.elapsed);
-                // Both have the same bounds, so nothing can be out of range.
-                let _ = all.histogram.add(&one.histogram);
             }
         }
     }
-    all.ok_or(LoadError::Nothing)
+    let mut all = all.ok_or(LoadError::Nothing)?;
+    (all.histogram, all.log) = (recorder.whole(), recorder.log(&load.id));
+    all.costs = Some(before.since(from, 2 * all.handled));
+    Ok(all)
 }
 
 /// One sender.
@@ -63,24 +85,18 @@ struct Probe {
     /// flight.
     sent: Vec<Instant>,
     buffer: Vec<u8>,
+    sizes: Sizes,
     rung: Rung,
+    recorder: Recorder,
 }
 
 impl Probe {
-    fn new(context: Context, plan: Plan) -> Self {
-        let histogram = Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("the bounds are in order");
-        let rung = Rung {
-            in_flight: plan.in_flight,
-            requests: 0,
-            replies: 0,
-            errors: 0,
-            elapsed: Duration::ZERO,
-            histogram,
-        };
-        Self { context, plan, sent: Vec::new(), buffer: vec![0; plan.payload], rung }
+    fn new(context: Context, plan: Plan, sizes: Sizes) -> Self {
+        let (rung, recorder) = (Rung::empty(plan.in_flight), Recorder::new(plan.length()));
+        Self { context, plan, sent: Vec::new(), buffer: Vec::new(), rung, recorder, sizes }
     }
 
-    async fn run(mut self) -> Rung {
+    async fn run(mut self) -> (Rung, Recorder) {
         let begun = Instant::now();
         let warm = begun + self.plan.warmup;
         let (end, wanted) = match self.plan.amount {
@@ -102,6 +118,7 @@ impl Probe {
             };
             let now = Instant::now();
             waiting -= 1;
+            self.rung.handled += 1;
             let place = usize::try_from(reply.number % self.plan.in_flight).unwrap_or(0);
             let started = self.sent[place];
             let over = end.is_some_and(|end| now >= end) || self.rung.replies >= wanted;
@@ -109,9 +126,8 @@ impl Probe {
                 measured_from.get_or_insert(started);
                 last = now;
                 self.rung.replies += 1;
-                self.rung
-                    .histogram
-                    .saturating_record(u64::try_from((now - started).as_nanos()).unwrap_or(u64::MAX));
+                let took = u64::try_from((now - started).as_nanos()).unwrap_or(u64::MAX);
+                self.recorder.record(now.saturating_duration_since(warm), took);
             }
             if !over && self.rung.replies < wanted {
                 waiting += u64::from(self.send(reply.number + self.plan.in_flight).await);
@@ -120,11 +136,13 @@ impl Probe {
         self.rung.errors += waiting;
         self.rung.requests = self.rung.replies + self.rung.errors;
         self.rung.elapsed = measured_from.map_or(Duration::ZERO, |from| last - from);
-        self.rung
+        (self.rung, self.recorder)
     }
 
     /// Sends the request with this number; whether it left.
     async fn send(&mut self, number: u64) -> bool {
+        work::spin(self.plan.work);
+        self.buffer.resize(self.sizes.of_number(number), 0);
         message::seal(&mut self.buffer, Kind::Request, self.context.pid(), number);
         let place = usize::try_from(number % self.plan.in_flight).unwrap_or(0);
         self.sent[place] = Instant::now();

@@ -6,6 +6,8 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::LoadError;
+use super::cost::Costs;
+use super::recorder::histogram;
 use crate::scenario::load::{Goal, Load, LoadModel};
 
 /// One number in flight, measured.
@@ -21,18 +23,48 @@ pub struct Rung {
     pub errors: u64,
     /// The measured time.
     pub elapsed: Duration,
-    /// Round-trip times in nanoseconds.
+    /// Response times in nanoseconds.
     pub histogram: Histogram<u64>,
+    /// The same by intervals, as an HdrHistogram interval log.
+    pub log: String,
+    /// Requests a second that were meant; 0 of closed loads, which have no such rate.
+    pub offered_rate: f64,
+    /// Times from the actual sending, of an open load.
+    pub service: Option<Histogram<u64>>,
+    /// How late the generator was, of an open load.
+    pub late: Option<Histogram<u64>>,
+    /// Replies of the whole time, warm-up included: what the costs are divided by.
+    pub handled: u64,
+    /// What it cost, if that was measured.
+    pub costs: Option<Costs>,
 }
 
 impl Rung {
+    /// Nothing measured yet.
+    pub(super) fn empty(in_flight: u64) -> Self {
+        Self {
+            in_flight,
+            requests: 0,
+            replies: 0,
+            errors: 0,
+            elapsed: Duration::ZERO,
+            histogram: histogram(),
+            log: String::new(),
+            offered_rate: 0.0,
+            service: None,
+            late: None,
+            handled: 0,
+            costs: None,
+        }
+    }
+
     /// Replies a second.
     #[must_use]
     pub fn rate(&self) -> f64 {
         if self.elapsed.is_zero() { 0.0 } else { self.replies as f64 / self.elapsed.as_secs_f64() }
     }
 
-    fn holds(&self, goal: Option<&Goal>) -> bool {
+    pub(super) fn holds(&self, goal: Option<&Goal>) -> bool {
         let Some(goal) = goal else { return true };
         let loss = if self.requests == 0 { 1.0 } else { self.errors as f64 / self.requests as f64 };
         let p99 = Duration::from_nanos(self.histogram.value_at_quantile(0.99));
@@ -46,7 +78,7 @@ pub(crate) type ModelName = &'static str;
 /// The figures of a load, as conditions, reports and gates see them. Times are in microseconds, rates a second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// `closed`, `search` or `flood`.
+    /// One of `LoadModel::NAMES`.
     #[serde(deserialize_with = "model")]
     pub model: ModelName,
     /// Whether the load has ended.
@@ -63,6 +95,8 @@ pub struct Figures {
     pub in_flight: u64,
     /// Replies a second; of a flood, messages a second.
     pub rate: f64,
+    /// Requests a second that were meant to be sent; 0 of loads that send when a reply comes.
+    pub offered_rate: f64,
     /// Mean of the response times.
     pub mean_us: f64,
     /// Median.
@@ -75,9 +109,35 @@ pub struct Figures {
     pub p999_us: f64,
     /// The longest.
     pub max_us: f64,
+    /// Of an open load: 99 in 100 from the actual sending; the p99 above counts from when it was meant.
+    pub service_p99_us: f64,
+    /// Of an open load: how late 99 in 100 requests left for reasons of the generator.
+    pub send_delay_p99_us: f64,
+    /// The latest.
+    pub send_delay_max_us: f64,
     /// How many response times were recorded.
     pub count: u64,
-    /// Each number in flight that was tried.
+    /// Processor time per one-way message, user and system, of the process that measured.
+    pub cpu_us_per_message: f64,
+    /// Context switches per one-way message, of the same.
+    pub context_switches_per_message: f64,
+    /// UDP datagrams per one-way message that the sending node sent or received.
+    pub datagrams_per_message: f64,
+    /// Bytes of those datagrams per one-way message; `None` where the world's socket does not count.
+    pub bytes_per_message: Option<f64>,
+    /// Calls of the sending node's socket per one-way message; `None` where it does not count.
+    pub socket_calls_per_message: Option<f64>,
+    /// Allocations per one-way message; `None` where nobody counts them.
+    pub allocations_per_message: Option<f64>,
+    /// The greatest resident memory of the process so far, in MiB.
+    pub rss_peak_mib: f64,
+    /// Response times by intervals, as an HdrHistogram interval log; values in nanoseconds. Results keep it in a file of
+    /// its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub log: String,
+    /// The place of the knee in the ladder of a curve: the point with the greatest throughput over response time.
+    pub knee: Option<usize>,
+    /// Each number in flight, or rate, that was tried.
     pub ladder: Vec<Figures>,
 }
 
@@ -103,7 +163,23 @@ impl Figures {
         Ok(figures)
     }
 
+    /// The figures of the last of the rungs, with all of them as the ladder.
+    pub(super) fn of_last(load: &Load, rungs: Vec<Rung>) -> Result<Self, LoadError> {
+        let last = rungs.last().filter(|last| last.replies > 0).ok_or(LoadError::Nothing)?;
+        let mut figures = Self::of(load.model.name(), last);
+        if rungs.len() > 1 {
+            figures.ladder = rungs.iter().map(|rung| Self::of(load.model.name(), rung)).collect();
+            // The log of each trial of a search would be far more than all else.
+            figures.ladder.iter_mut().for_each(|one| one.log.clear());
+        }
+        Ok(figures)
+    }
+
     fn of(model: &'static str, rung: &Rung) -> Self {
+        let costs = rung.costs.clone().unwrap_or_default();
+        let p99 = |of: &Option<Histogram<u64>>| {
+            of.as_ref().map_or(0.0, |histogram| histogram.value_at_quantile(0.99) as f64 / 1_000.0)
+        };
         let us = |quantile: f64| rung.histogram.value_at_quantile(quantile) as f64 / 1_000.0;
         Self {
             model,
@@ -114,13 +190,26 @@ impl Figures {
             out_of_order: 0,
             in_flight: rung.in_flight,
             rate: rung.rate(),
+            offered_rate: rung.offered_rate,
             mean_us: rung.histogram.mean() / 1_000.0,
             p50_us: us(0.5),
             p90_us: us(0.9),
             p99_us: us(0.99),
             p999_us: us(0.999),
             max_us: rung.histogram.max() as f64 / 1_000.0,
+            service_p99_us: p99(&rung.service),
+            send_delay_p99_us: p99(&rung.late),
+            send_delay_max_us: rung.late.as_ref().map_or(0.0, |late| late.max() as f64 / 1_000.0),
             count: rung.histogram.len(),
+            cpu_us_per_message: costs.cpu_us,
+            context_switches_per_message: costs.context_switches,
+            datagrams_per_message: costs.datagrams,
+            bytes_per_message: costs.bytes,
+            socket_calls_per_message: costs.socket_calls,
+            allocations_per_message: costs.allocations,
+            rss_peak_mib: costs.rss_peak_mib,
+            log: rung.log.clone(),
+            knee: None,
             ladder: Vec::new(),
         }
     }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use regatta::{ClusterNode, Pid};
+use tokio::time::Instant;
+
+use regatta::Pid;
 use tokio::sync::oneshot;
 
-use super::{Figures, LoadError, REPLY_WITHIN};
+use super::{Figures, LoadError, REPLY_WITHIN, Source};
 use crate::behaviour::message::{self, HEADER_BYTES, Kind};
 use crate::behaviour::{OWN_LABEL, Tally};
 use crate::scenario::load::{Amount, Load};
@@ -17,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 pub(super) async fn run(
     load: &Load,
-    from: &ClusterNode,
+    from: &Source,
     to: Pid,
     tally: &Arc<Tally>,
 ) -> Result<Figures, LoadError> {
@@ -30,6 +32,7 @@ pub(super) async fn run(
         Amount::Duration(_) => u64::MAX,
     };
     let before = tally.messages();
+    let reading = super::cost::Reading::now(from);
     let begun = Instant::now();
     for _ in 0..load.senders.max(1) {
         let (done, ended) = oneshot::channel::<u64>();
@@ -80,6 +83,7 @@ pub(super) async fn run(
         }
     }
     let arrived = tally.messages() - before;
+    let costs = reading.since(from, arrived);
     let (elapsed, counted) = timed.unwrap_or((begun.elapsed(), arrived));
     if counted == 0 {
         return Err(LoadError::Nothing);
@@ -92,6 +96,13 @@ pub(super) async fn run(
         errors: all.saturating_sub(arrived) + failed,
         out_of_order: tally.out_of_order.load(Relaxed),
         rate: counted as f64 / elapsed.as_secs_f64(),
+        cpu_us_per_message: costs.cpu_us,
+        context_switches_per_message: costs.context_switches,
+        datagrams_per_message: costs.datagrams,
+        bytes_per_message: costs.bytes,
+        socket_calls_per_message: costs.socket_calls,
+        allocations_per_message: costs.allocations,
+        rss_peak_mib: costs.rss_peak_mib,
         ..Figures::default()
     })
 }

@@ -1,22 +1,31 @@
 //! Measured traffic: latency with a fixed number in flight, saturation over a ladder, one-way floods.
 
+pub mod allocation;
 mod closed;
+mod cost;
 mod figures;
 mod flood;
+mod open;
+mod pacing;
+mod payload;
+mod recorder;
+mod schedule;
+pub mod search;
+#[cfg(test)]
+mod tests;
+pub mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use regatta::{ClusterNode, Pid};
+use regatta::Pid;
 use thiserror::Error;
 
+pub use cost::{Costs, SocketCounts, Source};
 pub use figures::{Figures, Rung};
 
 use crate::behaviour::Tally;
-use crate::scenario::load::{Load, LoadModel};
-
-/// Numbers in flight that a search tries when its file names none.
-pub const LADDER_DEFAULT: [u64; 4] = [16, 64, 256, 1024];
+use crate::scenario::load::{Amount, Arrivals, Load, LoadModel};
 
 /// How long a reply may take before it counts as lost.
 pub(crate) const REPLY_WITHIN: Duration = Duration::from_secs(10);
@@ -34,6 +43,24 @@ pub enum LoadError {
     /// No message came back, or none arrived.
     #[error("nothing was measured: no message came back, or none arrived")]
     Nothing,
+    /// The load generator was late: what it measured is its own stall.
+    #[error(
+        "the load generator was late: {:.1} % of the requests left more than 1 ms after they were due, the worst \
+         {worst:?}; the figures would tell of the generator and not of the system",
+        share * 100.0
+    )]
+    Late {
+        /// The share of requests that were late.
+        share: f64,
+        /// The latest.
+        worst: Duration,
+    },
+    /// The load generator's thread could not be started.
+    #[error("the load generator could not be started: {0}")]
+    Generator(String),
+    /// What was looked for cannot be told.
+    #[error("inconclusive: {0}")]
+    Inconclusive(String),
 }
 
 /// Runs one load to its end.
@@ -42,31 +69,74 @@ pub enum LoadError {
 /// [`LoadError`] when there are no figures.
 pub async fn run(
     load: &Load,
-    from: &ClusterNode,
+    from: &Source,
     to: Pid,
     tally: Option<Arc<Tally>>,
 ) -> Result<Figures, LoadError> {
+    let seed = seed_of(load);
     match &load.model {
         LoadModel::Closed { in_flight } => {
-            let mut rungs = Vec::new();
-            for in_flight in in_flight.iter().copied() {
-                rungs.push(closed::run(load, from, to, in_flight).await?);
-            }
-            Figures::of_rungs(load, rungs, None)
+            Figures::of_rungs(load, ladder(load, from, to, in_flight).await?, None)
         }
-        LoadModel::Search { in_flight, goal } => {
-            let ladder = if in_flight.is_empty() { &LADDER_DEFAULT[..] } else { in_flight };
-            let mut rungs = Vec::new();
-            for in_flight in ladder.iter().copied() {
-                rungs.push(closed::run(load, from, to, in_flight).await?);
-            }
-            Figures::of_rungs(load, rungs, goal.as_ref())
+        LoadModel::Search { in_flight, goal, .. } if !in_flight.is_empty() => {
+            Figures::of_rungs(load, ladder(load, from, to, in_flight).await?, goal.as_ref())
+        }
+        LoadModel::Search { goal, arrivals, .. } => {
+            let rungs = search::run(load, from, to, goal.as_ref(), *arrivals, seed).await?;
+            Figures::of_last(load, rungs)
+        }
+        LoadModel::Curve { goal, arrivals } => {
+            let rungs = search::run(load, from, to, goal.as_ref(), *arrivals, seed).await?;
+            let saturation = rungs.last().map_or(0.0, |rung| rung.offered_rate);
+            let rungs = search::curve(load, from, to, saturation, *arrivals, seed).await?;
+            let mut figures = Figures::of_last(load, rungs)?;
+            let points: Vec<_> = figures.ladder.iter().map(|point| (point.rate, point.mean_us)).collect();
+            figures.knee = search::knee(&points);
+            Ok(figures)
         }
         LoadModel::Flood => {
             let tally = tally
                 .ok_or(LoadError::Nobody("the receiver counts nothing; use a process of the scenario"))?;
             flood::run(load, from, to, &tally).await
         }
-        LoadModel::Open { .. } => Err(LoadError::Nothing),
+        LoadModel::Open { rate, arrivals } => offered(load, from, to, (*rate, *rate), *arrivals, seed).await,
+        LoadModel::Ramp { rate, rate_end, arrivals } => {
+            offered(load, from, to, (*rate, *rate_end), *arrivals, seed).await
+        }
     }
+}
+
+/// Each number in flight in turn.
+async fn ladder(load: &Load, from: &Source, to: Pid, in_flight: &[u64]) -> Result<Vec<Rung>, LoadError> {
+    let mut rungs = Vec::new();
+    for in_flight in in_flight.iter().copied() {
+        rungs.push(closed::run(load, from, to, in_flight).await?);
+    }
+    Ok(rungs)
+}
+
+/// One open load.
+async fn offered(
+    load: &Load,
+    from: &Source,
+    to: Pid,
+    (rate, rate_end): (f64, f64),
+    arrivals: Arrivals,
+    seed: u64,
+) -> Result<Figures, LoadError> {
+    let length = match load.amount {
+        Amount::Duration(length) => length,
+        Amount::Messages(messages) => {
+            Duration::from_secs_f64(2.0 * messages as f64 / (rate + rate_end).max(1.0))
+        }
+    };
+    let offer = open::Offer { from: rate, to: rate_end, arrivals, warmup: load.warmup, length, seed };
+    let rung = open::run(load, from, to, offer, |_| {}).await?;
+    open::punctual(&rung)?;
+    Figures::of_last(load, vec![rung])
+}
+
+/// The seed of a load's times and sizes: its id, so that the same load makes the same traffic in both builds of a gate.
+fn seed_of(load: &Load) -> u64 {
+    crate::random::Random::apart(1, &load.id).next()
 }

@@ -6,6 +6,8 @@ use std::process::Command;
 use serde::Serialize;
 
 use crate::load::Figures;
+use crate::results::machine::Machine;
+use crate::run::timeline::Timeline;
 use crate::run::{Finding, RunReport};
 
 /// What the document is; changes when a reader would have to.
@@ -24,19 +26,6 @@ pub struct Document<'a> {
     pub scenarios: Vec<ScenarioResult<'a>>,
     /// What was left out.
     pub deselected: Vec<Deselected>,
-}
-
-/// Where the figures come from.
-#[derive(Debug, Clone, Serialize)]
-pub struct Machine {
-    /// The processor, as it calls itself.
-    pub cpu: String,
-    /// Logical processors that may be used.
-    pub cpus: usize,
-    /// The kernel.
-    pub kernel: String,
-    /// Whether the harness was built with optimisation.
-    pub optimised: bool,
 }
 
 /// One run.
@@ -62,6 +51,8 @@ pub struct ScenarioResult<'a> {
     pub digest: Option<String>,
     /// What loads measured, by id.
     pub figures: BTreeMap<&'a str, &'a Figures>,
+    /// When loads ran and faults were in force.
+    pub timeline: &'a Timeline,
     /// What went wrong.
     pub findings: &'a [Finding],
 }
@@ -89,6 +80,7 @@ impl<'a> Document<'a> {
             virtual_ms: report.virtual_time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
             digest: report.digest.map(|digest| format!("{digest:016x}")),
             figures: report.figures.iter().map(|(id, figures)| (id.as_str(), figures)).collect(),
+            timeline: &report.timeline,
             findings: &report.findings,
         });
         Self {
@@ -104,7 +96,7 @@ impl<'a> Document<'a> {
 /// The folder and the name of a scenario: `order/eight-senders`.
 #[must_use]
 pub fn area_and_name(report: &RunReport) -> String {
-    qualified(&report.scenario.file, &report.scenario.name)
+    report.scenario.area_and_name()
 }
 
 /// `area/name` for a scenario file.
@@ -113,30 +105,6 @@ pub(crate) fn qualified(file: &str, name: &str) -> String {
     match area.map(|area| area.to_string_lossy()) {
         Some(area) if !area.is_empty() && area != "." => format!("{area}/{name}"),
         _ => name.to_owned(),
-    }
-}
-
-impl Machine {
-    /// This one.
-    #[must_use]
-    pub fn this() -> Self {
-        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let cpu = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-        let cpu = cpu.map_or(std::env::consts::ARCH, |(_, name)| name.trim()).to_owned();
-        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        Self {
-            cpu,
-            cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            kernel: format!("{} {}", std::env::consts::OS, kernel.trim()),
-            optimised: !cfg!(debug_assertions),
-        }
-    }
-}
-
-impl std::fmt::Display for Machine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}, {} cpus, {}", self.cpu, self.cpus, self.kernel)?;
-        if self.optimised { Ok(()) } else { f.write_str(", NOT OPTIMISED: use --release for figures") }
     }
 }
 

@@ -3,6 +3,8 @@
 
 pub(crate) mod folder;
 pub mod json;
+pub mod junit;
+pub mod paired;
 mod pcap;
 mod perfetto;
 mod sequence;

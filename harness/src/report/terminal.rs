@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use owo_colors::{OwoColorize, Style};
 
-use super::json::{Deselected, Machine, area_and_name};
+use super::json::{Deselected, area_and_name};
 use crate::load::Figures;
+use crate::results::machine::Machine;
 use crate::run::{Outcome, RunReport};
 
 /// Writes the report.
@@ -270,14 +271,17 @@ impl<'a> Reporter<'a> {
 
     /// One table for all loads: latency first, saturation under it, never mixed.
     fn tables(&mut self, figures: &[(&RunReport, &String, &Figures)]) -> io::Result<()> {
-        let head = row("", "in flight", &["rate/s", "p50", "p90", "p99", "p99.9", "max", "count"]);
+        let head = row("", "load", &["rate/s", "p50", "p90", "p99", "p99.9", "max", "count"]);
         writeln!(self.out, "\n{}", self.dim(&head))?;
         let groups = [
-            ("Latency", "round trips, a fixed number in flight; µs", true),
-            ("Saturation", "round trips over a ladder, floods one way; µs", false),
+            ("Latency", "round trips, at a rate or with a fixed number in flight; µs", true),
+            ("Saturation", "round trips over numbers in flight or rates, floods one way; µs", false),
         ];
         for (title, what, latency) in groups {
-            let mut of_group = figures.iter().filter(|(.., of)| (of.model == "closed") == latency).peekable();
+            let mut of_group = figures
+                .iter()
+                .filter(|(.., of)| matches!(of.model, "closed" | "open" | "ramp") == latency)
+                .peekable();
             if of_group.peek().is_none() {
                 continue;
             }
@@ -286,7 +290,8 @@ impl<'a> Reporter<'a> {
                 for rung in rungs(of) {
                     let name = format!("{}{}", name(report, id), report.scenario.cell);
                     let mut line = figures_row(&name, rung);
-                    if of.ladder.len() > 1 && rung.in_flight == of.in_flight {
+                    let best = rung.in_flight == of.in_flight && rung.offered_rate == of.offered_rate;
+                    if of.ladder.len() > 1 && best && rung.rate == of.rate {
                         line = self.paint(&format!("{line}  best"), Style::new().bold());
                     }
                     writeln!(self.out, "{line}")?;
@@ -305,7 +310,16 @@ fn figures_row(name: &str, of: &Figures) -> String {
     }
     let times = [of.p50_us, of.p90_us, of.p99_us, of.p999_us, of.max_us].map(|value| format!("{value:.1}"));
     let [p50, p90, p99, p999, max] = &times;
-    row(name, &of.in_flight.to_string(), &[&rate, p50, p90, p99, p999, max, &grouped(of.count)])
+    row(name, &offered(of), &[&rate, p50, p90, p99, p999, max, &grouped(of.count)])
+}
+
+/// What was offered: a number in flight, or a rate.
+fn offered(of: &Figures) -> String {
+    if of.offered_rate > 0.0 {
+        format!("{}/s", grouped(of.offered_rate.round() as u64))
+    } else {
+        of.in_flight.to_string()
+    }
 }
 
 fn running(title: &str, world: &str) -> String {
@@ -327,6 +341,10 @@ fn name(report: &RunReport, id: &str) -> String {
 }
 
 fn rungs(of: &Figures) -> Vec<&Figures> {
+    if of.model == "search" && of.offered_rate > 0.0 {
+        // Its trials are how it got there.
+        return vec![of];
+    }
     if of.ladder.is_empty() { vec![of] } else { of.ladder.iter().collect() }
 }
 

@@ -11,6 +11,7 @@ mod steps;
 pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;
+pub mod timeline;
 mod traffic;
 
 use std::io;
@@ -126,6 +127,8 @@ pub struct RunReport {
     pub findings: Vec<Finding>,
     /// What the loads measured, in the order of the file.
     pub figures: Vec<(String, Figures)>,
+    /// When loads ran and faults were in force.
+    pub timeline: timeline::Timeline,
     /// Texts that were accepted as snapshots.
     pub accepted: Vec<String>,
     /// Whatever explains a run that did not pass.
@@ -167,6 +170,7 @@ impl RunReport {
             digest: None,
             findings: Vec::new(),
             figures: Vec::new(),
+            timeline: timeline::Timeline::default(),
             accepted: Vec::new(),
             remains: None,
             folder: None,

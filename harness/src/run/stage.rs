@@ -13,6 +13,7 @@ use super::changes::Seen;
 use super::faults::{Faults, Source};
 use super::points::Points;
 use super::tasks::{Run, Task};
+use super::timeline::Timeline;
 use super::{Finding, Outcome, RunOptions, RunReport};
 use crate::behaviour::Scene;
 use crate::condition::{Condition, Observation};
@@ -200,6 +201,7 @@ impl Stage {
         report.figures = std::mem::take(&mut state.loads).into_iter().collect();
         report.figures.sort_by_key(|(id, _)| order(id));
         drop(state);
+        report.timeline = Timeline::of(&self.scenario, &self.scene.recorder().events().0);
         report
     }
 
@@ -340,7 +342,9 @@ impl Stage {
     pub(super) async fn load(self: &Arc<Self>, index: usize) {
         let load = &self.scenario.loads[index];
         self.loads_running.fetch_add(1, Relaxed);
+        self.scene.recorder().note(What::LoadBegun { load: index });
         let measured = self.measure(index, load).await;
+        self.scene.recorder().note(What::LoadEnded { load: index });
         self.loads_running.fetch_sub(1, Relaxed);
         match measured {
             Ok(figures) => {
@@ -426,7 +430,10 @@ impl Stage {
             .loads
             .iter()
             .map(|load| {
-                let figures = state.loads.get(&load.id).cloned().unwrap_or_default();
+                let mut figures = state.loads.get(&load.id).cloned().unwrap_or_default();
+                // Conditions do not see them, and they are long.
+                figures.log.clear();
+                figures.ladder.clear();
                 (load.id.clone(), serde_json::to_value(figures).unwrap_or(Value::Null))
             })
             .collect();

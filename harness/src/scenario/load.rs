@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use super::action::Address;
+use crate::gate::Level;
 
 /// How much a load measures when its file does not say.
 pub const AMOUNT_DEFAULT: Amount = Amount::Duration(Duration::from_secs(2));
 
 /// The size of a load's bodies when its file does not say, in bytes.
 pub const PAYLOAD_BYTES_DEFAULT: u64 = 64;
+
+/// Instructions of one message: a figure of gates, which valgrind counts.
+pub const INSTRUCTIONS: &str = "instructions_per_message";
+/// System calls of one message: a figure of gates, which strace counts.
+pub const SYSCALLS: &str = "syscalls_per_message";
 
 /// Traffic that is measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,12 +33,16 @@ pub struct Load {
     pub model: LoadModel,
     /// The size of each body, in bytes.
     pub payload: u64,
+    /// Sizes with weights, instead of one size; empty for one size.
+    pub mix: Vec<(u64, u64)>,
     /// How many processes send at the same time, at least 1.
     pub senders: u64,
     /// Traffic before the measurement.
     pub warmup: Duration,
     /// When it ends.
     pub amount: Amount,
+    /// How long each sender burns the processor before each request, as a client that is not idle would.
+    pub work: Duration,
 }
 
 /// When a load ends. A load that tries several numbers in flight spends this on each of them.
@@ -57,10 +67,28 @@ pub enum LoadModel {
     Flood,
     /// Finds the highest rate that holds.
     Search {
-        /// Numbers in flight to try; the harness's own ladder when empty.
+        /// Numbers in flight to try. When empty, rates are tried instead, by an open load.
         in_flight: Vec<u64>,
         /// What must hold at a rate; no bound when absent.
         goal: Option<Goal>,
+        /// How the times of a search over rates are spread.
+        arrivals: Arrivals,
+    },
+    /// Latency over rate: finds saturation, then measures at 10 to 100 % of it.
+    Curve {
+        /// What must hold at saturation.
+        goal: Option<Goal>,
+        /// How the times are spread.
+        arrivals: Arrivals,
+    },
+    /// As open, with a rate that changes evenly.
+    Ramp {
+        /// Messages a second at the start, and all through the warm-up.
+        rate: f64,
+        /// Messages a second at the end.
+        rate_end: f64,
+        /// How the times are spread.
+        arrivals: Arrivals,
     },
     /// Sends at given times, whatever returns; response time counts from the time that was meant.
     Open {
@@ -73,7 +101,17 @@ pub enum LoadModel {
 
 impl LoadModel {
     /// The models as files name them.
-    pub const NAMES: [&'static str; 4] = ["closed", "flood", "search", "open"];
+    pub const NAMES: [&'static str; 6] = ["closed", "flood", "search", "open", "ramp", "curve"];
+
+    /// Whether requests leave at given times.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        match self {
+            Self::Closed { .. } | Self::Flood => false,
+            Self::Search { in_flight, .. } => in_flight.is_empty(),
+            Self::Open { .. } | Self::Ramp { .. } | Self::Curve { .. } => true,
+        }
+    }
 
     /// The word that the file uses for it.
     #[must_use]
@@ -83,6 +121,8 @@ impl LoadModel {
             Self::Flood => "flood",
             Self::Search { .. } => "search",
             Self::Open { .. } => "open",
+            Self::Ramp { .. } => "ramp",
+            Self::Curve { .. } => "curve",
         }
     }
 }
@@ -119,6 +159,8 @@ pub struct Gate {
     pub figure: String,
     /// The bound.
     pub rule: GateRule,
+    /// Whether a figure beyond it fails the gate, or is only told.
+    pub level: Level,
 }
 
 impl Gate {
@@ -128,7 +170,8 @@ impl Gate {
         let not_figures = ["done", "in_flight"];
         let mut figures = crate::condition::fields("loads");
         figures.retain(|figure| !not_figures.contains(figure));
-        figures.extend(["datagrams_per_message", "bytes_per_message"]);
+        // Counted by tools around a run, and not by the run itself.
+        figures.extend([INSTRUCTIONS, SYSCALLS]);
         figures
     }
 }

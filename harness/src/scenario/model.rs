@@ -87,7 +87,13 @@ impl Scenario {
     /// The same, behind the folder of its file: `partition/heal[nodes=3]`.
     #[must_use]
     pub fn full_title(&self) -> String {
-        format!("{}{}", crate::report::json::qualified(&self.file, &self.name), self.cell)
+        format!("{}{}", self.area_and_name(), self.cell)
+    }
+
+    /// The folder of its file and its name, which all cells share: `partition/heal`.
+    #[must_use]
+    pub fn area_and_name(&self) -> String {
+        crate::report::json::qualified(&self.file, &self.name)
     }
 
     /// Whether it is kept out of ordinary runs in this world. Virtual time passes quickly.

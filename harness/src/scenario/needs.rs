@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::action::{Action, AttachList, AttachQuery};
 use super::fault::{Fault, FaultKind};
-use super::load::{GateRule, LoadModel};
+use super::load::GateRule;
 use super::model::{Rule, Scenario, Trust, View};
 
 /// One thing that a world must be able to do.
@@ -42,7 +42,7 @@ pub enum Capability {
     HistoryChecker,
     /// A snapshot of this view.
     Snapshot(View),
-    /// A load of this model ([`LoadModel::NAMES`]).
+    /// A load of this model ([`LoadModel::NAMES`](super::load::LoadModel::NAMES)).
     Load(&'static str),
     /// A gate against another build.
     PairedGate,
@@ -123,7 +123,13 @@ impl Scenario {
             });
         }
         needs.extend(self.snapshots.iter().map(|snapshot| Capability::Snapshot(snapshot.view)));
-        needs.extend(self.loads.iter().map(|load| Capability::Load(LoadModel::name(&load.model))));
+        for load in &self.loads {
+            needs.insert(Capability::Load(load.model.name()));
+            if load.model.is_open() {
+                // All of them need a generator that keeps the time.
+                needs.insert(Capability::Load("open"));
+            }
+        }
         needs.extend(self.gates.iter().map(|gate| match gate.rule {
             GateRule::Paired { .. } => Capability::PairedGate,
             GateRule::Exact => Capability::ExactGate,

@@ -2,13 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use crate::scenario::load::LoadModel;
 use crate::scenario::model::View;
 use crate::scenario::{Capability, Scenario, World};
 
 /// Why a scenario cannot run in a world; empty when it can.
 #[must_use]
 pub fn unsupported(scenario: &Scenario, world: World) -> Vec<String> {
-    let can = |need| can(need) && !(world == World::Sim && need == Capability::Fault("cpu-hog"));
+    let can = |need| {
+        can(need)
+            && !(world == World::Sim && need == Capability::Load("open"))
+            && !(world == World::Sim && need == Capability::Fault("cpu-hog"))
+    };
     let missing: BTreeSet<String> =
         scenario.needs().into_iter().filter(|need| !can(*need)).map(|need| need.to_string()).collect();
     missing.into_iter().map(|need| format!("the `{world}` world cannot do {need} yet")).collect()
@@ -27,13 +32,14 @@ fn can(need: Capability) -> bool {
         | Capability::SharedTrust
         | Capability::ShortCertificates
         | Capability::ClaimedNames
+        // A run measures; `regatta gate` judges.
+        | Capability::PairedGate
+        | Capability::ExactGate
         | Capability::HistoryChecker
         | Capability::Expectation(_) => true,
         Capability::AttachList(kind) => kind == "processes",
-        Capability::Load(model) => matches!(model, "closed" | "flood" | "search"),
+        Capability::Load(model) => LoadModel::NAMES.contains(&model),
         Capability::Snapshot(view) => matches!(view, View::Registry | View::Members | View::Processes),
-        Capability::Roles | Capability::PairedGate | Capability::ExactGate | Capability::AttachPrompt => {
-            false
-        }
+        Capability::Roles | Capability::AttachPrompt => false,
     }
 }

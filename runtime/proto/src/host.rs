@@ -146,6 +146,70 @@ pub struct Owner {
     pub node: NodeName,
     /// The process.
     pub pid: Pid,
+    /// Under which token a majority confirmed it; none if the name was only claimed.
+    pub token: Option<FencingToken>,
+}
+
+/// Tells later holders of a confirmed name from earlier ones: a later one has a higher token, on whatever node. Hand it to
+/// whatever the holder writes to, and have that refuse what comes with a lower token than it has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FencingToken(u64);
+
+impl FencingToken {
+    /// The token with this number.
+    #[must_use]
+    pub const fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// Its number, to be compared by others.
+    #[must_use]
+    pub const fn raw(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for FencingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+/// Whose word it takes to confirm a name. Voters are the members that are neither hidden nor without full mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Quorum {
+    /// More than half of the voters that this node knows, those that are down among them. A voter that left in good order
+    /// counts no more after two leases, one that was lost when it is forgotten. Nodes that join while the cluster is split
+    /// are known to one side only: see [`Quorum::Of`].
+    #[default]
+    Majority,
+    /// More than half of so many voters, or of those that this node knows if they are more. Right if the cluster never has
+    /// more than so many: then a split can do no harm while it grows, either.
+    Of(usize),
+}
+
+/// Why a name was not confirmed. This node does not hold it, and has given back what votes it had.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConfirmError {
+    /// Another process holds the name, or is about to.
+    #[error("the name is taken by a process of \"{}\"", .0.node)]
+    Taken(Owner),
+    /// By the deadline, fewer voters than it takes had granted the name: this node is in a minority, or most voters have
+    /// started less than a lease ago.
+    #[error("{granted} voters of the {needed} that it takes confirmed the name by the deadline")]
+    NoQuorum {
+        /// Voters that had granted it in the last round, this node among them.
+        granted: usize,
+        /// How many it takes.
+        needed: usize,
+    },
+    /// The process ended, or the call was given up, before the name was confirmed.
+    #[error("the process ended before the name was confirmed")]
+    NoProc,
+    /// This node was shut down meanwhile.
+    #[error("this node was shut down")]
+    Shutdown,
 }
 
 /// Who hears of it when two nodes have claimed one name. Each of the two claims has its own.
@@ -266,6 +330,15 @@ pub enum Event {
         /// Who holds it now.
         owner: Option<Owner>,
     },
+    /// A process of another node joined or left a group.
+    Member {
+        /// The group.
+        group: Name,
+        /// The process.
+        pid: Pid,
+        /// How often it is a member now.
+        count: u32,
+    },
     /// A process of this node lost its global name to another claim. The claim here has been withdrawn.
     NameLost {
         /// The name.
@@ -299,6 +372,24 @@ pub enum Event {
         other: Owner,
         /// Its claim, for the answer.
         claimed_at: u64,
+    },
+    /// An attempt to have a name confirmed ended.
+    Confirmed {
+        /// The number that the attempt was started with.
+        call: u64,
+        /// The token, or why there is none.
+        result: Result<FencingToken, ConfirmError>,
+    },
+    /// No majority confirms a name of this node's any more: the claim here has been withdrawn.
+    NameUnconfirmed {
+        /// The name.
+        name: Name,
+        /// The process that held it here.
+        serial: u64,
+        /// Under which token.
+        token: FencingToken,
+        /// What the claim here said of this case.
+        policy: ConflictPolicy,
     },
     /// A peer asks this node to run a factory. Answer with [`Outgoing::spawned`](crate::link::outgoing::Outgoing::spawned).
     SpawnRequested {

@@ -84,8 +84,14 @@ pub struct Limits {
     pub watches_per_link_max: usize,
     /// Other nodes that are known, linked or not. Default 4,096.
     pub members_max: usize,
-    /// Global names that one peer may claim. Default 262,144.
+    /// Global names that one peer may claim, and memberships of groups that its processes may have, together. Default 262,144.
     pub names_per_peer_max: usize,
+    /// How long a confirmed name is held after a majority was last asked for it with success; it is asked four times as
+    /// often. The same on all nodes. A node that has just started does not vote for as long. Default 3 s: a name whose node
+    /// has crashed is free when the others find that node to be down.
+    pub lease: Duration,
+    /// Confirmed names for which this node votes, and remembers its vote. Default 65,536.
+    pub confirmed_names_max: usize,
     /// Questions and remote spawns that wait for their answer. Default 65,536.
     pub calls_max: usize,
 }
@@ -118,6 +124,8 @@ impl Default for Limits {
             watches_per_link_max: 1 << 20,
             members_max: 4_096,
             names_per_peer_max: 1 << 18,
+            lease: Duration::from_secs(3),
+            confirmed_names_max: 1 << 16,
             calls_max: 1 << 16,
         }
     }

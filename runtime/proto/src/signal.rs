@@ -15,6 +15,8 @@ pub enum Target {
     Serial(u64),
     /// The process that holds this name there when the signal arrives.
     Name(Name),
+    /// Every process that is a member of this group there when the message arrives.
+    Group(Name),
 }
 
 /// What is done to the process.

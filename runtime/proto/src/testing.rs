@@ -33,6 +33,7 @@ impl Host for Recorder {
         let to = match to {
             To::Serial(serial) => Target::Serial(serial),
             To::Name(name) => Target::Name(name.parse().expect("tests use names")),
+            To::Group(name) => Target::Group(name.parse().expect("tests use names")),
         };
         self.delivered.push((from, to, signal));
     }

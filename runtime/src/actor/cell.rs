@@ -22,6 +22,7 @@ use regatta_proto::id::{Name, Pid, Reference};
 use regatta_proto::reason::ExitReason;
 
 use super::error::SendError;
+use super::groups::Grouped;
 use super::mailbox::{Handled, Mailbox, MailboxLimits};
 use super::poll::Task;
 use super::received::Received;
@@ -106,6 +107,8 @@ pub(crate) struct Cold {
     pub(crate) watchers: BTreeSet<(Pid, Reference)>,
     /// Names that this process holds. The registry says the same.
     pub(crate) names: BTreeSet<Name>,
+    /// The groups that it is in, and those that it watches.
+    pub(crate) grouped: Option<Box<Grouped>>,
     /// What the program calls it.
     pub(crate) label: Option<Arc<str>>,
     /// A spawner on another node.

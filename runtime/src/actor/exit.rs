@@ -80,7 +80,7 @@ pub(crate) fn tell(cell: &Arc<Cell>, what: Received) {
 
 /// The process has ended, its body is dropped: tells everybody, once.
 ///
-/// Names go first, so that whoever hears of the end finds them free; then links, watchers and the monitors that it
+/// Names and groups go first, so that whoever hears of the end finds them free; then links, watchers and the monitors that it
 /// held, in the order of their pids; the joiners last.
 pub(crate) fn finish(cell: &Arc<Cell>, outcome: ExitReason) {
     let Some(Remains { reason, cold, unread, tracked }) = cell.end(outcome) else { return };
@@ -90,6 +90,9 @@ pub(crate) fn finish(cell: &Arc<Cell>, outcome: ExitReason) {
     }
     if let Some(cold) = cold {
         rt.registry().release(cell, &cold.names);
+        if let Some(grouped) = &cold.grouped {
+            rt.groups().release(rt, cell, grouped);
+        }
         fan_out(rt, cell, *cold, &reason);
     }
     if tracked && let Some(remote) = rt.remote() {

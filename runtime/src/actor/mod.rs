@@ -18,6 +18,7 @@
 //! | `links`, `watch` | making and taking back links and monitors |
 //! | `exit` | exit signals in, and the fan-out at a process's end |
 //! | `registry` | local names |
+//! | `groups` | process groups |
 //! | `info` | what a process looks like from outside |
 //! | `control` | release, suspend, shut down, count |
 //! | `hold` | holding what a call spawns |
@@ -31,7 +32,7 @@
 //! - **Nothing here knows of clusters.** Other nodes are reached through [`Remote`] alone.
 //! - **No foreign code under a lock.** Wakers are woken and dropped, messages dropped, and [`Remote`] called, after the
 //!   cell's lock was let go.
-//! - **At most two cells are locked at once**, the lower serial first, and the registry before any cell.
+//! - **At most two cells are locked at once**, the lower serial first, and the registry or the groups before any cell.
 //! - **A cell ends once**, in `exit::finish`; from then on its relations are gone and every attempt to add one
 //!   reports a dead process.
 
@@ -41,6 +42,7 @@ pub mod control;
 pub mod current;
 pub mod error;
 pub(crate) mod exit;
+pub mod groups;
 pub(crate) mod hold;
 pub mod info;
 pub(crate) mod links;
@@ -62,6 +64,7 @@ pub use context::Context;
 pub use control::{RuntimeStats, ShutdownReport};
 pub use current::current;
 pub use error::{RegisterError, SendError};
+pub use groups::{GroupSent, JoinError};
 pub use info::{ProcessInfo, Status};
 pub use mailbox::{MailboxLimits, OverflowPolicy};
 pub use process::{IntoExit, ProcessHandle};

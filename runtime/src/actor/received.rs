@@ -1,6 +1,7 @@
 //! What a process finds in its mailbox.
 
 use bytes::Bytes;
+use regatta_proto::host::FencingToken;
 use regatta_proto::id::{Name, Pid, Reference};
 use regatta_proto::reason::ExitReason;
 
@@ -34,6 +35,31 @@ pub enum Received {
         other: Pid,
         /// Whether this process goes on to hold the name. If not, it no longer answers to it, and is told only once.
         kept: bool,
+    },
+    /// Processes joined a group that this process watches.
+    GroupJoined {
+        /// The watch.
+        reference: Reference,
+        /// The group.
+        group: Name,
+        /// Who joined, as often as it did.
+        pids: Vec<Pid>,
+    },
+    /// Processes left a group that this process watches, by themselves, with their end, or with their node.
+    GroupLeft {
+        /// The watch.
+        reference: Reference,
+        /// The group.
+        group: Name,
+        /// Who left, as often as it did.
+        pids: Vec<Pid>,
+    },
+    /// This process held a confirmed global name, and its node does not reach a majority any more: it no longer holds it.
+    NameLost {
+        /// The name.
+        name: Name,
+        /// The token under which it held the name.
+        token: FencingToken,
     },
 }
 

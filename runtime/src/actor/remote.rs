@@ -12,7 +12,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use regatta_proto::id::{Pid, Reference};
+use bytes::Bytes;
+use regatta_proto::id::{Name, Pid, Reference};
 use regatta_proto::reason::ExitReason;
 use regatta_proto::signal::Signal;
 
@@ -37,6 +38,14 @@ pub trait Remote: Send + Sync + 'static {
     /// Resolves when the link towards `to` has room: at once if it has, or if there is no link.
     fn ready(&self, to: Pid) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
+    /// A local process is so often a member of a group now. Called in the order of the changes, with the table of groups
+    /// locked: only notes it.
+    fn membership(&self, group: &Name, serial: u64, count: u32);
+
+    /// Queues one message of local process `from` for the members of a group on other nodes, of each of which `to` has one
+    /// process; encodes it once. Never blocks, never waits. The results are those of [`signal`](Self::signal), in the order of `to`.
+    fn broadcast(&self, from: u64, group: &Name, payload: &Bytes, to: &[Pid]) -> Vec<Result<(), SendError>>;
+
     /// A tracked local process ended ([`Runtime::track`]); its exits and downs have been queued before.
     fn ended(&self, serial: u64);
 }
@@ -44,7 +53,11 @@ pub trait Remote: Send + Sync + 'static {
 impl Runtime {
     /// Gives the runtime its way to other nodes. Returns `false`, and changes nothing, if it has one.
     pub fn attach_remote(&self, remote: Arc<dyn Remote>) -> bool {
-        self.set_remote(remote)
+        let is_first = self.set_remote(remote);
+        if is_first {
+            self.groups().announce(self);
+        }
+        is_first
     }
 
     /// Makes [`Remote::ended`] be called when the process ends, exactly once however often it was tracked. Returns

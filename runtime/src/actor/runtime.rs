@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use super::cell::{Cell, Cold, HELD};
 use super::context::Context;
 use super::error::SendError;
+use super::groups::Groups;
 use super::info::cut;
 use super::mailbox::MailboxLimits;
 use super::poll::Task;
@@ -77,6 +78,7 @@ pub(crate) struct Inner {
     limits: MailboxLimits,
     table: Table,
     registry: Registry,
+    groups: Groups,
     remote: OnceLock<Arc<dyn Remote>>,
     next_reference: AtomicU64,
     next_unlink: AtomicU64,
@@ -338,7 +340,7 @@ impl Runtime {
     }
 
     /// The serial of the process of this runtime whose body runs on this thread; 0 if there is none.
-    fn sender(&self) -> u64 {
+    pub(crate) fn sender(&self) -> u64 {
         current::current().filter(|pid| self.is_here(*pid)).map_or(0, Pid::serial)
     }
 
@@ -422,6 +424,10 @@ impl Runtime {
 
     pub(crate) fn table(&self) -> &Table {
         &self.inner.table
+    }
+
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.inner.groups
     }
 
     pub(crate) fn registry(&self) -> &Registry {
@@ -540,6 +546,7 @@ impl RuntimeBuilder {
             limits: self.limits,
             table: Table::new(),
             registry: Registry::default(),
+            groups: Groups::default(),
             remote: OnceLock::new(),
             next_reference: AtomicU64::new(1),
             next_unlink: AtomicU64::new(1),

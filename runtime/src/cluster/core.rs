@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 use atomic_waker::AtomicWaker;
 use parking_lot::{Mutex, RwLock};
 use regatta_proto::engine::Engine;
-use regatta_proto::host::{CallError, CallOutcome, ConflictPolicy, ConnectError, LinkId, Owner};
+use regatta_proto::host::{
+    CallError, CallOutcome, ConfirmError, ConflictPolicy, ConnectError, FencingToken, LinkId, Owner,
+};
 use regatta_proto::id::{Name, NodeId, Pid};
 use regatta_proto::link::outgoing::{Outgoing, TooLarge};
 use regatta_proto::wire::control::Question;
@@ -45,6 +47,8 @@ pub(crate) enum Work {
     NameLost { name: Name, serial: u64, winner: Owner, policy: ConflictPolicy },
     /// A local process keeps a global name that another one has claimed too.
     NameKept { name: Name, serial: u64, loser: Owner, policy: ConflictPolicy },
+    /// No majority confirms a global name of a local process any more.
+    NameUnconfirmed { name: Name, serial: u64, token: FencingToken, policy: ConflictPolicy },
     /// The program decides which of two claims to a name stays.
     NameClash { name: Name, serial: u64, other: Owner, claimed_at: u64 },
 }
@@ -66,6 +70,7 @@ pub(crate) type CallResult = Result<CallOutcome, CallError>;
 struct Turn {
     links: Vec<Arc<PeerLink>>,
     ended: Vec<u64>,
+    memberships: Vec<(Name, u64, u32)>,
 }
 
 /// The shared state of one node.
@@ -80,6 +85,8 @@ pub(crate) struct Core {
     pub(crate) resolvers: Resolvers,
     pub(crate) dials: Mutex<FxHashMap<u64, oneshot::Sender<Result<NodeId, ConnectError>>>>,
     pub(crate) calls: Mutex<FxHashMap<u64, oneshot::Sender<CallResult>>>,
+    /// Names whose confirmation is under way.
+    pub(crate) confirms: Mutex<FxHashMap<u64, oneshot::Sender<Result<FencingToken, ConfirmError>>>>,
     pub(crate) life: watch::Sender<Life>,
     /// Whether `life` is past running: what the loop asks at every turn.
     closing: AtomicBool,
@@ -98,7 +105,9 @@ pub(crate) struct Core {
     scheduled: Mutex<Vec<Arc<PeerLink>>>,
     /// Tracked processes that ended.
     ended: Mutex<Vec<u64>>,
-    /// What the loop takes of both in this turn; only it locks this.
+    /// Local memberships of groups that changed, in the order of the changes.
+    memberships: Mutex<Vec<(Name, u64, u32)>>,
+    /// What the loop takes of these in this turn; only it locks this.
     turn: Mutex<Turn>,
     /// What the loop has left to be done without any lock.
     todo: Mutex<Vec<Work>>,
@@ -121,6 +130,7 @@ impl Core {
             resolvers: Resolvers::default(),
             dials: Mutex::default(),
             calls: Mutex::default(),
+            confirms: Mutex::default(),
             life: watch::Sender::new(Life::Running),
             closing: AtomicBool::new(false),
             changes: watch::Sender::new(0),
@@ -131,6 +141,7 @@ impl Core {
             engine: Mutex::new(engine),
             scheduled: Mutex::default(),
             ended: Mutex::default(),
+            memberships: Mutex::default(),
             turn: Mutex::default(),
             todo: Mutex::default(),
             takeovers: AtomicU64::new(0),
@@ -202,6 +213,9 @@ impl Core {
                 Work::NameKept { name, serial, loser, policy } => {
                     self.name_kept(&name, serial, &loser, policy);
                 }
+                Work::NameUnconfirmed { name, serial, token, policy } => {
+                    self.name_unconfirmed(&name, serial, token, policy);
+                }
                 Work::NameClash { name, serial, other, claimed_at } => {
                     self.name_clash(&name, serial, &other, claimed_at);
                 }
@@ -225,6 +239,12 @@ impl Core {
     /// A tracked process ended. Called from its end: only notes it.
     pub(crate) fn process_ended(&self, serial: u64) {
         self.ended.lock().push(serial);
+        self.poke();
+    }
+
+    /// A local process is so often a member of a group now: only notes it.
+    pub(crate) fn membership(&self, group: &Name, serial: u64, count: u32) {
+        self.memberships.lock().push((group.clone(), serial, count));
         self.poke();
     }
 
@@ -265,12 +285,16 @@ impl Core {
         self.closing.store(true, Ordering::Release);
         self.life.send_replace(Life::Over);
         self.peers.clear();
+        self.runtime.forget_remote_members();
         self.dials.lock().drain().for_each(|(_, dial)| {
             // Whoever dialled may have stopped waiting.
             let _ = dial.send(Err(ConnectError::Shutdown));
         });
         self.calls.lock().drain().for_each(|(_, call)| {
             let _ = call.send(Err(CallError::LinkLost));
+        });
+        self.confirms.lock().drain().for_each(|(_, confirm)| {
+            let _ = confirm.send(Err(ConfirmError::Shutdown));
         });
     }
 }
@@ -333,6 +357,10 @@ impl Driven for Loop {
             std::mem::swap(&mut turn.links, &mut *core.scheduled.lock());
             for link in turn.links.drain(..) {
                 link.take(|outgoing| engine.take(now, link.link, outgoing, host));
+            }
+            std::mem::swap(&mut turn.memberships, &mut *core.memberships.lock());
+            for (group, serial, count) in turn.memberships.drain(..) {
+                engine.set_membership(now, group, serial, count);
             }
             std::mem::swap(&mut turn.ended, &mut *core.ended.lock());
             let mut resolvers = Vec::new();

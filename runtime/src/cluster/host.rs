@@ -45,6 +45,12 @@ impl Host for NodeHost<'_> {
         let _ = match to {
             To::Serial(serial) => self.core.runtime.deliver(from, serial, signal),
             To::Name(name) => self.core.runtime.deliver_named(from, name, signal),
+            To::Group(group) => {
+                if let Signal::Message(payload) = signal {
+                    self.core.runtime.deliver_group(group, &payload);
+                }
+                Ok(())
+            }
         };
     }
 
@@ -94,6 +100,10 @@ impl Host for NodeHost<'_> {
                 drop(names);
                 self.changed();
             }
+            Event::Member { group, pid, count } => {
+                core.runtime.remote_membership(&group, pid, count);
+                self.changed();
+            }
             Event::NameLost { name, serial, winner, policy } => {
                 self.work.push(Work::NameLost { name, serial, winner, policy });
             }
@@ -102,6 +112,15 @@ impl Host for NodeHost<'_> {
             }
             Event::NameClash { name, serial, other, claimed_at } => {
                 self.work.push(Work::NameClash { name, serial, other, claimed_at });
+            }
+            Event::Confirmed { call, result } => {
+                if let Some(confirm) = core.confirms.lock().remove(&call) {
+                    // Whoever asked may have stopped waiting, and then gives the name up.
+                    let _ = confirm.send(result);
+                }
+            }
+            Event::NameUnconfirmed { name, serial, token, policy } => {
+                self.work.push(Work::NameUnconfirmed { name, serial, token, policy });
             }
             Event::SpawnRequested { link, caller, request } => {
                 self.work.push(Work::Spawn { link, caller, request });

@@ -10,6 +10,7 @@
 //! | `outbox`, `peers` | the queue towards one peer; all live links |
 //! | `events` | nodes that come and go, as users hear of them |
 //! | `conflict` | two nodes have claimed one name: who hears of it, and who decides |
+//! | `confirmed` | global names that a majority confirms |
 //! | `send`, `names`, `spawn`, `attach` | one capability each |
 //! | `identity`, `certificate`, `tls`, `quic` | who a node is, and how QUIC learns of it |
 //! | `error` | why an act failed |
@@ -18,6 +19,7 @@
 pub mod attach;
 pub mod builder;
 pub mod certificate;
+pub mod confirmed;
 pub mod conflict;
 pub(crate) mod core;
 pub mod error;
@@ -38,6 +40,7 @@ pub mod tls;
 pub use attach::RemoteProcess;
 pub use builder::ClusterNodeBuilder;
 pub use certificate::{CertificateError, PeerCertificate};
+pub use confirmed::{ConfirmName, ConfirmNameError, FencingToken, OnLoss, Quorum};
 pub use conflict::{Keep, NameConflict, OnConflict, Resolver};
 pub use error::{AttachError, BindError, ConnectError, NodeSendError, RegisterGlobalError, SpawnError};
 pub use events::{DownCause, EventsError, Evidence, LinkEnd, NodeChange, NodeEvent, NodeEvents, Testimony};

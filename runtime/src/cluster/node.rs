@@ -147,6 +147,10 @@ impl ClusterNode {
         &self.handle.core
     }
 
+    pub(crate) fn core_handle(&self) -> &Arc<Core> {
+        &self.handle.core
+    }
+
     /// The node's name.
     #[must_use]
     pub fn name(&self) -> &str {

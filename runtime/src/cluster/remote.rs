@@ -4,7 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
-use regatta_proto::id::Pid;
+use bytes::Bytes;
+use regatta_proto::id::{Name, Pid};
+use regatta_proto::link::outgoing::Encoded;
 use regatta_proto::signal::Signal;
 
 use super::core::Core;
@@ -38,6 +40,28 @@ impl Remote for Wire {
                 link.ready().await;
             }
         })
+    }
+
+    fn membership(&self, group: &Name, serial: u64, count: u32) {
+        if let Ok(core) = self.core() {
+            core.membership(group, serial, count);
+        }
+    }
+
+    fn broadcast(&self, from: u64, group: &Name, payload: &Bytes, to: &[Pid]) -> Vec<Result<(), SendError>> {
+        let core = match self.core() {
+            Ok(core) => core,
+            Err(error) => return vec![Err(error); to.len()],
+        };
+        let message = Encoded::new(from, group.clone(), payload.clone());
+        let send = |pid: &Pid| {
+            let link = core.peers.find(pid.incarnation())?;
+            if !link.has_room() {
+                return Err(SendError::Busy);
+            }
+            core.push(&link, |outgoing| outgoing.encoded(&message))
+        };
+        to.iter().map(send).collect()
     }
 
     fn ended(&self, serial: u64) {

@@ -151,7 +151,7 @@ pub(crate) fn rejected(node: &Node) -> usize {
 pub(crate) fn signals(node: &Node) -> Vec<(Pid, u64, Signal)> {
     use regatta_proto::signal::Target;
     let signals = node.host.delivered.iter().filter_map(|(from, to, signal)| match (to, signal) {
-        (_, Signal::Message(_)) | (Target::Name(_), _) => None,
+        (_, Signal::Message(_)) | (Target::Name(_) | Target::Group(_), _) => None,
         (Target::Serial(serial), signal) => Some((*from, *serial, signal.clone())),
     });
     signals.collect()
@@ -160,7 +160,7 @@ pub(crate) fn signals(node: &Node) -> Vec<(Pid, u64, Signal)> {
 /// The owner of a global name as a node sees it: node and serial.
 pub(crate) fn owner(mesh: &Mesh, node: usize, name: &str) -> Option<(String, u64)> {
     let owner = mesh.nodes[node].engine.owner(name);
-    owner.map(|Owner { node, pid }| (node.to_string(), pid.serial()))
+    owner.map(|Owner { node, pid, .. }| (node.to_string(), pid.serial()))
 }
 
 /// Claims a global name for a process.

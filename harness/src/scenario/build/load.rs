@@ -3,6 +3,7 @@
 use super::Build;
 use super::step::{SENDERS_MAX, payload};
 use crate::diagnostic::suggestion;
+use crate::gate::Level;
 use crate::scenario::fields::{Fields, integer_in};
 use crate::scenario::load::{
     AMOUNT_DEFAULT, Amount, Arrivals, Gate, GateRule, Goal, Load, LoadModel, PAYLOAD_BYTES_DEFAULT,
@@ -12,6 +13,16 @@ use crate::scenario::raw::{Span, Table};
 
 /// The most messages that one sender keeps in flight.
 const IN_FLIGHT_MAX: u64 = 1 << 20;
+
+/// A rate above 0.
+fn rate_of(fields: &Fields<'_>, key: &'static str) -> Option<f64> {
+    let rate = fields.require(key, fields.number(key, "1000"), "1000")?;
+    if rate.value > 0.0 {
+        return Some(rate.value);
+    }
+    fields.report(Problem::new(rate.span, format!("`{key}` must be above 0, in messages a second")));
+    None
+}
 
 impl Build<'_> {
     pub(super) fn loads(&self, fields: &Fields<'_>) -> Vec<Load> {
@@ -26,8 +37,10 @@ impl Build<'_> {
         let to = fields.require("to", self.address(&fields, "to"), "\"svc/echo\"");
         let model = fields.require("model", self.model(&fields), "\"closed\"");
         let payload = payload(&fields).unwrap_or(PAYLOAD_BYTES_DEFAULT);
+        let mix = self.mix(&fields);
         let senders = fields.integer("senders", 1..=SENDERS_MAX, "8").map_or(1, |senders| senders.value);
         let warmup = fields.duration("warmup").unwrap_or_default();
+        let work = fields.duration("work").unwrap_or_default();
         let duration = fields.time("duration");
         let messages = fields.integer("messages", 1..=u64::MAX, "10000");
         let amount = match (duration, messages) {
@@ -49,9 +62,11 @@ impl Build<'_> {
             to: to?,
             model: model?,
             payload,
+            mix,
             senders,
             warmup,
             amount,
+            work,
         })
     }
 
@@ -62,23 +77,36 @@ impl Build<'_> {
             let number = |node| integer_in(node, "`in_flight`", &(1..=IN_FLIGHT_MAX), self.problems);
             nodes.into_iter().filter_map(number).map(|number| number.value).collect()
         };
+        let arrivals = || fields.word("arrivals", &Arrivals::ALL).unwrap_or(Arrivals::Poisson);
         Some(match model {
             "flood" => LoadModel::Flood,
-            "search" => LoadModel::Search { in_flight: in_flight(), goal: self.goal(fields) },
-            "open" => {
-                let rate = fields.require("rate", fields.number("rate", "1000"), "1000");
-                let arrivals = fields.word("arrivals", &Arrivals::ALL).unwrap_or(Arrivals::Poisson);
-                let rate = rate?;
-                if rate.value <= 0.0 {
-                    fields.report(Problem::new(rate.span, "`rate` must be above 0, in messages a second"));
-                }
-                LoadModel::Open { rate: rate.value, arrivals }
+            "search" => {
+                LoadModel::Search { in_flight: in_flight(), goal: self.goal(fields), arrivals: arrivals() }
             }
+            "curve" => LoadModel::Curve { goal: self.goal(fields), arrivals: arrivals() },
+            "ramp" => {
+                let rate = rate_of(fields, "rate");
+                let rate_end = rate_of(fields, "rate_end");
+                LoadModel::Ramp { rate: rate?, rate_end: rate_end?, arrivals: arrivals() }
+            }
+            "open" => LoadModel::Open { rate: rate_of(fields, "rate")?, arrivals: arrivals() },
             _ => {
                 let numbers = in_flight();
                 LoadModel::Closed { in_flight: if numbers.is_empty() { vec![1] } else { numbers } }
             }
         })
+    }
+
+    fn mix(&self, fields: &Fields<'_>) -> Vec<(u64, u64)> {
+        let tables = fields.tables("mix").into_iter();
+        let parts = tables.filter_map(|(table, span)| {
+            let own = Fields::new(table, span, "`mix`", self.problems);
+            let bytes = own.require("payload", payload(&own), "\"64B\"");
+            let weight = own.integer("weight", 1..=1_000_000, "9").map_or(1, |weight| weight.value);
+            own.finish();
+            Some((bytes?, weight))
+        });
+        parts.collect()
     }
 
     fn goal(&self, fields: &Fields<'_>) -> Option<Goal> {
@@ -97,6 +125,8 @@ impl Build<'_> {
         let fields = Fields::new(table, span, "[[gate]]", self.problems);
         let metric =
             fields.require("metric", fields.string("metric", "\"latency.p99_us\""), "\"latency.p99_us\"");
+        let levels = [("block", Level::Block), ("warn", Level::Warn)];
+        let level = fields.word("level", &levels).unwrap_or(Level::Block);
         let exact = fields.boolean("exact").unwrap_or(false);
         let paired = fields.entry("paired").and_then(|entry| {
             let own =
@@ -134,6 +164,6 @@ impl Build<'_> {
         });
         fields.finish();
         let (load, figure) = bounds?;
-        Some(Gate { load, figure, rule: rule? })
+        Some(Gate { load, figure, rule: rule?, level })
     }
 }

@@ -23,7 +23,7 @@ use super::order::{Answer, Answered, DialFailure, Order, PidText, Refused, becau
 use super::view::NodeView;
 use crate::behaviour::{Behaviours, Scene, Setup, start_control};
 use crate::fault::network::Network;
-use crate::load;
+use crate::load::{self, SocketCounts, Source};
 use crate::record::What;
 use crate::scenario::Scenario;
 use crate::scenario::action::AttachList;
@@ -41,6 +41,11 @@ pub(crate) trait Underlay: Send + Sync {
     /// # Errors
     /// What the operating system says.
     fn rebind(&self) -> std::io::Result<std::net::SocketAddr>;
+
+    /// What went through the node's socket so far, where that is counted.
+    fn socket(&self) -> Option<SocketCounts> {
+        None
+    }
 
     /// Runs a task where the node's run.
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
@@ -212,7 +217,9 @@ impl Agent {
     async fn load(&self, load: usize, to: Pid, label: &str) -> Answered {
         let load = &self.scenario.loads[load];
         let tally = self.scene.tally(label);
-        let figures = load::run(load, &self.node, to, tally).await.map_err(because)?;
+        let underlay = self.underlay.clone();
+        let source = Source::new(self.node.clone(), move || underlay.socket());
+        let figures = load::run(load, &source, to, tally).await.map_err(because)?;
         Ok(Answer::Figures(Box::new(figures)))
     }
 

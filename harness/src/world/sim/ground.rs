@@ -17,6 +17,7 @@ use super::{Sim, chance};
 use crate::fault::capture::{Capture, Captured};
 use crate::fault::network::{Key, Network};
 use crate::fault::wire::Counts;
+use crate::load::SocketCounts;
 use crate::logs;
 use crate::random::Random;
 use crate::world::Means;
@@ -156,6 +157,10 @@ impl Underlay for SimUnderlay {
 
     fn rebind(&self) -> io::Result<SocketAddr> {
         self.sim.rebind(self.socket)
+    }
+
+    fn socket(&self) -> Option<SocketCounts> {
+        self.sim.counts(self.socket)
     }
 
     fn spawn(&self, task: Body) {

@@ -15,6 +15,7 @@ use super::{Sim, State};
 use crate::fault::capture::Captured;
 use crate::fault::network::NodeIndex;
 use crate::fault::wire::{Copy, Fate};
+use crate::load::SocketCounts;
 
 /// A datagram under way.
 pub(super) struct Flying {
@@ -43,6 +44,8 @@ struct Inbox {
     node: NodeIndex,
     arrived: VecDeque<Received>,
     bytes: usize,
+    /// What has gone through the socket, both ways.
+    counts: SocketCounts,
     waker: Option<Waker>,
 }
 
@@ -52,8 +55,10 @@ impl Inbox {
         let batch = self.arrived.len().min(BATCH);
         for datagram in self.arrived.drain(..batch) {
             self.bytes -= datagram.data.len();
+            self.counts.bytes += datagram.data.len() as u64;
             received.push_back(datagram);
         }
+        self.counts.calls += u64::from(batch > 0);
         batch > 0
     }
 }
@@ -78,7 +83,17 @@ impl Sim {
         let id = sockets.next;
         sockets.next += 1;
         sockets.at.insert(addr, id);
-        sockets.all.insert(id, Inbox { addr, node, arrived: VecDeque::new(), bytes: 0, waker: None });
+        sockets.all.insert(
+            id,
+            Inbox {
+                addr,
+                node,
+                arrived: VecDeque::new(),
+                bytes: 0,
+                counts: SocketCounts::default(),
+                waker: None,
+            },
+        );
         SimSocket { sim: self.clone(), id }
     }
 
@@ -94,6 +109,11 @@ impl Sim {
             inbox.addr = addr;
         }
         Ok(addr)
+    }
+
+    /// What has gone through a socket, both ways.
+    pub(super) fn counts(&self, id: SocketId) -> Option<SocketCounts> {
+        self.state().sockets.all.get(&id).map(|inbox| inbox.counts)
     }
 
     /// Closes a socket: nothing leaves it any more, and nothing arrives.
@@ -204,7 +224,9 @@ impl Socket for SimSocket {
     fn try_send(&mut self, transmit: &Transmit<'_>) -> io::Result<()> {
         let mut state = self.sim.state();
         // A socket that was closed under its node sends into the void.
-        let Some(inbox) = state.sockets.all.get(&self.id) else { return Ok(()) };
+        let Some(inbox) = state.sockets.all.get_mut(&self.id) else { return Ok(()) };
+        inbox.counts.calls += 1;
+        inbox.counts.bytes += transmit.contents.len() as u64;
         let (from, node) = (inbox.addr, inbox.node);
         let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
         for datagram in transmit.contents.chunks(size) {

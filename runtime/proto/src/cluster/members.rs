@@ -342,6 +342,27 @@ impl Members {
         self.entries.get(name).map(|entry| (&entry.id, entry.standing))
     }
 
+    /// How many nodes vote on names, this one among them: those that are neither hidden nor sparse. One that has left
+    /// counts for `remember` still, because votes that it gave do.
+    pub(crate) fn voters(&self, now: Instant, remember: Duration) -> usize {
+        let others = self.entries.values().filter(|entry| {
+            let is_over =
+                entry.standing == Standing::Left && now.saturating_duration_since(entry.since) >= remember;
+            !entry.hidden && !entry.sparse && !is_over
+        });
+        others.count() + usize::from(self.votes())
+    }
+
+    /// Whether this node votes on names.
+    pub(crate) fn votes(&self) -> bool {
+        self.membership.connect_all && !self.membership.hidden
+    }
+
+    /// Whether a linked node votes on names.
+    pub(crate) fn is_voter(&self, name: &NodeName) -> bool {
+        self.entries.get(name).is_some_and(|entry| !entry.hidden && !entry.sparse)
+    }
+
     /// Whether this is the latest start of a node that is known.
     pub(crate) fn knows(&self, incarnation: Incarnation) -> bool {
         self.entries.values().any(|entry| entry.id.incarnation == incarnation)

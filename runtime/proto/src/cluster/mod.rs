@@ -1,6 +1,7 @@
 //! What spans several links: who belongs to the cluster, who is linked with whom, names, links and monitors across nodes, and calls.
 
 pub(crate) mod calls;
+pub(crate) mod confirmed;
 pub(crate) mod detector;
 pub(crate) mod evidence;
 pub(crate) mod health;

@@ -198,6 +198,7 @@ impl Engine {
     /// A node has said goodbye, to this one or to others.
     pub(super) fn left(&mut self, node: NodeId, host: &mut impl Host) {
         self.buried(&node, host);
+        self.voter.over(&node);
         self.view.forget(&node);
         host.event(Event::Node { node, change: NodeChange::Left });
     }
@@ -227,6 +228,10 @@ impl Engine {
     fn found_down(&mut self, node: NodeId, evidence: Evidence, host: &mut impl Host) {
         self.stats.nodes_down += 1;
         self.buried(&node, host);
+        // Another start of it lives: so this one does not, and what it holds is free at once.
+        if evidence.cause == DownCause::Restarted {
+            self.voter.over(&node);
+        }
         let evidence = Box::new(evidence);
         self.members.set_evidence(&node.name, evidence.clone());
         host.event(Event::Node { node, change: NodeChange::Down { evidence } });

@@ -20,6 +20,9 @@ impl Engine {
         if self.shut_down {
             return;
         }
+        let steps = self.claimant.leave();
+        self.take_steps(now, steps, host);
+        self.tell_ballots(now, host);
         self.shut_down = true;
         self.leave_by = Some(now + self.limits.leave_timeout);
         self.endpoint.set_server_config(None);

@@ -9,9 +9,10 @@ use bytes::{Bytes, BytesMut};
 use quinn_proto::{Connection, StreamId};
 use rustc_hash::FxHashMap;
 
+use crate::cluster::names::Key;
 use crate::cluster::watch::Watches;
 use crate::host::{LinkEnd, LinkId};
-use crate::id::{Name, NodeName};
+use crate::id::NodeName;
 use crate::limits::{CONTROL_QUEUE_BYTES_MAX, Limits};
 use crate::link::budget::LinkBudget;
 use crate::link::close::CloseCode;
@@ -88,8 +89,8 @@ pub(crate) struct Link {
     pub(crate) watches: Watches,
     /// What the peer held of our names when it opened the link.
     pub(crate) held: control::Held,
-    /// The peer is being sent all our names: the one that the last page ended with, if there was one.
-    pub(crate) paging: Option<Option<Name>>,
+    /// The peer is being sent all our names and memberships: what the last page ended with, if there was one.
+    pub(crate) paging: Option<Option<Key>>,
     /// When the last datagram came, authentic or not.
     pub(crate) arrived: Option<Instant>,
     /// When the peer was last heard, as of the last look.

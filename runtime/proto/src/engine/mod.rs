@@ -11,6 +11,7 @@
 //! - Iteration that can reach the wire or the host is over ordered maps or by link index.
 
 mod admit;
+mod confirming;
 mod detect;
 mod ending;
 mod formation;
@@ -34,8 +35,11 @@ use quinn_proto::{
     Event as Quic, ServerConfig, StreamEvent, Transmit,
 };
 
+pub use self::confirming::Confirm;
 use self::link::{Dial, Link, Phase, Side, closed};
 use crate::cluster::calls::Calls;
+use crate::cluster::confirmed::claimant::Claimant;
+use crate::cluster::confirmed::voter::Voter;
 use crate::cluster::detector::Detector;
 use crate::cluster::health::Health;
 use crate::cluster::members::Members;
@@ -172,6 +176,11 @@ pub struct Engine {
     names_told: Option<Instant>,
     /// Claims that were withdrawn for the better one of a peer, which is to be told with the other changes.
     yielded: Vec<(NodeName, control::Claim)>,
+    /// This node as one that wants names confirmed, and as one that confirms them.
+    claimant: Claimant,
+    voter: Voter,
+    /// What the voters have not been told yet.
+    ballots: control::Ballots,
     calls: Calls,
     spawn_watches: SpawnWatches,
     /// Dials whose link gave way to another one with the same peer, which is about to be live.
@@ -215,6 +224,9 @@ impl Engine {
             names_due: None,
             names_told: None,
             yielded: Vec::new(),
+            claimant: Claimant::new(limits.lease, id.seed()),
+            voter: Voter::new(limits.lease, limits.confirmed_names_max),
+            ballots: control::Ballots::default(),
             me: id,
             cluster,
             limits,
@@ -380,6 +392,7 @@ impl Engine {
             }
         }
         self.tend_members(now, host);
+        self.tend_confirmed(now, host);
         for (call, index) in self.calls.expired(now) {
             if let Some(wanted) = self.spawn_watches.take(call)
                 && let Some(Some(link)) = self.links.get_mut(index as usize)
@@ -401,10 +414,12 @@ impl Engine {
     /// Handles what arrived for links and writes what was queued for them. Call it after any input and before
     /// [`poll_transmit`](Self::poll_transmit).
     pub fn process(&mut self, now: Instant, host: &mut impl Host) {
+        self.voter.runs(now);
         loop {
             while let Some(index) = self.dirty.pop_front() {
                 self.service(now, index, host);
             }
+            self.tell_ballots(now, host);
             self.tell_names(now, host);
             if self.dirty.is_empty() {
                 return;
@@ -459,7 +474,8 @@ impl Engine {
             .flatten();
         let joined = self.joined.values().map(|joined| joined.by);
         let members = self.members.next_due().filter(|_| !self.shut_down);
-        let own = [self.names_due, self.pulse_due, self.review_due, self.links_due, self.leave_by];
+        let confirmed = self.claimant.next_due().filter(|_| !self.shut_down);
+        let own = [self.names_due, self.pulse_due, self.review_due, self.links_due, self.leave_by, confirmed];
         let own = own.into_iter().flatten();
         links.chain(joined).chain(members).chain(own).chain(self.calls.next_deadline()).min()
     }

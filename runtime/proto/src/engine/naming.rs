@@ -33,13 +33,16 @@ impl Engine {
     ) -> Result<(), Owner> {
         self.names.claim(name.clone(), serial, policy, host.wall_ms())?;
         let pid = Pid::new(self.me.incarnation, serial);
-        host.event(Event::Name { name, owner: Some(Owner { node: self.me.name.clone(), pid }) });
+        let owner = Owner { node: self.me.name.clone(), pid, token: None };
+        host.event(Event::Name { name, owner: Some(owner) });
         self.names_changed(now);
         Ok(())
     }
 
     /// Withdraws a global name if local process `serial` holds it, and tells the peers; whether it did.
     pub fn unregister(&mut self, now: Instant, name: &str, serial: u64, host: &mut impl Host) -> bool {
+        let steps = self.claimant.release(name, serial);
+        self.take_steps(now, steps, host);
         let Some(change) = self.names.withdraw(name, serial) else { return false };
         self.report(vec![change], host);
         self.names_changed(now);
@@ -48,6 +51,8 @@ impl Engine {
 
     /// A local process ended: its global names are withdrawn.
     pub fn process_ended(&mut self, now: Instant, serial: u64, host: &mut impl Host) {
+        let steps = self.claimant.process_ended(serial);
+        self.take_steps(now, steps, host);
         let changes = self.names.process_ended(serial);
         if !changes.is_empty() {
             self.report(changes, host);
@@ -55,8 +60,15 @@ impl Engine {
         }
     }
 
+    /// A local process is so often a member of a group now; the peers are told as of a name.
+    pub fn set_membership(&mut self, now: Instant, group: Name, serial: u64, count: u32) {
+        if self.names.set_membership(group, serial, count) {
+            self.names_changed(now);
+        }
+    }
+
     /// The peers are to be told of a change, with others of about the same time.
-    fn names_changed(&mut self, now: Instant) {
+    pub(super) fn names_changed(&mut self, now: Instant) {
         let soonest = self.names_told.map_or(now, |told| now.max(told + NAMES_PAUSE));
         self.names_due.get_or_insert(soonest);
     }
@@ -132,6 +144,7 @@ impl Engine {
         for change in changes {
             host.event(match change {
                 Change::Owner { name, owner } => Event::Name { name, owner },
+                Change::Member { group, pid, count } => Event::Member { group, pid, count },
                 Change::Lost { name, serial, claimed_at, winner, policy } => {
                     // The winner's node may never have heard of the claim that has just been withdrawn.
                     let name_text = name.to_string();

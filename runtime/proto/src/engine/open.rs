@@ -131,6 +131,11 @@ impl Engine {
                 self.heard_yielded(link, &yielded, host);
                 Ok(())
             }
+            (_, Phase::Live, Body::Ballots(ballots)) => self.heard_ballots(now, link, &ballots, host),
+            (_, Phase::Live, Body::Votes(votes)) => {
+                self.heard_votes(now, link, &votes, host);
+                Ok(())
+            }
             (_, Phase::Live, Body::NamesWanted(_)) => {
                 link.paging = Some(None);
                 Ok(())
@@ -155,6 +160,8 @@ impl Engine {
                     Body::NamesWanted(_) => "wish for names",
                     Body::Links(_) => "list of links",
                     Body::Yielded(_) => "yielded name",
+                    Body::Ballots(_) => "ballot",
+                    Body::Votes(_) => "vote",
                 };
                 Err(protocol(format_args!("a {kind} out of turn")).into())
             }

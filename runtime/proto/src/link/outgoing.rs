@@ -7,7 +7,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::unordered::Batches;
-use crate::id::{Pid, Reference};
+use crate::id::{Name, Pid, Reference};
 use crate::limits::{BULK_BYTES_MIN, LANES};
 use crate::signal::Signal;
 use crate::wire::frame::{self, SpawnRefusal, SpawnRequest, To};
@@ -54,6 +54,28 @@ pub(crate) struct BulkBody {
     pub(crate) lane: usize,
     pub(crate) id: u64,
     pub(crate) body: Bytes,
+}
+
+/// A message to a group, as any number of peers are sent it.
+#[derive(Debug)]
+pub struct Encoded {
+    from: u64,
+    group: Name,
+    body: Bytes,
+    /// The whole frame; empty if the body is so large that it travels apart.
+    frame: BytesMut,
+}
+
+impl Encoded {
+    /// Encodes a message of process `from`.
+    #[must_use]
+    pub fn new(from: u64, group: Name, body: Bytes) -> Self {
+        let mut frame = BytesMut::new();
+        if body.len() <= BULK_BYTES_MIN {
+            frame::put_message(&mut frame, from, To::Group(group.as_str()), &body);
+        }
+        Self { from, group, body, frame }
+    }
 }
 
 /// Frames that wait for one link, by lane.
@@ -110,6 +132,18 @@ impl Outgoing {
     /// [`TooLarge`] when the peer does not take a body of this size.
     pub fn message_owned(&mut self, from: u64, to: To<'_>, body: Bytes) -> Result<usize, TooLarge> {
         if body.len() > BULK_BYTES_MIN { self.bulk(from, to, body) } else { self.message(from, to, &body) }
+    }
+
+    /// Queues a message that was encoded for any number of peers; returns the bytes that it adds to the queue.
+    ///
+    /// # Errors
+    /// [`TooLarge`] when the peer does not take a body of this size.
+    pub fn encoded(&mut self, message: &Encoded) -> Result<usize, TooLarge> {
+        self.fits(message.body.len())?;
+        if message.frame.is_empty() {
+            return self.bulk(message.from, To::Group(message.group.as_str()), message.body.clone());
+        }
+        Ok(self.put(message.from, |lane| lane.extend_from_slice(&message.frame)))
     }
 
     /// Queues a message that keeps no order with anything else of its sender; returns the bytes that it adds to the queue.

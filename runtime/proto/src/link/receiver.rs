@@ -277,7 +277,7 @@ impl Receiver {
 
 /// Whether the frame is a stub, by its kind alone.
 fn is_bulk(frame: &[u8]) -> bool {
-    frame.first().is_some_and(|kind| kind & 0x3f == frame::KIND_BULK)
+    frame.first().is_some_and(|kind| frame::is_bulk(*kind))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //!   Members ...                       Members ...      who else belongs to the cluster, then every newcomer
 //!   Links ...                           Links ...      with whom each side is linked, then every change
 //!   Names ...                           Names ...      what each side registered, then every change
+//!   Ballots ...                         Votes ...      may I have this name?
 //! ```
 //!
 //! A message of an unknown kind is skipped unless it says that it is required.
@@ -85,6 +86,9 @@ pub struct Claim {
     /// The latest claim to the same name that this one was kept against, by such a resolver; 0 if there was none.
     #[prost(fixed64, tag = "5")]
     pub kept_against: u64,
+    /// The token under which a majority confirmed it; 0 if it is only claimed.
+    #[prost(fixed64, tag = "6")]
+    pub token: u64,
 }
 
 /// Changes to the global names that the sender owns.
@@ -108,6 +112,23 @@ pub struct Names {
     /// More of these messages follow.
     #[prost(bool, tag = "6")]
     pub more: bool,
+    /// Memberships of groups, with how many there are now. They are versioned with the names.
+    #[prost(message, repeated, tag = "7")]
+    pub memberships: Vec<Membership>,
+}
+
+/// One process of the sender in one group.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Membership {
+    /// The group.
+    #[prost(string, tag = "1")]
+    pub group: String,
+    /// Serial of the process.
+    #[prost(uint64, tag = "2")]
+    pub serial: u64,
+    /// How often it has joined, less how often it has left; 0: it is no member any more.
+    #[prost(uint32, tag = "3")]
+    pub count: u32,
 }
 
 /// What the sender holds of the receiver's global names.
@@ -131,6 +152,110 @@ pub struct Yielded {
     /// The claim, which the receiver may never have heard of.
     #[prost(message, optional, tag = "1")]
     pub claim: Option<Claim>,
+}
+
+/// The sender wants the receiver's vote for a name.
+#[derive(Clone, PartialEq, Message)]
+pub struct Ballot {
+    /// The name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Serial of the process that is to hold it.
+    #[prost(uint64, tag = "2")]
+    pub serial: u64,
+    /// Under which token.
+    #[prost(fixed64, tag = "3")]
+    pub token: u64,
+    /// For how long, in milliseconds.
+    #[prost(uint64, tag = "4")]
+    pub lease_ms: u64,
+    /// The sender's number for the vote.
+    #[prost(uint64, tag = "5")]
+    pub round: u64,
+    /// The process holds the name already by a majority's votes.
+    #[prost(bool, tag = "6")]
+    pub renews: bool,
+}
+
+/// The sender gives a name up.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Released {
+    /// The name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// What it was granted under this token, or a lower one.
+    #[prost(fixed64, tag = "2")]
+    pub token: u64,
+}
+
+/// What the sender wants of the receiver as a voter: first what it gives up, then what it asks for.
+#[derive(Clone, PartialEq, Message)]
+pub struct Ballots {
+    /// Names given up.
+    #[prost(message, repeated, tag = "1")]
+    pub released: Vec<Released>,
+    /// Names asked for.
+    #[prost(message, repeated, tag = "2")]
+    pub ballots: Vec<Ballot>,
+    /// The highest token that the sender has seen for any name.
+    #[prost(fixed64, tag = "3")]
+    pub seen: u64,
+}
+
+/// What a voter says to a ballot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub enum Verdict {
+    /// For a reason that this version does not know, or none that waiting would change.
+    Refused = 0,
+    /// The name is the sender's, for the lease.
+    Granted = 1,
+    /// Somebody else has the voter's word.
+    Held = 2,
+    /// The voter has granted a higher token.
+    Behind = 3,
+    /// The voter started so lately that it may have forgotten a grant.
+    TooYoung = 4,
+}
+
+/// The answer to a [`Ballot`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Vote {
+    /// The name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// The token of the ballot.
+    #[prost(fixed64, tag = "2")]
+    pub token: u64,
+    /// The number of the ballot.
+    #[prost(uint64, tag = "3")]
+    pub round: u64,
+    /// What is said.
+    #[prost(enumeration = "Verdict", tag = "4")]
+    pub verdict: i32,
+    /// The highest token that the voter has granted for the name.
+    #[prost(fixed64, tag = "5")]
+    pub highest: u64,
+    /// If somebody else has the voter's word: whose process on which node, which start of it, which process.
+    #[prost(string, tag = "6")]
+    pub holder: String,
+    /// See `holder`.
+    #[prost(fixed64, tag = "7")]
+    pub holder_incarnation: u64,
+    /// See `holder`.
+    #[prost(uint64, tag = "8")]
+    pub holder_serial: u64,
+}
+
+/// The answers to [`Ballots`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Votes {
+    /// One for each.
+    #[prost(message, repeated, tag = "1")]
+    pub votes: Vec<Vote>,
+    /// How many voters the sender knows of.
+    #[prost(uint64, tag = "2")]
+    pub voters: u64,
 }
 
 /// One node of the cluster, in its own words, which others pass on.
@@ -197,7 +322,7 @@ pub struct Links {
 #[derive(Clone, PartialEq, Message)]
 pub struct Control {
     /// What it says; nothing if its kind is unknown here.
-    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub body: Option<Body>,
     /// Whether a peer that does not know this kind must end the link.
     #[prost(bool, tag = "15")]
@@ -231,6 +356,12 @@ pub enum Body {
     /// A name went to the receiver.
     #[prost(message, tag = "8")]
     Yielded(Yielded),
+    /// Votes are asked for, or given back.
+    #[prost(message, tag = "9")]
+    Ballots(Ballots),
+    /// Votes.
+    #[prost(message, tag = "10")]
+    Votes(Votes),
 }
 
 /// A question on a stream of its own: what runs on the node. One page of processes.
@@ -360,15 +491,48 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_ballots_and_votes_stay_what_they_are() {
+        let ballot =
+            Ballot { name: "x".into(), serial: 1, token: 2, lease_ms: 3_000, round: 4, renews: true };
+        let released = Released { name: "y".into(), token: 5 };
+        let vote = Vote {
+            name: "x".into(),
+            token: 2,
+            round: 4,
+            verdict: Verdict::Held as i32,
+            highest: 6,
+            holder: "n1".into(),
+            holder_incarnation: 7,
+            holder_serial: 8,
+        };
+        let ballots = Ballots { released: vec![released], ballots: vec![ballot], seen: 9 };
+        let bytes = |body| {
+            let control = Control { body: Some(body), required: false };
+            let mut out = BytesMut::new();
+            put(&mut out, &control);
+            assert_eq!(Control::decode(&out[LENGTH_BYTES..]).expect("reads back"), control);
+            out.iter().map(|b| format!("{b:02x}")).collect::<String>()
+        };
+        assert_eq!(
+            bytes(Body::Ballots(ballots)),
+            "300000004a2e0a0c0a017911050000000000000012150a0178100119020000000000000020b81728043001190900000000000000"
+        );
+        assert_eq!(
+            bytes(Body::Votes(Votes { votes: vec![vote], voters: 3 })),
+            "2e000000522c0a280a01781102000000000000001804200229060000000000000032026e3139070000000000000040081003"
+        );
+    }
+
+    #[test]
     fn a_message_with_unknown_fields_reads_as_what_is_known() {
-        // Field 9 (a string) of a later version behind a known body.
+        // Field 14 (a string) of a later version behind a known body.
         let mut bytes =
             Control { body: Some(Body::Confirm(Confirm { held: None })), required: false }.encode_to_vec();
-        bytes.extend_from_slice(&[0x4a, 2, b'h', b'i']);
+        bytes.extend_from_slice(&[0x72, 2, b'h', b'i']);
         let control = Control::decode(&bytes[..]).expect("reads");
         assert_eq!(control.body, Some(Body::Confirm(Confirm { held: None })));
         // Only an unknown kind: nothing is left, and it is the flag that decides.
-        let control = Control::decode(&[0x4a, 2, b'h', b'i', 0x78, 1][..]).expect("reads");
+        let control = Control::decode(&[0x72, 2, b'h', b'i', 0x78, 1][..]).expect("reads");
         assert_eq!(control, Control { body: None, required: true });
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! length  u32      bytes that follow
-//! kind    u8       bit 7: may be skipped if unknown; bit 6: the target is a name; bits 0 to 5: what it is
+//! kind    u8       bit 7: may be skipped if unknown; bit 6: the target is a name; bit 5: and that a group's; bits 0 to 4:
+//!                  what it is
 //! from    varint   serial of the sending process, 0 for the node itself
 //! target  varint   serial of the receiver, or u8 length and the bytes of its name
 //! rest             by kind; a message's body is what is left
@@ -23,8 +24,7 @@ use crate::signal::Signal;
 
 const OPTIONAL: u8 = 0x80;
 const NAMED: u8 = 0x40;
-/// The kind of a stub, for readers that only sort frames.
-pub(crate) const KIND_BULK: u8 = kind::BULK;
+const GROUP: u8 = 0x20;
 
 mod kind {
     pub(super) const MESSAGE: u8 = 1;
@@ -71,6 +71,19 @@ pub enum To<'a> {
     Serial(u64),
     /// The process with this local name. Any text: an unknown name reaches nobody.
     Name(&'a str),
+    /// Every process of the node that is a member of this group when the message arrives. Any text, as with a name.
+    Group(&'a str),
+}
+
+impl To<'_> {
+    /// What it adds to the kind of a frame.
+    fn flags(self) -> u8 {
+        match self {
+            Self::Serial(_) => 0,
+            Self::Name(_) => NAMED,
+            Self::Group(_) => NAMED | GROUP,
+        }
+    }
 }
 
 /// A request to run a factory that the peer was taught.
@@ -155,7 +168,12 @@ pub struct Frame<'a> {
 
 /// Whether frames of this kind are messages, and may be read in any order.
 pub(crate) fn is_message(kind: u8) -> bool {
-    kind & !NAMED == kind::MESSAGE
+    kind & !(NAMED | GROUP) == kind::MESSAGE
+}
+
+/// Whether a frame of this kind is the stub of a message whose body travels apart.
+pub(crate) fn is_bulk(kind: u8) -> bool {
+    kind & !(OPTIONAL | NAMED | GROUP) == kind::BULK
 }
 
 /// Appends a message. A name was checked by the caller.
@@ -252,10 +270,11 @@ pub fn read(frame: &Bytes) -> Result<Frame<'_>, FrameError> {
         let len = take_u8(&mut data, "target")? as usize;
         let (name, rest) = data.split_at_checked(len).ok_or(FrameError::Short("target"))?;
         data = rest;
-        To::Name(std::str::from_utf8(name).map_err(|_| FrameError::Name)?)
+        let name = std::str::from_utf8(name).map_err(|_| FrameError::Name)?;
+        if kind & GROUP == 0 { To::Name(name) } else { To::Group(name) }
     };
     let signal = |signal| Body::Signal { to, signal };
-    let body = match kind & !(OPTIONAL | NAMED) {
+    let body = match kind & !(OPTIONAL | to.flags()) {
         kind::MESSAGE => {
             let body = frame.slice(frame.len() - data.len()..);
             data = &[];
@@ -302,23 +321,22 @@ pub fn read(frame: &Bytes) -> Result<Frame<'_>, FrameError> {
         }
         _ => return Err(FrameError::Unknown(kind)),
     };
+    if let (Body::Signal { signal, .. }, To::Group(_)) = (&body, to)
+        && !matches!(signal, Signal::Message(_))
+    {
+        return Err(FrameError::Unknown(kind));
+    }
     if data.is_empty() { Ok(Frame { from, body }) } else { Err(FrameError::Long(data.len())) }
 }
 
 fn begin(out: &mut BytesMut, kind: u8, from: u64, to: To<'_>) -> usize {
     let start = out.len();
     out.put_u32_le(0);
+    out.put_u8(kind | to.flags());
+    varint::put(out, from);
     match to {
-        To::Serial(serial) => {
-            out.put_u8(kind);
-            varint::put(out, from);
-            varint::put(out, serial);
-        }
-        To::Name(name) => {
-            out.put_u8(kind | NAMED);
-            varint::put(out, from);
-            put_text(out, name);
-        }
+        To::Serial(serial) => varint::put(out, serial),
+        To::Name(name) | To::Group(name) => put_text(out, name),
     }
     start
 }
@@ -360,7 +378,7 @@ fn put_reason(out: &mut BytesMut, reason: &ExitReason) {
 }
 
 fn name_len(to: To<'_>) -> usize {
-    if let To::Name(name) = to { name.len() } else { 0 }
+    if let To::Name(name) | To::Group(name) = to { name.len() } else { 0 }
 }
 
 /// The longest front of `text` that has at most `max` bytes.
@@ -429,6 +447,20 @@ mod tests {
         let frame = out.freeze();
         assert_eq!(u32::from_le_bytes(frame[..4].try_into().unwrap()) as usize, frame.len() - 4);
         frame.slice(4..)
+    }
+
+    #[test]
+    fn the_bytes_of_a_message_to_a_group_stay_what_they_are() {
+        let mut out = BytesMut::new();
+        put_message(&mut out, 5, To::Group("g"), b"hi");
+        let frame = whole(out);
+        assert_eq!(&frame[..], [0x61, 5, 1, b'g', b'h', b'i']);
+        let signal = Signal::Message(Bytes::from_static(b"hi"));
+        let body = Body::Signal { to: To::Group("g"), signal };
+        assert_eq!(read(&frame), Ok(Frame { from: 5, body }));
+        // Nothing but messages goes to a group, and a group has a name.
+        assert_eq!(read(&Bytes::from_static(&[0x63, 5, 1, b'g'])), Err(FrameError::Unknown(0x63)));
+        assert_eq!(read(&Bytes::from_static(&[0x21, 5, 1, b'g'])), Err(FrameError::Unknown(0x21)));
     }
 
     fn signals() -> Vec<Signal> {

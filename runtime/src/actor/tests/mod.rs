@@ -4,6 +4,7 @@
 //! two awaits happens at one instant.
 
 mod exits;
+mod groups;
 mod hold;
 mod links;
 mod mailbox;

@@ -4,8 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
-use regatta_proto::id::{Incarnation, Pid, Reference};
+use regatta_proto::id::{Incarnation, Name, Pid, Reference};
 use regatta_proto::reason::ExitReason;
 use regatta_proto::signal::Signal;
 
@@ -45,6 +46,12 @@ impl Remote for Recorder {
 
     fn ready(&self, _: Pid) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(std::future::ready(()))
+    }
+
+    fn membership(&self, _: &Name, _: u64, _: u32) {}
+
+    fn broadcast(&self, _: u64, _: &Name, _: &Bytes, to: &[Pid]) -> Vec<Result<(), SendError>> {
+        vec![Err(SendError::NoConnection); to.len()]
     }
 
     fn ended(&self, serial: u64) {

@@ -14,18 +14,27 @@
 //! program: it either keeps its claim, and says against which other one, or withdraws it. So at any moment there is one
 //! winner, and afterwards one claim.
 //!
+//! A claim that a majority has confirmed ([`confirmed`](super::confirmed)) is better than any that is only made, and the one with
+//! the higher token is better than the other: its holder has taken over from a holder that had lost its majority.
+//!
 //! # In a netsplit
 //! The claims of a node that is out of reach stay until the node is down. Each side keeps the names of its own nodes and
 //! may then claim those of the other; the heal settles it by the rule above.
 
+mod groups;
 mod own;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_groups;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use self::groups::Memberships;
+pub(crate) use self::own::Key;
 use self::own::{Claim, OwnClaims};
-use crate::host::{ConflictPolicy, Owner};
+use crate::host::{ConflictPolicy, FencingToken, Owner};
 use crate::id::{Incarnation, Name, NodeId, NodeName, Pid};
 use crate::wire::control;
 
@@ -106,7 +115,7 @@ struct Holding {
     behind: u8,
 }
 
-/// What became of a name.
+/// What became of a name, or of a group.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// It has another owner, or none.
@@ -117,6 +126,8 @@ pub(crate) enum Change {
     Kept { name: Name, serial: u64, loser: Owner, policy: ConflictPolicy },
     /// A process of this node holds it, another claims it, and the program is to decide.
     Clash { name: Name, serial: u64, other: Owner, claimed_at: u64 },
+    /// A process of another node is so often a member of a group now.
+    Member { group: Name, pid: Pid, count: u32 },
 }
 
 /// The peer claims more names than it may.
@@ -128,6 +139,8 @@ pub(crate) struct TooMany;
 pub(crate) struct Names {
     own: OwnClaims,
     claims: BTreeMap<Name, Claimants>,
+    /// Of other nodes' processes.
+    memberships: Memberships,
     /// By the number that claims are filed under; 0 is this node. Those of forgotten nodes are used again.
     holdings: Vec<Option<Holding>>,
     numbers: BTreeMap<NodeName, u32>,
@@ -143,6 +156,7 @@ impl Names {
         Self {
             own: OwnClaims::default(),
             claims: BTreeMap::new(),
+            memberships: Memberships::default(),
             numbers: BTreeMap::from([(me.name.clone(), OWN)]),
             holdings: vec![Some(Holding::new(me))],
             clock: 0,
@@ -170,10 +184,35 @@ impl Names {
         }
         self.clock = (wall_ms << CLOCK_COUNTER_BITS).max(self.clock + 1);
         let resolves = policy == ConflictPolicy::Resolve;
-        let claim = Claim { serial, claimed_at: self.clock, resolves, kept_against: 0 };
+        let claim = Claim { serial, claimed_at: self.clock, resolves, kept_against: 0, token: 0 };
         self.own.claim(name.clone(), claim, policy);
         self.file(name, Filed { owner: OWN, filling: 0, claim });
         Ok(())
+    }
+
+    /// Claims a name for a local process that a majority has confirmed to hold it, against whatever others claim.
+    pub(crate) fn claim_confirmed(
+        &mut self,
+        name: Name,
+        serial: u64,
+        policy: ConflictPolicy,
+        token: FencingToken,
+        wall_ms: u64,
+    ) -> Vec<Change> {
+        self.clock = (wall_ms << CLOCK_COUNTER_BITS).max(self.clock + 1);
+        let before = self.owner(name.as_str());
+        let claim =
+            Claim { serial, claimed_at: self.clock, resolves: false, kept_against: 0, token: token.raw() };
+        self.own.claim(name.clone(), claim, policy);
+        self.file(name.clone(), Filed { owner: OWN, filling: 0, claim });
+        let mut changes = Vec::new();
+        self.push_change(&mut changes, name, before);
+        changes
+    }
+
+    /// What a local process's claim to a name says of conflicts.
+    pub(crate) fn policy(&self, name: &str) -> ConflictPolicy {
+        self.own.policy(name)
     }
 
     /// Withdraws a name if the local process `serial` holds it.
@@ -224,7 +263,8 @@ impl Names {
     pub(crate) fn heard_yielded(&mut self, peer: &NodeId, claim: &control::Claim) -> Option<Change> {
         let name = Name::new(&claim.name).ok()?;
         let serial = self.own.holder(name.as_str())?;
-        let loser = Owner { node: peer.name.clone(), pid: Pid::new(peer.incarnation, claim.serial) };
+        let pid = Pid::new(peer.incarnation, claim.serial);
+        let loser = Owner { node: peer.name.clone(), pid, token: token(claim.token) };
         let policy = self.own.policy(name.as_str());
         let is_new = self.own.meets(&name, peer.incarnation, claim.claimed_at);
         is_new.then_some(Change::Kept { name, serial, loser, policy })
@@ -253,9 +293,9 @@ impl Names {
         self.own.since(held)
     }
 
-    /// The next page of everything that this node claims, after the name that the previous one ended with; and with
-    /// which name this one ends, if there are more.
-    pub(crate) fn page(&self, after: Option<&Name>) -> (control::Names, Option<Name>) {
+    /// The next page of everything that this node claims, after what the previous one ended with; and with what this one
+    /// ends, if there are more.
+    pub(crate) fn page(&self, after: Option<&Key>) -> (control::Names, Option<Key>) {
         self.own.page(after)
     }
 
@@ -315,6 +355,12 @@ impl Names {
             }
             self.push_change(&mut changes, name, before);
         }
+        for membership in message.memberships {
+            self.file_membership(number, &membership, &mut changes);
+            if self.holding(number).claims > self.per_peer_max {
+                return Err(TooMany);
+            }
+        }
         if everything && !message.more {
             self.forget_unsaid(number, &mut changes);
         }
@@ -373,6 +419,7 @@ impl Names {
         };
         let mut changes = Vec::new();
         self.forget(number, &mut changes, |_| true);
+        self.forget_memberships(number, None, &mut changes);
         self.numbers.remove(peer);
         self.holdings[number as usize] = None;
         changes
@@ -382,6 +429,7 @@ impl Names {
     fn forget_unsaid(&mut self, number: u32, changes: &mut Vec<Change>) {
         let filling = self.holding(number).filling;
         self.forget(number, changes, |filed| filed.filling != filling);
+        self.forget_memberships(number, Some(filling), changes);
     }
 
     fn forget(&mut self, number: u32, changes: &mut Vec<Change>, which: impl Fn(&Filed) -> bool) {
@@ -483,14 +531,15 @@ impl Names {
         }
     }
 
-    fn rank(&self, filed: &Filed) -> (u64, Incarnation, NodeName) {
+    fn rank(&self, filed: &Filed) -> (Reverse<u64>, u64, Incarnation, NodeName) {
         let id = &self.holding(filed.owner).id;
-        (filed.claim.claimed_at, id.incarnation, id.name.clone())
+        (Reverse(filed.claim.token), filed.claim.claimed_at, id.incarnation, id.name.clone())
     }
 
     fn as_owner(&self, filed: &Filed) -> Owner {
         let id = &self.holding(filed.owner).id;
-        Owner { node: id.name.clone(), pid: Pid::new(id.incarnation, filed.claim.serial) }
+        let pid = Pid::new(id.incarnation, filed.claim.serial);
+        Owner { node: id.name.clone(), pid, token: token(filed.claim.token) }
     }
 
     /// The number of this very start of a node.
@@ -517,6 +566,11 @@ impl Names {
     fn holding_mut(&mut self, number: u32) -> &mut Holding {
         self.holdings[number as usize].as_mut().expect("claims are filed under known numbers")
     }
+}
+
+/// The token of a claim, if it has one.
+fn token(raw: u64) -> Option<FencingToken> {
+    (raw > 0).then(|| FencingToken::from_raw(raw))
 }
 
 impl Holding {

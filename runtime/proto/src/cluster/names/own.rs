@@ -1,4 +1,5 @@
-//! A node's own claims: what they are, how often they have changed, and what has changed since.
+//! A node's own claims of names and its processes' memberships of groups: what they are, how often they have changed, and
+//! what has changed since.
 //!
 //! # What must stay true
 //! - Every change raises the version by one. A version and its digest stand for one set of claims, for as long as the
@@ -16,7 +17,7 @@ use crate::wire::control;
 const LOG_MAX: usize = 4_096;
 /// Other claims to one name that are remembered as reported.
 const MET_MAX: usize = 64;
-/// Claims in one control message: with the longest names it stays below the bound of a control frame.
+/// Claims and memberships in one control message: with the longest names it stays below the bound of a control frame.
 const CLAIMS_PER_MESSAGE: usize = 200;
 
 /// What a node says of one name that a process of it holds.
@@ -28,28 +29,50 @@ pub(super) struct Claim {
     pub(super) resolves: bool,
     /// The latest other claim that it was kept against by that.
     pub(super) kept_against: u64,
+    /// The token under which a majority confirmed it; 0 if it is only claimed.
+    pub(super) token: u64,
+}
+
+/// What one change is about, and where a page ends. All names come before all memberships.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Key {
+    Name(Name),
+    /// A group, and the serial of a process.
+    Member(Name, u64),
+}
+
+/// What a membership adds to the digest of its owner's claims.
+pub(super) fn membership_hash(group: &str, serial: u64, count: u32) -> u64 {
+    [serial, u64::from(count)]
+        .into_iter()
+        .fold(mix(!text_hash(group)), |hash, number| mix(hash ^ mix(number)))
+}
+
+/// FNV-1a.
+fn text_hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 impl From<&control::Claim> for Claim {
     fn from(claim: &control::Claim) -> Self {
-        let control::Claim { serial, claimed_at, resolves, kept_against, .. } = *claim;
-        Self { serial, claimed_at, resolves, kept_against }
+        let control::Claim { serial, claimed_at, resolves, kept_against, token, .. } = *claim;
+        Self { serial, claimed_at, resolves, kept_against, token }
     }
 }
 
 impl Claim {
     pub(super) fn to_wire(self, name: &Name) -> control::Claim {
-        let Self { serial, claimed_at, resolves, kept_against } = self;
-        control::Claim { name: name.to_string(), serial, claimed_at, resolves, kept_against }
+        let Self { serial, claimed_at, resolves, kept_against, token } = self;
+        control::Claim { name: name.to_string(), serial, claimed_at, resolves, kept_against, token }
     }
 
     /// What it adds to the digest of its owner's claims, in whatever order they are added.
     pub(super) fn hash(self, name: &str) -> u64 {
-        // FNV-1a over the text, then the step of splitmix64, which spreads every bit over all.
-        let text = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        let numbers = [self.serial, self.claimed_at, u64::from(self.resolves), self.kept_against];
+        // The text's hash, then the step of splitmix64, which spreads every bit over all.
+        let text = text_hash(name);
+        let numbers = [self.serial, self.claimed_at, u64::from(self.resolves), self.kept_against, self.token];
         numbers.into_iter().fold(mix(text), |hash, number| mix(hash.wrapping_add(number)))
     }
 }
@@ -71,8 +94,10 @@ pub(super) struct OwnClaims {
     claims: BTreeMap<Name, Own>,
     /// The names of each local process that has any.
     by_serial: BTreeMap<u64, BTreeSet<Name>>,
-    /// The names that the last changes were about; the last one made the present version.
-    log: VecDeque<Name>,
+    /// How often each process has joined each group.
+    memberships: BTreeMap<(Name, u64), u32>,
+    /// What the last changes were about; the last one made the present version.
+    log: VecDeque<Key>,
     /// The version and the digest that peers were told.
     told: (u64, u64),
 }
@@ -118,7 +143,7 @@ impl OwnClaims {
         let claim = own.claim;
         self.digest =
             self.digest.wrapping_sub(before.hash(name.as_str())).wrapping_add(claim.hash(name.as_str()));
-        self.changed(name.clone());
+        self.changed(Key::Name(name.clone()));
         Some(claim)
     }
 
@@ -131,7 +156,31 @@ impl OwnClaims {
         self.digest = self.digest.wrapping_add(claim.hash(name.as_str()));
         self.by_serial.entry(claim.serial).or_default().insert(name.clone());
         self.claims.insert(name.clone(), Own { claim, policy, met: Vec::new() });
-        self.changed(name);
+        self.changed(Key::Name(name));
+    }
+
+    /// A process is so often a member of a group now; whether that is new.
+    pub(super) fn set_membership(&mut self, group: Name, serial: u64, count: u32) -> bool {
+        let key = (group, serial);
+        let before = self.memberships.get(&key).copied().unwrap_or(0);
+        if before == count {
+            return false;
+        }
+        let hash = |count| if count > 0 { membership_hash(key.0.as_str(), serial, count) } else { 0 };
+        self.digest = self.digest.wrapping_sub(hash(before)).wrapping_add(hash(count));
+        self.changed(Key::Member(key.0.clone(), serial));
+        if count > 0 {
+            self.memberships.insert(key, count);
+        } else {
+            self.memberships.remove(&key);
+        }
+        true
+    }
+
+    /// All memberships.
+    #[cfg(test)]
+    pub(super) fn memberships(&self) -> impl Iterator<Item = (String, u64, u32)> {
+        self.memberships.iter().map(|((group, serial), count)| (group.to_string(), *serial, *count))
     }
 
     /// Withdraws the name if the process holds it.
@@ -143,13 +192,13 @@ impl OwnClaims {
         }
         let own = self.claims.remove(&name).expect("a process's names are claimed");
         self.digest = self.digest.wrapping_sub(own.claim.hash(name.as_str()));
-        self.changed(name.clone());
+        self.changed(Key::Name(name.clone()));
         Some(name)
     }
 
-    fn changed(&mut self, name: Name) {
+    fn changed(&mut self, key: Key) {
         self.version += 1;
-        self.log.push_back(name);
+        self.log.push_back(key);
         if self.log.len() > LOG_MAX {
             self.log.pop_front();
         }
@@ -180,25 +229,30 @@ impl OwnClaims {
         self.changes_since(held.version).filter(|_| held.version > 0 && held.version < version)
     }
 
-    /// The names that have changed since a version, as they are now.
+    /// What has changed since a version, as it is now.
     fn changes_since(&self, base: u64) -> Option<Vec<control::Names>> {
         let behind = usize::try_from(self.version.checked_sub(base)?).ok()?;
         let first = self.log.len().checked_sub(behind)?;
-        let names: BTreeSet<&Name> = self.log.range(first..).collect();
-        let names: Vec<&Name> = names.into_iter().collect();
-        let mut messages: Vec<control::Names> = names
+        let keys: BTreeSet<&Key> = self.log.range(first..).collect();
+        let keys: Vec<&Key> = keys.into_iter().collect();
+        let mut messages: Vec<control::Names> = keys
             .chunks(CLAIMS_PER_MESSAGE)
-            .map(|names| {
-                let (claimed, withdrawn): (Vec<&Name>, Vec<&Name>) =
-                    names.iter().copied().partition(|name| self.claims.contains_key(*name));
-                control::Names {
-                    claimed: claimed.iter().map(|name| self.claims[*name].claim.to_wire(name)).collect(),
-                    withdrawn: withdrawn.iter().map(ToString::to_string).collect(),
-                    base,
-                    version: self.version,
-                    all: false,
-                    more: true,
+            .map(|keys| {
+                let version = self.version;
+                let mut message = control::Names { base, version, more: true, ..control::Names::default() };
+                for key in keys {
+                    match key {
+                        Key::Name(name) => match self.claims.get(name) {
+                            Some(own) => message.claimed.push(own.claim.to_wire(name)),
+                            None => message.withdrawn.push(name.to_string()),
+                        },
+                        Key::Member(group, serial) => {
+                            let count = self.memberships.get(&(group.clone(), *serial)).copied();
+                            message.memberships.push(membership(group, *serial, count.unwrap_or(0)));
+                        }
+                    }
                 }
+                message
             })
             .collect();
         if let Some(last) = messages.last_mut() {
@@ -207,17 +261,44 @@ impl OwnClaims {
         Some(messages)
     }
 
-    /// A page of everything, from behind a name; and the name that it ends with, if there are more.
-    pub(super) fn page(&self, after: Option<&Name>) -> (control::Names, Option<Name>) {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut rest = self.claims.range::<Name, _>((from, Bound::Unbounded));
-        let page: Vec<(&Name, &Own)> = rest.by_ref().take(CLAIMS_PER_MESSAGE).collect();
-        let last = rest.next().and(page.last()).map(|(name, _)| (*name).clone());
-        let claimed = page.iter().map(|(name, own)| own.claim.to_wire(name)).collect();
+    /// A page of everything, from behind a key; and the key that it ends with, if there are more.
+    pub(super) fn page(&self, after: Option<&Key>) -> (control::Names, Option<Key>) {
+        let mut last = None;
         // Changes that peers have not been told yet may be in it already; they are told to all peers afterwards.
-        let (version, more) = (self.told.0, last.is_some());
-        (control::Names { claimed, withdrawn: Vec::new(), base: 0, version, all: true, more }, last)
+        let mut page = control::Names { version: self.told.0, all: true, ..control::Names::default() };
+        let from = match after {
+            None => Some(Bound::Unbounded),
+            Some(Key::Name(name)) => Some(Bound::Excluded(name)),
+            Some(Key::Member(..)) => None,
+        };
+        let claims = from.into_iter().flat_map(|from| self.claims.range::<Name, _>((from, Bound::Unbounded)));
+        let from = match after {
+            Some(Key::Member(group, serial)) => Bound::Excluded((group.clone(), *serial)),
+            _ => Bound::Unbounded,
+        };
+        let memberships = self.memberships.range((from, Bound::Unbounded));
+        let claims = claims.map(|(name, own)| (Key::Name(name.clone()), Ok(own.claim)));
+        let memberships =
+            memberships.map(|((group, serial), count)| (Key::Member(group.clone(), *serial), Err(*count)));
+        let mut rest = claims.chain(memberships);
+        for (key, what) in rest.by_ref().take(CLAIMS_PER_MESSAGE) {
+            match (&key, what) {
+                (Key::Name(name), Ok(claim)) => page.claimed.push(claim.to_wire(name)),
+                (Key::Member(group, serial), Err(count)) => {
+                    page.memberships.push(membership(group, *serial, count));
+                }
+                _ => unreachable!("claims have names, memberships have groups"),
+            }
+            last = Some(key);
+        }
+        let last = rest.next().and(last);
+        page.more = last.is_some();
+        (page, last)
     }
+}
+
+fn membership(group: &Name, serial: u64, count: u32) -> control::Membership {
+    control::Membership { group: group.to_string(), serial, count }
 }
 
 fn mix(mut z: u64) -> u64 {

@@ -86,11 +86,11 @@ fn the_earliest_claim_wins_and_only_the_losers_node_withdraws() {
     let (mut a, mut b) = (Names::new(node("a"), 10), Names::new(node("b"), 10));
     let late = claimed(&mut a, "x", 1, 200);
     let early = claimed(&mut b, "x", 7, 100);
-    let winner = Owner { node: node("b").name, pid: Pid::new(node("b").incarnation, 7) };
+    let winner = Owner { node: node("b").name, pid: Pid::new(node("b").incarnation, 7), token: None };
     let owner = Change::Owner { name: name("x"), owner: Some(winner.clone()) };
     let lost = Change::Lost { name: name("x"), serial: 1, claimed_at: 200 << 16, winner, policy: POLICY };
     assert_eq!(tell(&mut a, "b", &early), [owner, lost]);
-    let loser = Owner { node: node("a").name, pid: Pid::new(node("a").incarnation, 1) };
+    let loser = Owner { node: node("a").name, pid: Pid::new(node("a").incarnation, 1), token: None };
     let kept = Change::Kept { name: name("x"), serial: 7, loser, policy: POLICY };
     assert_eq!(tell(&mut b, "a", &late), [kept], "for the winner it has no other owner");
     assert_eq!(tell(&mut b, "a", &late), [], "and it hears of that claim once");

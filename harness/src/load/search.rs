@@ -1,0 +1,217 @@
+//! Saturation: the highest rate that holds a goal, found by short trials, and the curve of latency over rate below it.
+//!
+//! In the spirit of MLRsearch and RFC 9411: a rate holds when most of a few short trials at it hold, so one bad trial
+//! does not decide; rates are halved towards each other until they are close. The upper end comes from a closed load, which
+//! no open load of the same messages can beat. Where the searches differ by more
+//! than a tenth, or take too long, the answer is that it cannot be told.
+
+use std::time::{Duration, Instant};
+
+use regatta::Pid;
+
+use super::figures::Rung;
+use super::open::{self, Offer};
+use super::{LoadError, Source, closed};
+use crate::scenario::load::{Amount, Arrivals, Goal, Load};
+
+/// Messages in flight of the closed load that bounds the search.
+const BOUND_IN_FLIGHT: u64 = 256;
+/// Trials at one rate: the majority decides.
+const TRIALS: usize = 3;
+/// Searches one after another; the middle one counts.
+const SEARCHES: usize = 3;
+/// How far apart they may be, as a share.
+const SPREAD_MAX: f64 = 0.10;
+/// Two rates that are this close are one.
+const CLOSE: f64 = 0.04;
+/// Where the search begins, as a share of the bound.
+const BEGIN: f64 = 0.05;
+/// The search is given up after this.
+const SEARCH_WITHIN: Duration = Duration::from_secs(50);
+/// The longest trial of a search.
+const TRIAL_MAX: Duration = Duration::from_millis(300);
+/// What must hold when the file asks for nothing.
+const GOAL: Goal = Goal { loss: Some(0.0), response_p99: Some(Duration::from_millis(20)) };
+/// A backlog is stable when so much of what was offered in the time was answered in it.
+const STABLE: f64 = 0.97;
+/// Steps of a curve.
+const CURVE_STEPS: u32 = 10;
+
+/// Finds the highest rate that holds the goal. The last of the rungs is a trial at that rate; the others are what was
+/// tried, in order.
+pub(super) async fn run(
+    load: &Load,
+    from: &Source,
+    to: Pid,
+    goal: Option<&Goal>,
+    arrivals: Arrivals,
+    seed: u64,
+) -> Result<Vec<Rung>, LoadError> {
+    let begun = Instant::now();
+    let mut search =
+        Search { load, from, to, goal: *goal.unwrap_or(&GOAL), arrivals, seed, tried: Vec::new(), begun };
+    let bound = search.bound().await?;
+    let mut found = Vec::new();
+    for _ in 0..SEARCHES {
+        found.push(search.halve(bound).await?);
+    }
+    found.sort_by(|a, b| a.offered_rate.total_cmp(&b.offered_rate));
+    let rates: Vec<f64> = found.iter().map(|rung| rung.offered_rate).collect();
+    let middle = found.swap_remove(SEARCHES / 2);
+    if rates[SEARCHES - 1] - rates[0] > SPREAD_MAX * middle.offered_rate {
+        let rates: Vec<String> = rates.iter().map(|rate| format!("{rate:.0}")).collect();
+        let rates = rates.join(", ");
+        return Err(LoadError::Inconclusive(format!(
+            "searches one after another found {rates} requests a second"
+        )));
+    }
+    let mut tried = search.tried;
+    tried.push(middle);
+    Ok(tried)
+}
+
+/// Latency at 10 to 100 % of `saturation`: a trial at each.
+pub(super) async fn curve(
+    load: &Load,
+    from: &Source,
+    to: Pid,
+    saturation: f64,
+    arrivals: Arrivals,
+    seed: u64,
+) -> Result<Vec<Rung>, LoadError> {
+    let mut rungs = Vec::new();
+    for step in 1..=CURVE_STEPS {
+        let rate = saturation * f64::from(step) / f64::from(CURVE_STEPS);
+        let offer = offer(load, rate, arrivals, seed, Duration::MAX);
+        let mut rung = open::run(load, from, to, offer, |_| {}).await?;
+        for _ in 1..TRIALS {
+            if open::punctual(&rung).is_ok() {
+                break;
+            }
+            rung = open::run(load, from, to, offer, |_| {}).await?;
+        }
+        // What the generator cannot offer in time is not on the curve.
+        match open::punctual(&rung) {
+            Ok(()) => rungs.push(rung),
+            Err(_) if !rungs.is_empty() => break,
+            Err(late) => return Err(late),
+        }
+    }
+    Ok(rungs)
+}
+
+/// The knee of a curve: the point with the greatest power, which is throughput over response time (Kleinrock 1979). Points
+/// are rate and mean response time.
+#[must_use]
+pub fn knee(points: &[(f64, f64)]) -> Option<usize> {
+    let power = |(rate, response): &(f64, f64)| if *response > 0.0 { rate / response } else { 0.0 };
+    (0..points.len()).max_by(|a, b| power(&points[*a]).total_cmp(&power(&points[*b])))
+}
+
+fn offer(load: &Load, rate: f64, arrivals: Arrivals, seed: u64, longest: Duration) -> Offer {
+    let length = match load.amount {
+        Amount::Duration(length) => length,
+        Amount::Messages(messages) => Duration::from_secs_f64(messages as f64 / rate.max(1.0)),
+    };
+    Offer {
+        from: rate,
+        to: rate,
+        arrivals,
+        warmup: load.warmup.min(longest),
+        length: length.min(longest),
+        seed,
+    }
+}
+
+struct Search<'a> {
+    load: &'a Load,
+    from: &'a Source,
+    to: Pid,
+    goal: Goal,
+    arrivals: Arrivals,
+    seed: u64,
+    tried: Vec<Rung>,
+    begun: Instant,
+}
+
+impl Search<'_> {
+    /// One search: the last trial at the highest rate that holds.
+    async fn halve(&mut self, bound: f64) -> Result<Rung, LoadError> {
+        let (mut low, mut high) = (0.0, bound);
+        let mut best: Option<Rung> = None;
+        let mut rate = bound * BEGIN;
+        while low < bound * (1.0 - CLOSE) && high > low * (1.0 + CLOSE) && rate >= 1.0 {
+            if self.begun.elapsed() > SEARCH_WITHIN {
+                return Err(LoadError::Inconclusive(format!(
+                    "the search had not ended after {} s: between {low:.0} and {high:.0} requests a second",
+                    SEARCH_WITHIN.as_secs()
+                )));
+            }
+            match self.holds(rate).await? {
+                Some(rung) => {
+                    low = rate;
+                    best = Some(rung);
+                }
+                None => high = rate,
+            }
+            rate = match low > 0.0 {
+                // Quickly up while all is well, by the geometric mean once both ends are known.
+                true if high >= bound => (low * 2.0).min((low * bound).sqrt().max(low * (1.0 + CLOSE))),
+                true => (low * high).sqrt(),
+                false => high / 4.0,
+            };
+        }
+        best.ok_or_else(|| LoadError::Inconclusive("no rate at all held the goal".to_owned()))
+    }
+
+    /// What a closed load reaches.
+    async fn bound(&mut self) -> Result<f64, LoadError> {
+        let mut load = self.load.clone();
+        load.amount = Amount::Duration(TRIAL_MAX);
+        let rung = closed::run(&load, self.from, self.to, BOUND_IN_FLIGHT).await?;
+        let rate = rung.rate();
+        if rate > 0.0 { Ok(rate) } else { Err(LoadError::Nothing) }
+    }
+
+    /// Whether most trials at this rate hold the goal; the last that did.
+    ///
+    /// Response times count from when a request was meant to leave, so a late generator can only make them worse: a trial
+    /// that holds although it was late holds all the more. One that does not hold and was late says nothing, and is tried
+    /// again a few times.
+    async fn holds(&mut self, rate: f64) -> Result<Option<Rung>, LoadError> {
+        let (mut good, mut bad, mut void, mut last) = (0, 0, 0, None);
+        while good <= TRIALS / 2 && bad <= TRIALS / 2 {
+            self.seed = self.seed.wrapping_add(1);
+            let offer = offer(self.load, rate, self.arrivals, self.seed, TRIAL_MAX);
+            let rung = open::run(self.load, self.from, self.to, offer, |_| {}).await?;
+            let stable = rung.rate() >= rung.offered_rate * STABLE;
+            self.tried.push(rung.clone());
+            if stable && rung.holds(Some(&self.goal)) {
+                good += 1;
+                last = Some(rung);
+            } else if open::punctual(&rung).is_err() && void < VOID_MAX {
+                void += 1;
+            } else {
+                bad += 1;
+            }
+        }
+        Ok(last.filter(|_| good > bad))
+    }
+}
+
+/// Trials at one rate that may say nothing.
+const VOID_MAX: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_knee_is_where_throughput_over_response_time_is_greatest() {
+        // Of one server with Poisson arrivals, the response time is 1 / (1 - load): the power is greatest at one half.
+        let points: Vec<(f64, f64)> =
+            (1..10).map(|tenth| f64::from(tenth) / 10.0).map(|l| (l, 1.0 / (1.0 - l))).collect();
+        assert_eq!(knee(&points), Some(4));
+        assert_eq!(knee(&[]), None);
+    }
+}

@@ -93,6 +93,7 @@ const RECEIVED: Shape = Shape::Record(
         ("corrupt", Shape::Number),
         ("duplicates", Shape::Number),
         ("gaps", Shape::Number),
+        ("uninvited", Shape::Number),
     ],
 );
 

@@ -151,6 +151,9 @@ pub struct RunOptions {
     pub behaviours: Behaviours,
     /// The program that becomes a node in the world `process`; this one when absent.
     pub node_program: Option<PathBuf>,
+    /// The bug that the runtime has, in the world `sim`.
+    #[cfg(feature = "planted")]
+    pub planted: Option<regatta::planted::Bug>,
     /// Turns true when the run must stop; without one, nobody can ask for that.
     pub stop: Option<watch::Receiver<bool>>,
 }
@@ -249,6 +252,9 @@ fn in_real_time(
 /// Plays a run with nodes that live in virtual time.
 fn in_virtual_time(scenario: Arc<Scenario>, options: &RunOptions, report: &mut RunReport) -> io::Result<()> {
     let capture = scenario.loads.is_empty().then(|| Capture::new(CAPTURE_BYTES));
+    // Each run has its thread's bug set anew.
+    #[cfg(feature = "planted")]
+    regatta::planted::plant(options.planted);
     let sim = Sim::new(options.seed, capture);
     let recorder = Arc::new(Recorder::simulated(Arc::new(SimClock(sim.clone()))));
     let scene = Arc::new(Scene::new(recorder.clone()));

@@ -180,7 +180,7 @@ impl Stage {
         self.hear_all().await;
         self.judge(until);
         for (label, what) in self.scene.broken() {
-            let message = format!("`{label}` received messages {what}");
+            let message = format!("`{label}` received {what}");
             self.find(Outcome::Fail, None, "always on: whole, once, in order", message, None);
         }
         self.look_for_lost_messages();

@@ -54,4 +54,5 @@ pub use error::{
 pub use events::{DownCause, EventsError, Evidence, LinkEnd, NodeChange, NodeEvent, NodeEvents, Testimony};
 pub use identity::{ClusterCa, Identity};
 pub use node::{ClusterNode, ClusterView, LinkInfo, MemberInfo, NodeStats, RemoteNode, Standing};
+pub use regatta_proto::host::CallError;
 pub use spawn::{RemoteChild, SpawnRemote};

@@ -117,7 +117,9 @@ impl Watches {
                 if !ours.is_some_and(|(watcher, target)| *watcher == to && target.serial() == from) {
                     return false;
                 }
-                self.monitoring.remove(reference);
+                if !planted!(DownTwice) {
+                    self.monitoring.remove(reference);
+                }
             }
             Signal::Message(_) | Signal::Request { .. } | Signal::Exit(_) => {}
         }

@@ -306,8 +306,11 @@ impl Outgoing {
         self.put(child, |lane| frame::put_spawned(lane, child, request.call, result))
     }
 
-    fn bulk(&mut self, from: u64, to: To<'_>, body: Bytes, carried: Carried) -> Result<usize, TooLarge> {
+    fn bulk(&mut self, from: u64, to: To<'_>, mut body: Bytes, carried: Carried) -> Result<usize, TooLarge> {
         self.fits(body.len())?;
+        if planted!(Truncated) && !self.bulk.is_empty() {
+            body.truncate(body.len() - 1);
+        }
         let (id, len) = (self.next_bulk, body.len());
         self.next_bulk += 1;
         self.bulk.push(BulkBody { lane: lane_of(from), id, body });
@@ -315,7 +318,7 @@ impl Outgoing {
     }
 
     fn put(&mut self, from: u64, write: impl FnOnce(&mut BytesMut)) -> usize {
-        let index = lane_of(from);
+        let index = lane_of(if planted!(OrderBreak) { self.frames } else { from });
         let lane = &mut self.lanes[index];
         let before = lane.len();
         write(lane);

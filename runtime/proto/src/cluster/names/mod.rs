@@ -288,6 +288,9 @@ impl Names {
 
     /// What a peer must be sent that holds this of our claims. `None`: everything, by [`page`](Self::page).
     pub(crate) fn since(&self, held: &control::Held) -> Option<Vec<control::Names>> {
+        if planted!(NothingResent) && held.version > 0 {
+            return Some(Vec::new());
+        }
         self.own.since(held)
     }
 
@@ -331,6 +334,9 @@ impl Names {
         // The version stands for what came before it too. Without that, everything is to be sent again: 0 says so.
         let follows = everything || message.base <= holding.version;
         for name in message.withdrawn {
+            if planted!(LostWithdraw) {
+                continue;
+            }
             let Ok(name) = Name::new(name) else { continue };
             let before = self.owner(name.as_str());
             if self.unfile(&name, number).is_some() {
@@ -374,7 +380,8 @@ impl Names {
     pub(crate) fn is_astray(&mut self, peer: &NodeId, version: u64, digest: u64) -> bool {
         /// Pulses that what is under way may be late.
         const PATIENCE: u8 = 2;
-        if version == 0 {
+        let repairs_nothing = planted!(LostWithdraw | NothingResent | ForeignClaim);
+        if version == 0 || repairs_nothing {
             return false;
         }
         let number = self.number(peer).unwrap_or_else(|| self.add(peer));
@@ -392,8 +399,22 @@ impl Names {
         astray
     }
 
+    /// Everything that others claim, as if it were this node's to tell.
+    #[cfg(feature = "planted")]
+    pub(crate) fn hearsay(&self) -> control::Names {
+        let others = self.claims.iter().flat_map(|(name, claimants)| {
+            let theirs = claimants.all().iter().filter(|filed| filed.owner != OWN);
+            theirs.map(|filed| filed.claim.to_wire(name))
+        });
+        let version = self.told().0;
+        control::Names { claimed: others.collect(), base: version, version, ..Default::default() }
+    }
+
     /// A peer is gone, and with it all it claimed.
     pub(crate) fn peer_gone(&mut self, peer: &NodeName) -> Vec<Change> {
+        if planted!(NamesOfTheDead) {
+            return Vec::new();
+        }
         let Some(number) = self.numbers.get(peer).copied().filter(|number| *number != OWN) else {
             return Vec::new();
         };
@@ -473,7 +494,7 @@ impl Names {
         let Some(serial) = self.own.holder(name.as_str()) else { return };
         let Some(Claimants::Many(all)) = self.claims.get(name.as_str()) else { return };
         let policy = self.own.policy(name.as_str());
-        let best = *all.iter().min_by_key(|filed| self.rank(filed)).expect("at least two");
+        let best = self.best(&self.claims[name.as_str()]);
         let mine = all.iter().find(|filed| filed.owner == OWN).expect("filed with the claim").claim;
         if best.owner != OWN {
             let waits = mine.resolves && best.claim.resolves && best.claim.kept_against < mine.claimed_at;
@@ -506,6 +527,7 @@ impl Names {
     fn best(&self, claimants: &Claimants) -> Filed {
         match claimants {
             Claimants::One(filed) => *filed,
+            Claimants::Many(all) if planted!(LastHeardWins) => *all.last().expect("at least two"),
             Claimants::Many(all) => *all.iter().min_by_key(|filed| self.rank(filed)).expect("at least two"),
         }
     }

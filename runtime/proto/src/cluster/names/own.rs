@@ -63,7 +63,7 @@ impl From<&control::Claim> for Claim {
 }
 
 impl Claim {
-    fn to_wire(self, name: &Name) -> control::Claim {
+    pub(super) fn to_wire(self, name: &Name) -> control::Claim {
         let Self { serial, claimed_at, resolves, kept_against, token } = self;
         control::Claim { name: name.to_string(), serial, claimed_at, resolves, kept_against, token }
     }

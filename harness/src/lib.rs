@@ -5,6 +5,7 @@
 //! [diagnostic], what came of a run in a [report]. [`suite`] makes tests of scenario files.
 
 pub mod behaviour;
+pub mod bench;
 pub mod cli;
 pub mod condition;
 pub mod diagnostic;

@@ -25,16 +25,13 @@ pub(crate) fn cluster(scenario: &Scenario, views: &Views) -> (Value, Value) {
         for (name, owner) in &shown.names {
             owners.entry(name).or_default().insert(owner);
         }
-        let mut members: Vec<&str> = shown.links.iter().map(String::as_str).collect();
-        if view.is_some() {
-            members.push(&node.name);
-        }
-        members.sort_unstable();
         nodes.push(json!({
             "name": node.name,
             "trust": node.trust,
             "running": view.is_some(),
-            "members": members,
+            "members": shown.members,
+            "view": shown.view,
+            "nodes_down": shown.nodes_down,
             "links": shown.links,
             "names_digest": digest(&shown.names),
             "names": shown.names.iter().cloned().collect::<BTreeMap<_, _>>(),

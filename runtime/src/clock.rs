@@ -1,7 +1,7 @@
 //! Time as a node sees it: the seam by which a test harness gives a node a time of its own.
 //!
 //! A node asks one [`Clock`] for everything: wall time for certificates and claims of names, monotonic time for the
-//! engine, and timers for its loop. Processes wait by tokio's own timers.
+//! engine, and timers for its loop and for all that its processes wait for by time (`actor::timers`).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,11 +16,13 @@ pub trait Clock: Send + Sync {
     fn unix_us(&self) -> u64;
 
     /// The moment, on a clock that never goes back: whatever is measured and waited for on this node.
+    ///
+    /// The default is tokio's, which is the system's unless a test has paused it.
     fn now(&self) -> Instant {
-        Instant::now()
+        tokio::time::Instant::now().into_std()
     }
 
-    /// A timer by [`now`](Self::now) for the node's loop. The default is tokio's; called inside tokio.
+    /// A timer by [`now`](Self::now). The default is tokio's; called inside tokio.
     fn timer(&self) -> Box<dyn Timer> {
         Box::new(TokioTimer(Box::pin(tokio::time::sleep(UNSET))))
     }

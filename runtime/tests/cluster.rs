@@ -6,17 +6,21 @@ mod cluster {
     pub(crate) mod world;
 
     mod attach;
+    mod calls;
     mod confirmed;
     mod conflict;
     mod delivery;
     mod detect;
+    mod discovery;
     mod groups;
     mod life;
     mod members;
+    mod metrics;
     mod names;
     mod restart;
     mod send;
     mod spawn;
     mod starved;
+    mod supervise;
     mod watch;
 }

@@ -20,6 +20,7 @@ mod protocol {
     mod loss;
     mod names;
     mod restart;
+    mod scale;
     mod tail;
     mod trust;
     mod unordered;

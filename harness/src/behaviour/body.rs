@@ -23,6 +23,8 @@ pub struct Inbox {
     tally: Arc<Tally>,
     /// The row of each sender.
     rows: HashMap<Pid, Row>,
+    /// Whom it has taken its link with back: their ends are no concern of its any more.
+    unlinked: BTreeSet<Pid>,
 }
 
 /// The numbered messages of one sender.
@@ -43,7 +45,7 @@ impl Inbox {
     pub fn new(context: Context, setup: &Setup) -> Self {
         let tally = setup.scene.enter(&setup.label, context.pid());
         context.set_label(&setup.label);
-        Self { context, scene: setup.scene.clone(), tally, rows: HashMap::new() }
+        Self { context, scene: setup.scene.clone(), tally, rows: HashMap::new(), unlinked: BTreeSet::new() }
     }
 
     /// The next data, request or reply; `None` when the runtime asks a process that traps exits to shut down. Ends that
@@ -72,6 +74,22 @@ impl Inbox {
         }
     }
 
+    /// Links the process to another.
+    pub fn link(&mut self, other: Pid) {
+        self.unlinked.remove(&other);
+        self.context.link(other);
+    }
+
+    /// Takes the link with another back, and drops what is in the mailbox: an exit of the other may be there already. One
+    /// that comes after that is a mistake.
+    pub async fn unlink(&mut self, other: Pid) {
+        self.context.unlink(other);
+        while let Some(received) = self.context.recv_timeout(Duration::ZERO).await {
+            self.handle(received).await;
+        }
+        self.unlinked.insert(other);
+    }
+
     async fn handle(&mut self, received: Received) -> Next {
         match received {
             Received::Message(bytes) => {
@@ -85,6 +103,9 @@ impl Inbox {
                 return Next::Over(None);
             }
             Received::Exit { from, reason } => {
+                if self.unlinked.contains(&from) {
+                    self.tally.uninvited.fetch_add(1, Relaxed);
+                }
                 self.scene.told(self.context.pid(), from, "link", &reason, None);
             }
             Received::Down { pid, reason, reference } => {
@@ -169,13 +190,15 @@ enum Next {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NothingCame;
 
-/// Replies to every request with what it got, after `args.work_ns` nanoseconds of work, and `args.work_turns` turns of it:
-/// a time where time is measured, a count where instructions are.
+/// Replies to every request with what it got, after `args.work_ns` nanoseconds of work, `args.work_turns` turns of it and
+/// `args.work_allocations` allocations: a time where time is measured, a count where counts are.
 pub(super) async fn echo(mut inbox: Inbox, setup: Setup) {
     let work = setup.args.get("work_ns").and_then(serde_json::Value::as_u64).map(Duration::from_nanos);
     let turns = setup.args.get("work_turns").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    let allocations = setup.args.get("work_allocations").and_then(serde_json::Value::as_u64).unwrap_or(0);
     while let Some(message) = inbox.next().await {
         if message.kind == Kind::Request {
+            work::allocate(allocations);
             work::burn(turns);
             work::spin(work.unwrap_or_default());
             let reply = message.reply(inbox.context.pid(), None);

@@ -17,6 +17,7 @@ pub(crate) struct Counted {
     pub(crate) corrupt: u64,
     pub(crate) duplicates: u64,
     pub(crate) gaps: u64,
+    pub(crate) uninvited: u64,
 }
 
 /// An end that a process was told of, as data.
@@ -53,6 +54,7 @@ impl Tally {
             corrupt: self.corrupt.load(Relaxed),
             duplicates: self.duplicates.load(Relaxed),
             gaps: self.gaps.load(Relaxed),
+            uninvited: self.uninvited.load(Relaxed),
         }
     }
 
@@ -64,6 +66,7 @@ impl Tally {
         self.corrupt.store(counted.corrupt, Relaxed);
         self.duplicates.store(counted.duplicates, Relaxed);
         self.gaps.store(counted.gaps, Relaxed);
+        self.uninvited.store(counted.uninvited, Relaxed);
     }
 }
 
@@ -77,6 +80,7 @@ impl Counted {
         self.corrupt += other.corrupt;
         self.duplicates += other.duplicates;
         self.gaps += other.gaps;
+        self.uninvited += other.uninvited;
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod body;
 pub(crate) mod exchange;
+mod linker;
 pub mod message;
 mod register;
 mod scene;
@@ -91,6 +92,7 @@ impl Default for Behaviours {
         all.add("sink", |inbox, _| body::sink(inbox));
         all.add("relay", body::relay);
         all.add("ticker", body::ticker);
+        all.add("linker", linker::linker);
         all.add("register", |inbox, _| register::register(inbox));
         all.add("client", register::client);
         all

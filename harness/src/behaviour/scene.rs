@@ -28,6 +28,8 @@ pub struct Tally {
     pub(crate) corrupt: AtomicU64,
     pub(crate) duplicates: AtomicU64,
     pub(crate) gaps: AtomicU64,
+    /// Exits of processes that it had taken its link with back.
+    pub(crate) uninvited: AtomicU64,
 }
 
 impl Tally {
@@ -372,9 +374,10 @@ impl Scene {
     pub fn broken(&self) -> Vec<(String, String)> {
         let broken = self.counted().into_iter().filter_map(|(label, counted)| {
             let all = [
-                (counted.out_of_order, "out of order"),
-                (counted.corrupt, "corrupt"),
-                (counted.duplicates, "twice"),
+                (counted.out_of_order, "messages out of order"),
+                (counted.corrupt, "corrupt messages"),
+                (counted.duplicates, "messages twice"),
+                (counted.uninvited, "exits over links that it had taken back"),
             ];
             let broken: Vec<_> = all
                 .into_iter()

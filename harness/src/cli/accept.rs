@@ -52,7 +52,8 @@ impl Accept {
             }
             seen += 1;
             let name = cells[0].area_and_name();
-            let (values, unequal) = match exactly::measure(&program, &super::gate::absolute(&file)?, &cells) {
+            let (values, unequal) = match exactly::measure(&program, &super::output::absolute(&file)?, &cells)
+            {
                 Ok(measured) => measured,
                 Err(why) => {
                     codes.push(exit::INVALID);

@@ -4,10 +4,15 @@
 //! goes to the standard output; mistakes and messages for a human go to the standard error.
 
 mod accept;
+mod bench;
 mod check;
+mod compare;
 mod gate;
+mod history;
+mod output;
 mod outside;
 mod run;
+mod schema;
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -32,6 +37,10 @@ enum Verb {
     Check(check::Check),
     Gate(gate::Gate),
     Accept(accept::Accept),
+    Bench(bench::Bench),
+    Compare(compare::Compare),
+    History(history::History),
+    Schema(schema::Schema),
 }
 
 /// Where a verb writes.
@@ -90,6 +99,10 @@ where
         Verb::Check(check) => check.run(&mut terminal),
         Verb::Gate(gate) => gate.run(&mut terminal),
         Verb::Accept(accept) => accept.run(&mut terminal),
+        Verb::Bench(bench) => bench.run(&mut terminal),
+        Verb::Compare(compare) => compare.run(&mut terminal),
+        Verb::History(history) => history.run(&mut terminal),
+        Verb::Schema(schema) => schema.run(&mut terminal),
     };
     // An output that cannot be written to cannot be told of it either.
     answer.unwrap_or(exit::INTERNAL)

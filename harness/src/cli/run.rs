@@ -60,6 +60,10 @@ pub(super) struct Run {
     /// Where the folders of runs that did not pass are written; by default results/runs, or target/regatta.
     #[arg(long, value_name = "FOLDER")]
     report: Option<PathBuf>,
+    /// Put a planted bug in force, in the world `sim`.
+    #[cfg(feature = "planted")]
+    #[arg(long, value_name = "BUG", value_parser = bug)]
+    plant: Option<regatta::planted::Bug>,
     /// How many places there are for runs at the same time; a load takes all of them. By default one per core.
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
@@ -192,7 +196,13 @@ impl Run {
         let jobs = self.jobs(selected);
         let mut reports: Vec<Option<RunReport>> = jobs.iter().map(|_| None).collect();
         let stop = super::outside::interruption();
-        let options = RunOptions { accept: self.accept, stop: Some(stop.clone()), ..RunOptions::default() };
+        let options = RunOptions {
+            accept: self.accept,
+            stop: Some(stop.clone()),
+            #[cfg(feature = "planted")]
+            planted: self.plant,
+            ..RunOptions::default()
+        };
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let places = self.jobs.map_or(cores, NonZeroUsize::get);
         let many = self.times() > 1;
@@ -274,6 +284,16 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// Reads a bug's name.
+#[cfg(feature = "planted")]
+fn bug(text: &str) -> Result<regatta::planted::Bug, String> {
+    let all = regatta::planted::Bug::ALL;
+    all.iter().find(|(name, ..)| *name == text).map(|(_, bug, _)| *bug).ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|(name, ..)| *name).collect();
+        format!("the bugs are {}", names.join(", "))
+    })
 }
 
 /// Reads `0..1000`.

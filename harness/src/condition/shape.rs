@@ -71,6 +71,8 @@ const NODE: Shape = Shape::Record(
         ("names", Shape::MapOf(&Shape::Text)),
         ("names_digest", Shape::Text),
         ("processes", Shape::List(&PROCESS)),
+        ("view", Shape::Text),
+        ("nodes_down", Shape::Number),
         ("handshakes_refused", Shape::Number),
         ("messages_dropped", Shape::Number),
     ],
@@ -91,6 +93,7 @@ const RECEIVED: Shape = Shape::Record(
         ("corrupt", Shape::Number),
         ("duplicates", Shape::Number),
         ("gaps", Shape::Number),
+        ("uninvited", Shape::Number),
     ],
 );
 

@@ -19,6 +19,7 @@ fn three_nodes() -> Observation {
         json!({
             "name": name, "trust": "member", "running": true, "members": members, "links": [],
             "names": { "svc/echo": "n2" }, "names_digest": "d1", "processes": [],
+            "view": "n1 n2; cut: n1/n3", "nodes_down": 1,
             "handshakes_refused": 0, "messages_dropped": 0,
         })
     };

@@ -3,6 +3,7 @@
 //! Counts hardly scatter, so there are no blocks and no ranks: the copy says how much they do, and a head that is beyond
 //! the threshold in each of its measurements is worse.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::rule::{Level, Metric, Verdict};
@@ -11,7 +12,7 @@ use super::rule::{Level, Metric, Verdict};
 pub const COPY_SHARE: f64 = 0.5;
 
 /// How a count came out.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Counted {
     /// The metric.
     pub metric: Metric,
@@ -30,7 +31,7 @@ pub struct Counted {
 }
 
 /// A part of a message's cost that grew.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Growth {
     /// The function, or the system call.
     pub name: String,

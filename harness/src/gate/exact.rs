@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the file of accepted values is; changes when a reader would have to.
 pub const SCHEMA: &str = "regatta.exact/1";
 
 /// Exact values of one scenario: by cell and load, by figure.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Exact {
     /// [`SCHEMA`].
     pub schema: String,
@@ -22,7 +23,7 @@ pub struct Exact {
 }
 
 /// One value that is not what it was.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Difference {
     /// Which.
     pub name: String,

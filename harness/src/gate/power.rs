@@ -1,11 +1,12 @@
 //! What a gate is worth: how often it cries without need, and how small a slowdown it catches.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Verdict;
 
 /// Decisions of one kind, counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Count {
     /// Decisions that were made.
     pub decisions: u64,

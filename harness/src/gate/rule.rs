@@ -7,6 +7,7 @@
 //! from the base significantly, or the machine was not quiet, the answer is *inconclusive*. The caller asks for a second
 //! round of fresh blocks before it calls a regression one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::holm;
@@ -25,7 +26,7 @@ pub const COPY_SPREADS: f64 = 3.0;
 pub const BLOCKS_MIN: usize = 12;
 
 /// What a worse value of a metric means for the change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// It fails the gate.
@@ -35,7 +36,7 @@ pub enum Level {
 }
 
 /// A figure that is compared.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Metric {
     /// The load and the figure: `latency.p50_us`.
     pub name: String,
@@ -48,7 +49,7 @@ pub struct Metric {
 }
 
 /// The values of one metric, a value of each for each block.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Series {
     /// The base.
     pub base: Vec<f64>,
@@ -59,7 +60,7 @@ pub struct Series {
 }
 
 /// How a metric came out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", tag = "word", content = "why")]
 pub enum Verdict {
     /// It is not worse by more than it may be.
@@ -75,7 +76,7 @@ pub enum Verdict {
 }
 
 /// Why a metric came out as it did. Shares are of the base: 0.1 is 10 % worse, -0.1 is better.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Evidence {
     /// The metric.
     pub metric: Metric,
@@ -100,7 +101,7 @@ pub struct Evidence {
 }
 
 /// An estimate with its bounds, as shares.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct Interval {
     /// The estimate.
     pub estimate: f64,

@@ -18,8 +18,16 @@ static COUNTS: [Slot; SLOTS] = [const { Slot(AtomicU64::new(0)) }; SLOTS];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
+/// What a thread knows of its counting.
+struct Own {
+    /// Its slot, once it has one.
+    slot: Cell<usize>,
+    /// How many [`uncounted`] acts it is in.
+    apart: Cell<u32>,
+}
+
 thread_local! {
-    static OWN: Cell<usize> = const { Cell::new(usize::MAX) };
+    static OWN: Own = const { Own { slot: Cell::new(usize::MAX), apart: Cell::new(0) } };
 }
 
 /// The system's allocator, counted. Install it in a binary:
@@ -43,16 +51,33 @@ pub fn allocations() -> Option<u64> {
     INSTALLED.load(Relaxed).then(|| COUNTS.iter().map(|slot| slot.0.load(Relaxed)).sum())
 }
 
+/// Does something whose allocations are not counted: what the harness does for itself is no cost of a message.
+pub(crate) fn uncounted<T>(act: impl FnOnce() -> T) -> T {
+    struct Back;
+    impl Drop for Back {
+        fn drop(&mut self) {
+            OWN.with(|own| own.apart.set(own.apart.get() - 1));
+        }
+    }
+    OWN.with(|own| own.apart.set(own.apart.get() + 1));
+    let _back = Back;
+    act()
+}
+
 fn count() {
     let slot = OWN.try_with(|own| {
-        if own.get() == usize::MAX {
-            INSTALLED.store(true, Relaxed);
-            own.set(NEXT.fetch_add(1, Relaxed).min(SLOTS - 1));
+        if own.apart.get() > 0 {
+            return None;
         }
-        own.get()
+        if own.slot.get() == usize::MAX {
+            INSTALLED.store(true, Relaxed);
+            own.slot.set(NEXT.fetch_add(1, Relaxed).min(SLOTS - 1));
+        }
+        Some(own.slot.get())
     });
     // A thread that is ending has no slot any more.
-    match slot.unwrap_or(SLOTS - 1) {
+    let Some(slot) = slot.unwrap_or(Some(SLOTS - 1)) else { return };
+    match slot {
         own if own < SLOTS - 1 => {
             let count = &COUNTS[own].0;
             count.store(count.load(Relaxed) + 1, Relaxed);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::LoadError;
@@ -76,7 +77,7 @@ impl Rung {
 pub(crate) type ModelName = &'static str;
 
 /// The figures of a load, as conditions, reports and gates see them. Times are in microseconds, rates a second.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Figures {
     /// One of `LoadModel::NAMES`.
     #[serde(deserialize_with = "model")]

@@ -25,6 +25,13 @@ pub fn burn(turns: u64) {
     black_box(value);
 }
 
+/// Allocates so many times, and gives it back.
+pub fn allocate(times: u64) {
+    for turn in 0..times {
+        drop(black_box(Box::new(turn)));
+    }
+}
+
 /// Turns in a nanosecond on this machine: the best of several short looks, as everything else only slows it down.
 fn turns_per_ns() -> f64 {
     static TURNS: OnceLock<f64> = OnceLock::new();

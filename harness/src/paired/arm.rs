@@ -88,7 +88,22 @@ impl Arm {
     /// # Errors
     /// [`TrialError`]; the process has ended in every case.
     pub fn runs(&self, seed: u64) -> Result<Vec<CellRun>, TrialError> {
+        let (text, said, code) = self.document(seed, &[], TRIAL_WITHIN)?;
+        read(&text, &said, code)
+    }
+
+    /// Runs every cell once: the document that came of it, what was said beside it, and the exit code.
+    ///
+    /// # Errors
+    /// [`TrialError::Start`] and [`TrialError::Hung`]; the process has ended in every case.
+    pub fn document(
+        &self,
+        seed: u64,
+        more: &[String],
+        within: Duration,
+    ) -> Result<(String, String, String), TrialError> {
         let mut command = self.command(seed);
+        command.args(more);
         let mut child =
             command.spawn().map_err(|source| TrialError::Start { program: self.program.clone(), source })?;
         let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
@@ -101,11 +116,11 @@ impl Arm {
             let _ = err.as_mut().map(|err| err.read_to_string(&mut said));
             let _ = tell.send((text, said));
         });
-        let Ok((text, said)) = told.recv_timeout(TRIAL_WITHIN) else {
+        let Ok((text, said)) = told.recv_timeout(within) else {
             // It may have ended just now.
             let _ = child.kill();
             let _ = child.wait();
-            return Err(TrialError::Hung(TRIAL_WITHIN.as_secs()));
+            return Err(TrialError::Hung(within.as_secs()));
         };
         let code = child.wait().map_or_else(
             |error| error.to_string(),
@@ -114,7 +129,7 @@ impl Arm {
                 None => status.to_string(),
             },
         );
-        read(&text, &said, code)
+        Ok((text, said, code))
     }
 
     /// The command of a trial, with its document on the standard output.

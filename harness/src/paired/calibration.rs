@@ -12,12 +12,13 @@ use quinn::{ClientConfig, Endpoint, ServerConfig};
 use regatta::Identity;
 use regatta::cluster::tls::TlsConfigs;
 use rustls::time_provider::DefaultTimeProvider;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::gate::shift::median;
 
 /// Median round trips, in microseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Calibration {
     /// Raw quinn, one stream.
     pub quinn_p50_us: f64,

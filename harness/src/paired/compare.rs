@@ -1,5 +1,6 @@
 //! Rounds until there is a verdict: a regression must come out of two rounds of independent blocks.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::arm::TrialError;
@@ -11,7 +12,7 @@ use crate::gate::shift::median;
 use crate::gate::{Evidence, Verdict, judge};
 
 /// What came of a comparison.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Comparison {
     /// Each metric, with the verdict over all rounds and the evidence of the first.
     pub evidence: Vec<Evidence>,
@@ -27,7 +28,7 @@ pub struct Comparison {
 }
 
 /// The answer to whether the head may pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
     /// Nothing that blocks is worse.

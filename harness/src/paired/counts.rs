@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use toml::{Table, Value};
 
@@ -26,7 +27,7 @@ const GREW_SHOWN: usize = 5;
 const GREW_SHARE: f64 = 0.002;
 
 /// What came of the counts.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct Counts {
     /// Each metric.
     pub counted: Vec<Counted>,

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::arm::{Arm, TrialError};
@@ -16,7 +17,7 @@ use crate::scenario::load::GateRule;
 use crate::scenario::{Scenario, World};
 
 /// What came of one scenario's exact gates.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Exactness {
     /// The scenario: `exact/path`.
     pub scenario: String,
@@ -27,7 +28,7 @@ pub struct Exactness {
 }
 
 /// How values stand to those of a second measurement, and to the accepted ones.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "word", content = "detail")]
 pub enum Standing {
     /// As accepted.

@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Instant;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// The share of all processor time that may be stolen before a round is not trusted.
 pub const STEAL_MAX: f64 = 0.05;
@@ -11,7 +12,7 @@ pub const STEAL_MAX: f64 = 0.05;
 const UDP_ERRORS_MAX: u64 = 1_000;
 
 /// What happened on the machine over a time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// Share of processor time that the host gave to other machines.
     pub steal: f64,

@@ -53,7 +53,13 @@ pub(crate) fn root() -> PathBuf {
         return PathBuf::from(asked);
     }
     let here = Path::new("results");
-    if here.is_dir() { here.join("runs") } else { Path::new("target").join("regatta") }
+    if here.is_dir() {
+        return here.join("runs");
+    }
+    // A test runs in its crate's folder, which is not where the build is; cargo marks that.
+    let program = std::env::current_exe().unwrap_or_default();
+    let build = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    build.unwrap_or_else(|| Path::new("target")).join("regatta")
 }
 
 /// Writes the folder below `root`; where it is.

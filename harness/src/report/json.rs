@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::load::Figures;
 use crate::results::machine::Machine;
@@ -14,33 +15,33 @@ use crate::run::{Finding, RunReport};
 pub const SCHEMA: &str = "regatta.run/1";
 
 /// The whole document.
-#[derive(Debug, Serialize)]
-pub struct Document<'a> {
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Document {
     /// [`SCHEMA`].
-    pub schema: &'static str,
+    pub schema: String,
     /// The revision of the working tree that was run in: a commit, with `-dirty` behind it when files differ.
     pub revision: String,
     /// The machine.
     pub machine: Machine,
     /// What was run, in order.
-    pub scenarios: Vec<ScenarioResult<'a>>,
+    pub scenarios: Vec<ScenarioResult>,
     /// What was left out.
     pub deselected: Vec<Deselected>,
 }
 
 /// One run.
-#[derive(Debug, Serialize)]
-pub struct ScenarioResult<'a> {
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ScenarioResult {
     /// Area and name: `order/eight-senders`.
     pub name: String,
     /// The matrix cell: `[payload=32B]`, or nothing.
     pub cell: String,
     /// Where it ran.
-    pub world: &'static str,
+    pub world: String,
     /// The seed.
     pub seed: u64,
     /// `pass`, `fail`, `invalid`, `unsupported`, `internal`.
-    pub outcome: &'static str,
+    pub outcome: String,
     /// How long it took.
     pub duration_ms: u64,
     /// How much time passed in the run, in `sim`.
@@ -50,15 +51,15 @@ pub struct ScenarioResult<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// What loads measured, by id.
-    pub figures: BTreeMap<&'a str, &'a Figures>,
+    pub figures: BTreeMap<String, Figures>,
     /// When loads ran and faults were in force.
-    pub timeline: &'a Timeline,
+    pub timeline: Timeline,
     /// What went wrong.
-    pub findings: &'a [Finding],
+    pub findings: Vec<Finding>,
 }
 
 /// A cell that was not run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Deselected {
     /// Area, name and cell.
     pub name: String,
@@ -66,25 +67,25 @@ pub struct Deselected {
     pub reason: String,
 }
 
-impl<'a> Document<'a> {
+impl Document {
     /// The document over these runs.
     #[must_use]
-    pub fn new(reports: &'a [RunReport], deselected: Vec<Deselected>) -> Self {
+    pub fn new(reports: &[RunReport], deselected: Vec<Deselected>) -> Self {
         let scenarios = reports.iter().map(|report| ScenarioResult {
             name: area_and_name(report),
             cell: report.scenario.cell.to_string(),
-            world: report.world.name(),
+            world: report.world.name().to_owned(),
             seed: report.seed,
-            outcome: report.outcome.name(),
+            outcome: report.outcome.name().to_owned(),
             duration_ms: u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX),
             virtual_ms: report.virtual_time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
             digest: report.digest.map(|digest| format!("{digest:016x}")),
-            figures: report.figures.iter().map(|(id, figures)| (id.as_str(), figures)).collect(),
-            timeline: &report.timeline,
-            findings: &report.findings,
+            figures: report.figures.iter().cloned().collect(),
+            timeline: report.timeline.clone(),
+            findings: report.findings.clone(),
         });
         Self {
-            schema: SCHEMA,
+            schema: SCHEMA.to_owned(),
             revision: revision(),
             machine: Machine::this(),
             scenarios: scenarios.collect(),

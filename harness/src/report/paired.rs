@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use owo_colors::{OwoColorize, Style};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::json::revision;
@@ -12,13 +13,15 @@ use crate::paired::compare::{Answer, Comparison};
 use crate::paired::counts::Counts;
 use crate::paired::exactly::{Exactness, Standing};
 use crate::paired::selftest::Proof;
+use crate::results::history::Series;
 use crate::results::machine::Machine;
+use crate::results::proofs::Collected;
 
 /// The version of the document.
 pub const SCHEMA: &str = "regatta.gate/1";
 
 /// The result of a gate: what its tiers found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Document {
     /// [`SCHEMA`].
     pub schema: &'static str,
@@ -46,8 +49,12 @@ pub struct Document {
     pub counts: Option<Counts>,
     /// Tiers 2 and 3: verdicts and evidence over blocks.
     pub comparison: Option<Comparison>,
+    /// Tier 4: series of main whose level changed.
+    pub history: Vec<Series>,
     /// What the gate proved of itself on a machine like this one.
     pub proof: Option<Proof>,
+    /// Decisions over equal builds of all self-tests on such machines.
+    pub collected: Option<Collected>,
 }
 
 impl Document {
@@ -68,14 +75,16 @@ impl Document {
             exact: Vec::new(),
             counts: None,
             comparison: None,
+            history: Vec::new(),
             proof: None,
+            collected: None,
         }
     }
 
     /// Whether no tier was run.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.counts.is_none() && self.comparison.is_none()
+        self.exact.is_empty() && self.counts.is_none() && self.comparison.is_none() && self.history.is_empty()
     }
 
     /// Makes the answer of what was found: a regression in any tier speaks loudest, then what cannot be told.
@@ -137,6 +146,9 @@ pub fn text(document: &Document, colour: bool) -> String {
     for why in document.counts.iter().flat_map(|counts| &counts.unsupported) {
         let _ = writeln!(out, "  {}", paint(&format!("not counted: {why}"), Style::new().yellow()));
     }
+    for line in history_lines(document) {
+        let _ = writeln!(out, "  {}", paint(&line, Style::new().yellow()));
+    }
     if document.comparison.is_none() {
         let _ = writeln!(out, "\n{}", paint(&document.machine.to_string(), Style::new().dimmed()));
         return out;
@@ -181,6 +193,9 @@ pub fn markdown(document: &Document) -> String {
     }
     for why in document.counts.iter().flat_map(|counts| &counts.unsupported) {
         let _ = writeln!(out, "- not counted: {why}");
+    }
+    for line in history_lines(document) {
+        let _ = writeln!(out, "- {line}");
     }
     out.push('\n');
     if document.comparison.is_some() {
@@ -235,6 +250,13 @@ pub(crate) fn exact_lines(document: &Document) -> Vec<Line> {
         }
     }
     lines
+}
+
+/// The last change of level of each series of main, line by line: told, and gates nothing.
+pub(crate) fn history_lines(document: &Document) -> Vec<String> {
+    let last = document.history.iter().filter_map(|one| Some((one, one.steps.last()?)));
+    last.map(|(one, step)| format!("history: {} {}: {}", one.load, one.figure, super::history::line(step)))
+        .collect()
 }
 
 /// One count and its verdict, as a line.
@@ -304,6 +326,15 @@ pub(crate) fn cells(one: &Evidence) -> [String; 8] {
 pub(crate) fn notes(document: &Document) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(document.proof.as_ref().map(proof_line));
+    notes.extend(document.collected.filter(|all| all.self_tests > 1).map(|all| {
+        format!(
+            "All {} self-tests together: {} false alarms in {} decisions over equal builds; the true rate is below {:.1} % (95 %).",
+            all.self_tests,
+            all.count.alarms,
+            all.count.decisions,
+            all.count.rate_at_most() * 100.0
+        )
+    }));
     let Some(comparison) = &document.comparison else { return notes };
     let blocks = document.evidence().first().map_or(0, |one| one.blocks);
     notes.push(format!(

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::fs;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where figures come from. Figures of machines with different ids are not compared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
     /// Equal for machines whose figures may be compared: made of the processor, its count, the architecture and the
     /// virtualisation.

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `accepted` | `results/exact/`: values that repeat to the last digit, as they were accepted |
 //! | `runs` | `results/runs/<id>/`: everything that a run of benchmarks or a gate leaves |
+//! | `history` | `results/history/`: benchmark runs of main, a line for each load; only ever added to |
 //! | `proofs` | `results/self-test/`: what the gate proved of itself, by machine |
 //! | `machine` | the machine, the compiler and the dependencies that figures come from |
 //!
 //! What must stay true: only `regatta accept` changes what is accepted.
 
 pub mod accepted;
+pub mod history;
 pub mod machine;
 pub mod proofs;
 pub mod runs;

@@ -19,7 +19,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub use stage::StepState;
@@ -46,7 +47,7 @@ const LOOK: Duration = Duration::from_millis(5);
 const LOOK_SIM: Duration = Duration::from_millis(50);
 
 /// How a run came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// Everything held.
@@ -92,7 +93,7 @@ impl Outcome {
 }
 
 /// Something that went wrong in a run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// What it makes of the run.
     pub outcome: Outcome,
@@ -150,6 +151,9 @@ pub struct RunOptions {
     pub behaviours: Behaviours,
     /// The program that becomes a node in the world `process`; this one when absent.
     pub node_program: Option<PathBuf>,
+    /// The bug that the runtime has, in the world `sim`.
+    #[cfg(feature = "planted")]
+    pub planted: Option<regatta::planted::Bug>,
     /// Turns true when the run must stop; without one, nobody can ask for that.
     pub stop: Option<watch::Receiver<bool>>,
 }
@@ -248,6 +252,9 @@ fn in_real_time(
 /// Plays a run with nodes that live in virtual time.
 fn in_virtual_time(scenario: Arc<Scenario>, options: &RunOptions, report: &mut RunReport) -> io::Result<()> {
     let capture = scenario.loads.is_empty().then(|| Capture::new(CAPTURE_BYTES));
+    // Each run has its thread's bug set anew.
+    #[cfg(feature = "planted")]
+    regatta::planted::plant(options.planted);
     let sim = Sim::new(options.seed, capture);
     let recorder = Arc::new(Recorder::simulated(Arc::new(SimClock(sim.clone()))));
     let scene = Arc::new(Scene::new(recorder.clone()));

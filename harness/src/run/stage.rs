@@ -21,6 +21,7 @@ use crate::condition::{Condition, Observation};
 use crate::expect::history::History;
 use crate::expect::judge::{Verdict, Window, explain};
 use crate::load::Figures;
+use crate::load::allocation::uncounted;
 use crate::random::Random;
 use crate::record::{EVENTS_MAX, What};
 use crate::scenario::Scenario;
@@ -179,7 +180,7 @@ impl Stage {
         self.hear_all().await;
         self.judge(until);
         for (label, what) in self.scene.broken() {
-            let message = format!("`{label}` received messages {what}");
+            let message = format!("`{label}` received {what}");
             self.find(Outcome::Fail, None, "always on: whole, once, in order", message, None);
         }
         self.look_for_lost_messages();
@@ -419,6 +420,10 @@ impl Stage {
 
     /// Takes an observation, judges by it, and shows it to whoever waits.
     pub(super) fn observe(&self) -> Arc<Observation> {
+        uncounted(|| self.look())
+    }
+
+    fn look(&self) -> Arc<Observation> {
         // The state is held throughout, so that observations are judged in the order in which they were taken.
         let mut state = self.state();
         let views = self.cluster.views();

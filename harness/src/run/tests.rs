@@ -5,7 +5,7 @@ use crate::scenario::{Vocabulary, load_str};
 
 const TWO: &str = "about = \"x\"\n[[node]]\nname = \"n\"\ncount = 2\n";
 const COUNTER: &str = "[[process]]\non = \"n2\"\nbehaviour = \"counter\"\nlabel = \"k\"\nname = \"k\"\n";
-const UP: &str = "await = \"nodes.all(n, n.members.size() == 2)\"";
+const UP: &str = "await = \"nodes.all(n, n.members.size() == 2 && n.links.size() == 1)\"";
 
 /// Runs two nodes with a counter on the second: the steps, one a line, and whatever else the file holds.
 fn run_steps(steps: &[&str], rest: &str) -> RunReport {

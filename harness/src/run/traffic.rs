@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::stage::Stage;
 use super::steps::{Done, Failed, OK, failed, gone, told};
-use crate::scenario::action::{Actor, Address, CallResult, ScopedName, Spawn};
+use crate::scenario::action::{Actor, Address, CallResult, ScopedName, Spawn, SpawnResult};
 use crate::world::order::{Answer, CallOrder, Order, PidText, SendOrder, SpawnOrder};
 
 impl Stage {
@@ -101,8 +101,8 @@ impl Stage {
         let Answer::Spawned(spawned) = seat.ask(Order::Spawn(order)).await.map_err(told)? else {
             return failed("the node answered something else");
         };
-        match (spawned, spawn.refused) {
-            (Ok(child), false) => {
+        match (spawned, spawn.expect) {
+            (Ok(child), SpawnResult::Ok) => {
                 // The child's node knows; whoever asks next may ask before its word of that is here.
                 self.scene.name_process(&spawn.label, child.0);
                 if let Some(name) = &spawn.name {
@@ -111,11 +111,18 @@ impl Stage {
                 }
                 Ok(OK)
             }
-            (Err(none), false) => failed(none.message),
-            (Ok(_), true) => failed("the spawn was not refused"),
-            (Err(none), true) if none.refused => Ok(("refused", Value::from(none.message))),
-            (Err(none), true) => {
+            (Err(none), SpawnResult::Ok) => failed(none.message),
+            (Ok(_), SpawnResult::Refused) => failed("the spawn was not refused"),
+            (Err(none), SpawnResult::Refused) if none.refused => Ok(("refused", Value::from(none.message))),
+            (Err(none), SpawnResult::Refused) => {
                 failed(format!("the spawn was not refused, it got no answer: {}", none.message))
+            }
+            (Ok(_), SpawnResult::NoConnection) => failed("the process was started all the same"),
+            (Err(none), SpawnResult::NoConnection) if none.unconnected => {
+                Ok(("no-connection", Value::from(none.message)))
+            }
+            (Err(none), SpawnResult::NoConnection) => {
+                failed(format!("the connection was to be lost, but: {}", none.message))
             }
         }
     }

@@ -26,7 +26,8 @@ pub const STEP_WITHIN_DEFAULT: Duration = Duration::from_secs(10);
 pub const PAYLOAD_BYTES_MIN: u64 = 32;
 
 /// The behaviours that every node knows, as processes and as factories.
-pub const BEHAVIOURS: [&str; 7] = ["echo", "counter", "sink", "relay", "ticker", "register", "client"];
+pub const BEHAVIOURS: [&str; 8] =
+    ["echo", "counter", "sink", "relay", "ticker", "linker", "register", "client"];
 
 /// One step.
 #[derive(Debug, Clone, PartialEq)]
@@ -290,8 +291,25 @@ pub struct Spawn {
     pub link: bool,
     /// Whether the asker watches it.
     pub monitor: bool,
-    /// Whether the spawn must be refused; the step fails when it is not.
-    pub refused: bool,
+    /// How it must end; the step fails when it ends otherwise.
+    pub expect: SpawnResult,
+}
+
+/// How a spawn ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpawnResult {
+    /// The process runs.
+    Ok,
+    /// Somebody said no.
+    Refused,
+    /// The connection was lost first, or there was none; not: the deadline passed.
+    NoConnection,
+}
+
+impl SpawnResult {
+    /// Every result, as files name it.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("ok", Self::Ok), ("refused", Self::Refused), ("no-connection", Self::NoConnection)];
 }
 
 /// A name and where it counts.

@@ -96,10 +96,11 @@ impl Scenario {
         crate::report::json::qualified(&self.file, &self.name)
     }
 
-    /// Whether it is kept out of ordinary runs in this world. Virtual time passes quickly.
+    /// Whether it is kept out of ordinary runs in this world. Virtual time passes quickly: what also runs in real time is
+    /// long there alone.
     #[must_use]
     pub fn is_long(&self, world: World) -> bool {
-        world != World::Sim && self.has_tag(LONG_TAG)
+        self.has_tag(LONG_TAG) && (world != World::Sim || self.worlds == [World::Sim])
     }
 
     /// The point with this id. Every id that the model holds in a `since`, `until`, `from` or `after` has one.

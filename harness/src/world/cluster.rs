@@ -178,6 +178,8 @@ pub(crate) struct Cluster {
 struct Inner {
     authorities: BTreeMap<String, ClusterCa>,
     shared: BTreeMap<String, Identity>,
+    /// Each node's own: it outlives the node's restarts, as files on a disk do.
+    issued: BTreeMap<String, Identity>,
     seats: BTreeMap<String, Seat>,
     /// The nodes in the order of their first start: a node dials those that were started before it.
     started: Vec<String>,
@@ -500,9 +502,8 @@ impl Cluster {
     fn identity(&self, inner: &mut Inner, node: &Node) -> Result<Identity, WorldError> {
         let failed = |source| WorldError::Identity { node: node.name.clone(), source };
         let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_micros(self.ground.time().unix_us());
-        let before = inner.launches.get(&node.name).copied().unwrap_or_default();
         let entropy = |whose: &str| Some(Random::apart(self.seed, whose).seed());
-        let own = entropy(&format!("certificate {} {before}", node.name));
+        let own = entropy(&format!("certificate {}", node.name));
         let ordinary = IssueOptions { at, entropy: own, ..IssueOptions::default() };
         let cluster = || regatta::cluster::identity::DEFAULT_CLUSTER.parse().expect("a cluster's name");
         match self.scenario.trust.get(&node.trust) {
@@ -519,6 +520,9 @@ impl Cluster {
                 Ok(inner.shared[name].clone())
             }
             Some(Trust::Issued { ca, valid_for, .. }) => {
+                if let Some(issued) = inner.issued.get(&node.name) {
+                    return Ok(issued.clone());
+                }
                 if !inner.authorities.contains_key(ca) {
                     let options = IssueOptions {
                         valid_for: CA_VALID_FOR,
@@ -532,7 +536,9 @@ impl Cluster {
                 if let Some(valid_for) = valid_for {
                     options.valid_for = *valid_for;
                 }
-                inner.authorities[ca].issue_with(&node.name, &options).map_err(failed)
+                let issued = inner.authorities[ca].issue_with(&node.name, &options).map_err(failed)?;
+                inner.issued.insert(node.name.clone(), issued.clone());
+                Ok(issued)
             }
             None => Err(WorldError::State(node.name.clone(), "has a trust that is not there")),
         }

@@ -171,6 +171,8 @@ pub(crate) struct NoChild {
     pub(crate) message: String,
     /// Whether somebody said no: a lost connection or a missing answer is no refusal.
     pub(crate) refused: bool,
+    /// Whether the connection was lost, or there was none.
+    pub(crate) unconnected: bool,
 }
 
 /// Why an order was not carried out.

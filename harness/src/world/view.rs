@@ -1,6 +1,7 @@
 //! What one node shows of itself at one moment.
 
 use regatta::ClusterNode;
+use regatta::cluster::{ClusterView, MemberInfo, Standing};
 use serde::{Deserialize, Serialize};
 
 use super::order::PidText;
@@ -14,6 +15,12 @@ const PAGE: usize = 1_000;
 pub(crate) struct NodeView {
     /// The nodes that it is linked with, sorted; one entry for each link.
     pub(crate) links: Vec<String>,
+    /// The nodes that it takes for members, itself among them, sorted: linked, or out of its reach and not lost.
+    pub(crate) members: Vec<String>,
+    /// The cluster as it sees it: members that are reached, then pairs that are cut off from each other.
+    pub(crate) view: String,
+    /// Nodes that it found to be down so far.
+    pub(crate) nodes_down: u64,
     /// Global names with their owners' nodes, in the order of the names.
     pub(crate) names: Vec<(String, String)>,
     /// Processes of the scenario, in the order of their start.
@@ -45,6 +52,9 @@ impl NodeView {
         let (runtime, stats) = (node.runtime().stats(), node.stats());
         Self {
             links: node.peers(),
+            members: members(node),
+            view: view(node),
+            nodes_down: stats.nodes_down,
             names: node.global_names(),
             processes: processes(node),
             handshakes_refused: stats.handshakes_refused,
@@ -57,6 +67,27 @@ impl NodeView {
     pub(crate) fn owner(&self, name: &str) -> Option<&str> {
         let at = self.names.binary_search_by(|(of, _)| of.as_str().cmp(name)).ok()?;
         Some(&self.names[at].1)
+    }
+}
+
+fn members(node: &ClusterNode) -> Vec<String> {
+    let is_member = |member: &MemberInfo| {
+        matches!(member.standing, Standing::Up | Standing::Suspect | Standing::Unreachable)
+    };
+    let others = node.members().into_iter().filter(is_member).map(|member| member.id.name.to_string());
+    let mut members: Vec<String> = others.chain([node.name().to_owned()]).collect();
+    members.sort_unstable();
+    members
+}
+
+fn view(node: &ClusterNode) -> String {
+    let ClusterView { members, cuts } = node.view();
+    let members: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+    let cuts: Vec<String> = cuts.iter().map(|(one, other)| format!("{}/{}", one.name, other.name)).collect();
+    if cuts.is_empty() {
+        members.join(" ")
+    } else {
+        format!("{}; cut: {}", members.join(" "), cuts.join(" "))
     }
 }
 

@@ -163,8 +163,8 @@ pub struct Owner {
     pub token: Option<FencingToken>,
 }
 
-/// Tells later holders of a confirmed name from earlier ones: a later one has a higher token, on whatever node. Hand it to
-/// whatever the holder writes to, and have that refuse what comes with a lower token than it has seen.
+/// Tells later holders of a confirmed name from earlier ones: a later one has a higher token, on whatever node. Hand it
+/// to whatever the holder writes to, and have that refuse what comes with a lower token than it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FencingToken(u64);
 
@@ -191,13 +191,13 @@ impl fmt::Display for FencingToken {
 /// Whose word it takes to confirm a name. Voters are the members that are neither hidden nor without full mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Quorum {
-    /// More than half of the voters that this node knows, those that are down among them. A voter that left in good order
-    /// counts no more after two leases, one that was lost when it is forgotten. Nodes that join while the cluster is split
-    /// are known to one side only: see [`Quorum::Of`].
+    /// More than half of the voters that this node knows, those that are down among them. A voter that left in good
+    /// order counts no more after two leases, one that was lost when it is forgotten. Nodes that join while the cluster
+    /// is split are known to one side only: see [`Quorum::Of`].
     #[default]
     Majority,
-    /// More than half of so many voters, or of those that this node knows if they are more. Right if the cluster never has
-    /// more than so many: then a split can do no harm while it grows, either.
+    /// More than half of so many voters, or of those that this node knows if they are more. Right if the cluster never
+    /// has more than so many: then a split can do no harm while it grows, either.
     Of(usize),
 }
 
@@ -208,8 +208,8 @@ pub enum ConfirmError {
     /// Another process holds the name, or is about to.
     #[error("the name is taken by a process of \"{}\"", .0.node)]
     Taken(Owner),
-    /// By the deadline, fewer voters than it takes had granted the name: this node is in a minority, or most voters have
-    /// started less than a lease ago.
+    /// By the deadline, fewer voters than it takes had granted the name: this node is in a minority, or most voters
+    /// have started less than a lease ago.
     #[error("{granted} voters of the {needed} that it takes confirmed the name by the deadline")]
     NoQuorum {
         /// Voters that had granted it in the last round, this node among them.
@@ -235,8 +235,8 @@ pub enum ConflictPolicy {
     NotifyLoser,
     /// The process that loses the name is told, and so is the one that keeps it.
     NotifyBoth,
-    /// The node whose claim is the earlier one asks the program which of the two stays, if both claims say so; otherwise
-    /// the earlier one stays. The loser is told.
+    /// The node whose claim is the earlier one asks the program which of the two stays, if both claims say so;
+    /// otherwise the earlier one stays. The loser is told.
     Resolve,
 }
 
@@ -250,14 +250,15 @@ pub enum NodeChange {
     Suspect,
     /// It is heard again after it was suspected: the link goes on.
     Trusted,
-    /// Its link is dead, which is about the two nodes: the other may well live. What went by the link has ended with it;
-    /// the names that the node holds stay. It is dialled.
+    /// Its link is dead, which is about the two nodes: the other may well live. What went by the link has ended with
+    /// it; the names that the node holds stay. It is dialled.
     Unreachable {
-        /// The members that say that they are linked with it. Nobody: it was itself heard last, by word that it ended the
-        /// link.
+        /// The members that say that they are linked with it. Nobody: it was itself heard last, by word that it ended
+        /// the link.
         seen_by: Vec<NodeName>,
     },
-    /// It is lost to all members of this side, and its names with it. It is dialled until it is linked again or forgotten.
+    /// It is lost to all members of this side, and its names with it. It is dialled until it is linked again or
+    /// forgotten.
     Down {
         /// What speaks for it.
         evidence: Box<Evidence>,
@@ -404,7 +405,8 @@ pub enum Event {
         /// What the claim here said of this case.
         policy: ConflictPolicy,
     },
-    /// A peer asks this node to run a factory. Answer with [`Outgoing::spawned`](crate::link::outgoing::Outgoing::spawned).
+    /// A peer asks this node to run a factory. Answer with
+    /// [`Outgoing::spawned`](crate::link::outgoing::Outgoing::spawned).
     SpawnRequested {
         /// The link to answer by.
         link: LinkId,
@@ -439,8 +441,8 @@ pub enum Event {
         /// What came of it.
         result: Result<CallOutcome, CallError>,
     },
-    /// A remote spawn was answered with a child after its call had ended without one. The child is linked to its caller, or
-    /// monitored by it, as was asked; the caller does not know it.
+    /// A remote spawn was answered with a child after its call had ended without one. The child is linked to its
+    /// caller, or monitored by it, as was asked; the caller does not know it.
     SpawnedLate {
         /// Serial of the process that asked.
         caller: u64,

@@ -53,10 +53,11 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// Between two pulses of a node to its peers. Default 500 ms.
     pub pulse: Duration,
-    /// Silence after which a node is suspected and others are asked about it. Default 2 s. This and the next two grow with
-    /// this node's own lateness, up to eight times, and with the logarithm of the cluster's size above 100 nodes.
+    /// Silence after which a node is suspected and others are asked about it. Default 2 s. This and the next two grow
+    /// with this node's own lateness, up to eight times, and with the logarithm of the cluster's size above 100 nodes.
     pub suspect_after: Duration,
-    /// Silence after which a suspect is down if all who were asked have answered that they hear nothing either. Default 3 s.
+    /// Silence after which a suspect is down if all who were asked have answered that they hear nothing either. Default
+    /// 3 s.
     pub down_denied_after: Duration,
     /// Silence after which a suspect is down if there was no answer. Default 4 s.
     pub down_unanswered_after: Duration,
@@ -86,11 +87,12 @@ pub struct Limits {
     pub watches_per_link_max: usize,
     /// Other nodes that are known, linked or not. Default 4,096.
     pub members_max: usize,
-    /// Global names that one peer may claim, and memberships of groups that its processes may have, together. Default 262,144.
+    /// Global names that one peer may claim, and memberships of groups that its processes may have, together. Default
+    /// 262,144.
     pub names_per_peer_max: usize,
     /// How long a confirmed name is held after a majority was last asked for it with success; it is asked four times as
-    /// often. The same on all nodes. A node that has just started does not vote for as long. Default 3 s: a name whose node
-    /// has crashed is free when the others find that node to be down.
+    /// often. The same on all nodes. A node that has just started does not vote for as long. Default 3 s: a name whose
+    /// node has crashed is free when the others find that node to be down.
     pub lease: Duration,
     /// Confirmed names for which this node votes, and remembers its vote. Default 65,536.
     pub confirmed_names_max: usize,

@@ -24,6 +24,21 @@ pub enum Target {
 pub enum Signal {
     /// A message: opaque bytes.
     Message(Bytes),
+    /// A typed request to a server, encoded by its own codec.
+    Request {
+        /// Whom the answer is for: the sender's name for this call, `None` if it wants no answer.
+        reference: Option<Reference>,
+        /// The encoded request.
+        body: Bytes,
+    },
+    /// The answer to the [`Request`](Signal::Request) with this reference. It ends the call, as a
+    /// [`Down`](Signal::Down) with its reference does, and never reaches a mailbox.
+    Reply {
+        /// The call that ends.
+        reference: Reference,
+        /// The encoded answer, or why there is none.
+        result: Result<Bytes, Unanswered>,
+    },
     /// The sender links itself to the receiver.
     Link,
     /// The sender takes its link back; `id` names this very act, so that a link made again meanwhile survives.
@@ -57,4 +72,21 @@ pub enum Signal {
         /// Why the process ended.
         reason: ExitReason,
     },
+}
+
+/// Why a request that reached its node has no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unanswered {
+    /// The server let go of the call without an answer.
+    NoReply,
+    /// The process is no server. It did not see the request.
+    NoServer,
+    /// The server's mailbox refused the request. It did not see it.
+    MailboxFull,
+    /// The request was none of the server's. Its code did not see it.
+    BadRequest,
+    /// There is no such process.
+    NoProc,
+    /// The server's answer could not be encoded, or was too large.
+    BadReply,
 }

@@ -169,6 +169,8 @@ pub struct Mesh {
     outgoing: BTreeMap<(usize, LinkId), Outgoing>,
     cut: BTreeSet<(usize, usize)>,
     sent: u64,
+    /// Bytes of all datagrams that nodes have sent, those that were lost among them; without the headers of UDP and IP.
+    pub bytes_sent: u64,
     random: u64,
     next_token: u64,
 }
@@ -189,6 +191,7 @@ impl Mesh {
             outgoing: BTreeMap::new(),
             cut: BTreeSet::new(),
             sent: 0,
+            bytes_sent: 0,
             random: seed.wrapping_mul(2).wrapping_add(1),
             next_token: 1,
         }
@@ -416,6 +419,7 @@ impl Mesh {
             buffer.clear();
         }
         for (to, data) in sent {
+            self.bytes_sent += data.len() as u64;
             let Some(to) = self.by_addr.get(&to).copied() else { continue };
             let path = self.paths.get(&(index, to)).copied().unwrap_or(self.path);
             let lost = self.chance(1_000) < u64::from(path.loss_permille);

@@ -55,7 +55,7 @@ pub(crate) fn config(limits: &Limits, now: Instant) -> (Arc<TransportConfig>, Ar
         .min_mtu(MTU)
         .mtu_discovery_config(Some(discovery))
         .max_idle_timeout(Some(idle))
-        .keep_alive_interval(Some(limits.keep_alive))
+        .keep_alive_interval((!planted!(NoKeepAlive)).then_some(limits.keep_alive))
         .ack_frequency_config(Some(acks))
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER_BYTES))
         .datagram_send_buffer_size(DATAGRAM_BUFFER_BYTES)

@@ -20,10 +20,12 @@ use bytes::Bytes;
 use futures_task::ArcWake;
 use regatta_proto::id::{Name, Pid, Reference};
 use regatta_proto::reason::ExitReason;
+use regatta_proto::signal::Unanswered;
 
 use super::error::SendError;
 use super::groups::Grouped;
-use super::mailbox::{Handled, Mailbox, MailboxLimits};
+use super::letter::Posted;
+use super::mailbox::{Envelope, Handled, Mailbox, MailboxLimits, Other, OverflowPolicy};
 use super::poll::Task;
 use super::received::Received;
 use super::runtime::Runtime;
@@ -237,20 +239,71 @@ impl Cell {
 
     /// Puts a message into the mailbox and wakes the receiver.
     pub(crate) fn send(self: &Arc<Self>, payload: Bytes) -> Result<(), SendError> {
+        self.put(Envelope::Message(payload)).map_err(|(error, message)| {
+            drop(message);
+            error
+        })
+    }
+
+    /// Puts a typed message into the mailbox and wakes the receiver. A refused one comes back, to be told why.
+    pub(crate) fn post(self: &Arc<Self>, letter: Posted) -> Result<(), (SendError, Posted)> {
+        self.put(Envelope::Other(Other::Letter(letter))).map_err(|(error, message)| {
+            (error, message.received().expect_err("it is the letter that was put"))
+        })
+    }
+
+    #[inline]
+    fn put(self: &Arc<Self>, message: Envelope) -> Result<(), (SendError, Envelope)> {
         let mut state = self.lock();
         if let Phase::Ended(_) = state.phase {
-            drop(state);
-            return Err(SendError::NoProc);
+            return Err((SendError::NoProc, message));
         }
-        if let Err((error, payload)) = state.mailbox.push(payload, &self.handled) {
-            drop(state);
-            drop(payload);
-            return Err(error);
+        if let Err(message) = state.mailbox.push(message, &self.handled) {
+            return self.overflow(state, message);
         }
         let after = state.tell(self);
         drop(state);
         after.settle();
         Ok(())
+    }
+
+    /// There is no room for a message.
+    #[cold]
+    fn overflow(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        message: Envelope,
+    ) -> Result<(), (SendError, Envelope)> {
+        let refused = |message| Err((SendError::MailboxFull, message));
+        let dropped = &self.runtime.drops().overflow;
+        match state.mailbox.policy() {
+            OverflowPolicy::Reject => refused(message),
+            OverflowPolicy::ExitReceiver => {
+                let after = state.stop(self, ExitReason::custom(OVERFLOW));
+                drop(state);
+                after.settle();
+                refused(message)
+            }
+            OverflowPolicy::DropNewest => {
+                drop(state);
+                dropped.fetch_add(1, Ordering::Relaxed);
+                if message.is_letter() { refused(message) } else { Ok(()) }
+            }
+            OverflowPolicy::DropOldest => {
+                let evicted = state.mailbox.evict(message.bytes());
+                let pushed = state.mailbox.push(message, &self.handled);
+                let after = state.tell(self);
+                drop(state);
+                after.settle();
+                dropped.fetch_add(evicted.len() as u64 + u64::from(pushed.is_err()), Ordering::Relaxed);
+                for old in evicted {
+                    if let Err(letter) = old.received() {
+                        letter.refuse(Unanswered::MailboxFull);
+                    }
+                }
+                pushed.or_else(|message| if message.is_letter() { refused(message) } else { Ok(()) })
+            }
+        }
     }
 
     /// Makes the process look at its flags, and a receive that waits.
@@ -413,6 +466,9 @@ impl ArcWake for Cell {
     }
 }
 
+/// Why a process ends whose mailbox is full, if that is its policy.
+pub(crate) const OVERFLOW: &str = "mailbox overflow";
+
 /// The process must end: the body is not polled again.
 pub(crate) const STOP: u8 = 1;
 /// Spawned held: the body is not polled before it is released.
@@ -425,3 +481,7 @@ pub(crate) const TRAPS: u8 = 1 << 3;
 pub(crate) const TRACKED: u8 = 1 << 4;
 /// It has ended and everybody has been told.
 pub(crate) const DONE: u8 = 1 << 5;
+/// It is a server: it takes typed messages.
+pub(crate) const SERVES: u8 = 1 << 6;
+/// Its body is over, and about to be dropped: what that lets go is let go by the process's end.
+pub(crate) const ENDING: u8 = 1 << 7;

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context as Poller, Poll};
 use std::time::Duration;
@@ -13,13 +14,15 @@ use bytes::Bytes;
 use regatta_proto::id::{Pid, Reference};
 use regatta_proto::reason::ExitReason;
 
-use super::cell::{Cell, STOP, SUSPENDED, TRAPS};
+use super::cell::{Cell, ENDING, STOP, SUSPENDED, TRAPS};
 use super::error::{AckError, RegisterError, SendError};
-use super::mailbox::Envelope;
+use super::letter::Posted;
+use super::mailbox::{Envelope, Other};
 use super::process::{IntoExit, ProcessHandle};
 use super::received::Received;
 use super::runtime::{Runtime, SpawnOptions};
 use super::sync::atomic::Ordering;
+use super::timers::Deadline;
 use super::{links, watch};
 
 /// A process as its own body sees it.
@@ -80,13 +83,18 @@ impl Context {
     /// [`Context::recv`] that gives up after `timeout`: `None`. With a timeout of zero it takes what is there already, and
     /// needs no timer.
     ///
-    /// # Panics
-    /// Outside of a tokio runtime with its timer enabled, if there is nothing to receive at once and `timeout` is not zero.
+    /// The time is that of the runtime's clock, and costs no task.
     pub async fn recv_timeout(&mut self, timeout: Duration) -> Option<Received> {
         if timeout.is_zero() {
             return self.recv_now().await;
         }
-        tokio::time::timeout(timeout, self.recv()).await.ok()
+        let rt = self.runtime().clone();
+        let mut deadline = pin!(Deadline::after(&rt, timeout));
+        poll_fn(|poller| match self.poll_recv(poller) {
+            Poll::Pending => deadline.as_mut().poll(poller).map(|()| None),
+            received => received.map(Some),
+        })
+        .await
     }
 
     /// What is there at the first look. If nothing is, others run before the answer: a body that asks again and again
@@ -113,6 +121,22 @@ impl Context {
     pub async fn recv_match(&mut self, mut wanted: impl FnMut(&Received) -> bool) -> Received {
         let mut seen = 0;
         poll_fn(|poller| self.poll_match(&mut seen, &mut wanted, poller)).await
+    }
+
+    /// [`Context::recv_match`] that gives up after `timeout`: `None`. With a timeout of zero it takes what is there already.
+    pub async fn recv_match_timeout(
+        &mut self,
+        timeout: Duration,
+        mut wanted: impl FnMut(&Received) -> bool,
+    ) -> Option<Received> {
+        let rt = self.runtime().clone();
+        let mut deadline = pin!(Deadline::after(&rt, timeout));
+        let mut seen = 0;
+        poll_fn(|poller| match self.poll_match(&mut seen, &mut wanted, poller) {
+            Poll::Pending => deadline.as_mut().poll(poller).map(|()| None),
+            received => received.map(Some),
+        })
+        .await
     }
 
     /// Sends `payload` to a process, here or on another node. Waits for room on the link, never on a local mailbox.
@@ -208,10 +232,10 @@ impl Context {
         if !was {
             self.cell.lock().mailbox.take(&mut self.queue);
             let fired = self.queue.iter().position(|envelope| match envelope {
-                Envelope::Signal(signal) => {
+                Envelope::Other(Other::Signal(signal)) => {
                     matches!(&**signal, Received::Down { reference: r, .. } if *r == reference)
                 }
-                Envelope::Message(_) => false,
+                _ => false,
             });
             if fired.is_some_and(|at| self.queue.remove(at).is_some()) {
                 self.cell.handled.add(1, 0);
@@ -295,7 +319,34 @@ impl Context {
             return Poll::Pending;
         }
         let envelope = self.queue.pop_front().expect("a refill that says so put something in");
+        if envelope.is_letter() {
+            // A server that receives inside of a call: what is for its loop stays for that.
+            self.queue.push_front(envelope);
+            return self.poll_match(&mut 0, &mut |_| true, poller);
+        }
         Poll::Ready(self.hand_over(envelope))
+    }
+
+    /// The next entry, typed messages included.
+    pub(crate) async fn next(&mut self) -> Result<Received, Posted> {
+        poll_fn(|poller| {
+            if !self.may_receive(poller) || self.queue.is_empty() && !self.refill(poller) {
+                return Poll::Pending;
+            }
+            let envelope = self.queue.pop_front().expect("a refill that says so put something in");
+            self.count(&envelope);
+            Poll::Ready(envelope.received())
+        })
+        .await
+    }
+
+    /// The body is over: what it lets go from here on it lets go by its end.
+    pub(crate) fn ends(&self) {
+        self.cell.set(ENDING);
+    }
+
+    pub(crate) fn cell(&self) -> &Arc<Cell> {
+        &self.cell
     }
 
     fn poll_match(
@@ -384,9 +435,13 @@ impl Context {
     }
 
     fn hand_over(&mut self, envelope: Envelope) -> Received {
+        self.count(&envelope);
+        envelope.received().expect("letters are for the server's loop alone")
+    }
+
+    fn count(&mut self, envelope: &Envelope) {
         self.budget -= 1;
         self.cell.handled.add(1, envelope.bytes());
-        envelope.into()
     }
 }
 
@@ -398,7 +453,8 @@ impl std::fmt::Debug for Context {
 
 fn matches(envelope: &mut Envelope, wanted: &mut impl FnMut(&Received) -> bool) -> bool {
     match envelope {
-        Envelope::Signal(signal) => wanted(signal),
+        Envelope::Other(Other::Signal(signal)) => wanted(signal),
+        Envelope::Other(Other::Letter(_)) => false,
         Envelope::Message(payload) => {
             let entry = Received::Message(std::mem::take(payload));
             let matched = wanted(&entry);

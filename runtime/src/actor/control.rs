@@ -22,6 +22,8 @@ pub struct RuntimeStats {
     pub dropped_unread: u64,
     /// Messages that a full mailbox refused; their senders were told.
     pub refused_full: u64,
+    /// Messages that a full mailbox dropped, new or old, by its policy; nobody was told.
+    pub dropped_overflow: u64,
     /// Messages to processes or names that were not there; their senders were told.
     pub refused_no_proc: u64,
 }
@@ -78,6 +80,7 @@ impl Runtime {
             finished: spawned.saturating_sub(live),
             dropped_unread: self.drops().unread.load(Ordering::Relaxed),
             refused_full: self.drops().full.load(Ordering::Relaxed),
+            dropped_overflow: self.drops().overflow.load(Ordering::Relaxed),
             refused_no_proc: self.drops().no_proc.load(Ordering::Relaxed),
         }
     }

@@ -22,6 +22,7 @@ use super::runtime::Runtime;
 pub(crate) fn take_link_exit(cell: &Arc<Cell>, from: Pid, reason: ExitReason) {
     let mut state = cell.lock();
     let entry = state.cold_if_any().and_then(|cold| cold.links.remove(&from));
+    let entry = if planted!(UnlinkRace) { entry.map(|_| Link::Active) } else { entry };
     let after = match entry {
         Some(Link::Active) if cell.has(TRAPS) => state.push_signal(cell, Received::Exit { from, reason }),
         Some(Link::Active) if reason != ExitReason::Normal => state.stop(cell, reason),
@@ -57,7 +58,7 @@ pub(crate) fn take_down(cell: &Arc<Cell>, pid: Pid, reference: Reference, reason
     let mut state = cell.lock();
     let gate = state.cold_if_any().is_some_and(|cold| {
         let mine = cold.monitors.get(&reference) == Some(&pid);
-        if mine {
+        if mine && !planted!(DownTwice) {
             cold.monitors.remove(&reference);
         }
         mine

@@ -1,10 +1,10 @@
-//! Process groups, by the rules of OTP's `pg`: a process may join a group many times, its memberships end with it, and the
-//! members on other nodes are those that their nodes have told of.
+//! Process groups, by the rules of OTP's `pg`: a process may join a group many times, its memberships end with it, and
+//! the members on other nodes are those that their nodes have told of.
 //!
-//! A group exists while it has members. The table and a member's cell say the same of local memberships: both change under
-//! the table's lock and then the cell's, and a process that has ended joins nothing, so its end sees all that it is in.
-//! Whoever watches a group is told of each change in the order in which the table made them: the entries are put into
-//! mailboxes under the table's lock, and what that wakes is woken after it.
+//! A group exists while it has members. The table and a member's cell say the same of local memberships: both change
+//! under the table's lock and then the cell's, and a process that has ended joins nothing, so its end sees all that it
+//! is in. Whoever watches a group is told of each change in the order in which the table made them: the entries are put
+//! into mailboxes under the table's lock, and what that wakes is woken after it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -305,8 +305,8 @@ impl Runtime {
     }
 
     /// Makes the local process `watcher` hear of every change to a group, with [`Received::GroupJoined`] and
-    /// [`Received::GroupLeft`], and gives the members as they are now: nothing is missed and nothing told twice. The group
-    /// need not have members. `None` if `watcher` is not alive here, or `group` is no name.
+    /// [`Received::GroupLeft`], and gives the members as they are now: nothing is missed and nothing told twice. The
+    /// group need not have members. `None` if `watcher` is not alive here, or `group` is no name.
     pub fn monitor_group(&self, watcher: Pid, group: impl AsRef<str>) -> Option<(Reference, Vec<Pid>)> {
         let name = Name::new(group).ok()?;
         let reference = self.reference();
@@ -319,11 +319,11 @@ impl Runtime {
         self.local(watcher).is_some_and(|cell| self.groups().unwatch(&cell, reference))
     }
 
-    /// Sends `payload` to every member of a group, once to each process, however often it has joined. Waits while links to
-    /// other nodes are above their high-water mark, never on a mailbox.
+    /// Sends `payload` to every member of a group, once to each process, however often it has joined. Waits while links
+    /// to other nodes are above their high-water mark, never on a mailbox.
     ///
-    /// The message is encoded once and goes to each node once; that hands it to whoever is a member there when it arrives.
-    /// Called inside a body, it keeps its place in that process's order.
+    /// The message is encoded once and goes to each node once; that hands it to whoever is a member there when it
+    /// arrives. Called inside a body, it keeps its place in that process's order.
     pub fn send_group(
         &self,
         group: impl AsRef<str>,

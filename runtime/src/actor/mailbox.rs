@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+#[cfg(doc)]
 use super::error::SendError;
+use super::letter::Posted;
 use super::received::Received;
 
 /// What happens to a message that finds its receiver's mailbox at a bound.
@@ -22,6 +24,16 @@ pub enum OverflowPolicy {
     /// The sender gets [`SendError::MailboxFull`]; the mailbox stays as it is.
     #[default]
     Reject,
+    /// The message is dropped and counted ([`RuntimeStats::dropped_overflow`](super::RuntimeStats::dropped_overflow)); its sender
+    /// is told nothing. A call is refused all the same: its caller waits.
+    DropNewest,
+    /// The messages that have waited longest are dropped and counted, until it fits. What a selective receive has passed over
+    /// stays; if nothing else is there, the new message is dropped. The receiver takes messages one by one, which costs it a lock
+    /// each.
+    DropOldest,
+    /// The receiver ends with the custom reason `mailbox overflow`, whether it traps exits or not. The
+    /// sender gets [`SendError::MailboxFull`].
+    ExitReceiver,
 }
 
 /// The bounds of one mailbox. Exits and downs use reserved room: they are taken above the bounds too.
@@ -46,8 +58,17 @@ impl Default for MailboxLimits {
 pub(crate) enum Envelope {
     /// A message.
     Message(Bytes),
+    /// Anything else.
+    Other(Other),
+}
+
+/// An entry that is no message.
+#[derive(Debug)]
+pub(crate) enum Other {
     /// An exit or a down.
     Signal(Box<Received>),
+    /// A typed message, for a server.
+    Letter(Posted),
 }
 
 impl Envelope {
@@ -55,17 +76,22 @@ impl Envelope {
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::Message(payload) => payload.len() as u64,
-            Self::Signal(_) => 0,
+            Self::Other(Other::Signal(_)) => 0,
+            Self::Other(Other::Letter(letter)) => letter.bytes(),
         }
     }
-}
 
-impl From<Envelope> for Received {
-    fn from(envelope: Envelope) -> Self {
-        match envelope {
-            Envelope::Message(payload) => Self::Message(payload),
-            Envelope::Signal(signal) => *signal,
+    /// What a body may see of it.
+    pub(crate) fn received(self) -> Result<Received, Posted> {
+        match self {
+            Self::Message(payload) => Ok(Received::Message(payload)),
+            Self::Other(Other::Signal(signal)) => Ok(*signal),
+            Self::Other(Other::Letter(letter)) => Err(letter),
         }
+    }
+
+    pub(crate) fn is_letter(&self) -> bool {
+        matches!(self, Self::Other(Other::Letter(_)))
     }
 }
 
@@ -115,21 +141,43 @@ impl Mailbox {
 
     /// Takes a message in, within the bounds.
     ///
-    /// On refusal the message comes back, to be dropped outside of the lock.
-    pub(crate) fn push(&mut self, payload: Bytes, handled: &Handled) -> Result<(), (SendError, Bytes)> {
-        let bytes = payload.len() as u64;
+    /// If there is no room, the message comes back: what becomes of it is the policy's.
+    #[inline]
+    pub(crate) fn push(&mut self, message: Envelope, handled: &Handled) -> Result<(), Envelope> {
+        let bytes = message.bytes();
         if !self.has_room(bytes) {
             (self.handled, self.handled_bytes) = (handled.count(), handled.bytes());
             if !self.has_room(bytes) {
-                match self.limits.policy {
-                    OverflowPolicy::Reject => return Err((SendError::MailboxFull, payload)),
-                }
+                return Err(message);
             }
         }
         self.pushed_bytes += bytes;
         self.pushed += 1;
-        self.inbox.push_back(Envelope::Message(payload));
+        self.inbox.push_back(message);
         Ok(())
+    }
+
+    pub(crate) fn policy(&self) -> OverflowPolicy {
+        self.limits.policy
+    }
+
+    /// Takes out the messages that have waited longest, until one of so many bytes fits or none is left. To be called after a
+    /// push that found no room.
+    pub(crate) fn evict(&mut self, bytes: u64) -> Vec<Envelope> {
+        let mut evicted = Vec::new();
+        let mut at = 0;
+        while !self.has_room(bytes) && at < self.inbox.len() {
+            if let Envelope::Other(Other::Signal(_)) = self.inbox[at] {
+                at += 1;
+                continue;
+            }
+            evicted.extend(self.inbox.remove(at).inspect(|message| {
+                // As if it had never come: what came is what was handled, what the receiver has, and what is here.
+                self.pushed -= 1;
+                self.pushed_bytes -= message.bytes();
+            }));
+        }
+        evicted
     }
 
     /// Whether a message with so many bytes fits, as far as is known.
@@ -146,17 +194,22 @@ impl Mailbox {
     /// Takes an exit or a down in, whatever the bounds say.
     pub(crate) fn push_signal(&mut self, signal: Received) {
         self.pushed += 1;
-        self.inbox.push_back(Envelope::Signal(Box::new(signal)));
+        self.inbox.push_back(Envelope::Other(Other::Signal(Box::new(signal))));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.inbox.is_empty()
     }
 
-    /// Moves everything to the end of the receiver's own queue. Returns whether there was anything.
+    /// Moves everything to the end of the receiver's own queue, or one entry if the oldest may yet be dropped. Returns whether
+    /// there was anything.
     pub(crate) fn take(&mut self, queue: &mut VecDeque<Envelope>) -> bool {
         if self.inbox.is_empty() {
             return false;
+        }
+        if self.limits.policy == OverflowPolicy::DropOldest {
+            queue.extend(self.inbox.pop_front());
+            return true;
         }
         if queue.is_empty() {
             std::mem::swap(&mut self.inbox, queue);
@@ -185,7 +238,8 @@ mod tests {
     fn what_the_receiver_took_but_did_not_handle_still_counts() {
         let limits = MailboxLimits { messages_max: 2, ..MailboxLimits::default() };
         let (mut mailbox, handled, mut own) = (Mailbox::new(limits), Handled::default(), VecDeque::new());
-        let push = |mailbox: &mut Mailbox| mailbox.push(Bytes::from_static(b"x"), &handled);
+        let push =
+            |mailbox: &mut Mailbox| mailbox.push(Envelope::Message(Bytes::from_static(b"x")), &handled);
         assert!(push(&mut mailbox).is_ok());
         assert!(push(&mut mailbox).is_ok());
         assert!(mailbox.take(&mut own));

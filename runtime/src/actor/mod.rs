@@ -21,6 +21,9 @@
 //! | `groups` | process groups |
 //! | `info` | what a process looks like from outside |
 //! | `control` | release, suspend, shut down, count |
+//! | `letter` | the seam for typed messages |
+//! | `pending` | calls to other nodes that wait for their answer |
+//! | `timers` | deadlines, messages that are sent later, intervals |
 //! | `hold` | holding what a call spawns |
 //! | `remote` | the seam to other nodes |
 //! | `current` | which process this thread polls |
@@ -46,8 +49,10 @@ pub(crate) mod exit;
 pub mod groups;
 pub(crate) mod hold;
 pub mod info;
+pub(crate) mod letter;
 pub(crate) mod links;
 pub mod mailbox;
+pub(crate) mod pending;
 pub(crate) mod poll;
 pub mod process;
 pub mod received;
@@ -58,7 +63,8 @@ pub(crate) mod scheduler;
 pub(crate) mod sync;
 pub(crate) mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+pub mod timers;
 pub(crate) mod watch;
 
 pub use context::Context;
@@ -72,3 +78,4 @@ pub use process::{IntoExit, ProcessHandle};
 pub use received::Received;
 pub use remote::{Acked, Remote, Way};
 pub use runtime::{Runtime, RuntimeBuilder, SpawnOptions, Spawner};
+pub use timers::TimerRef;

@@ -11,7 +11,7 @@ use futures_task::waker_ref;
 use pin_project_lite::pin_project;
 use regatta_proto::reason::ExitReason;
 
-use super::cell::{After, Cell, HELD, STOP};
+use super::cell::{After, Cell, ENDING, HELD, STOP};
 use super::process::IntoExit;
 use super::scheduler::local;
 use super::sync::atomic::Ordering;
@@ -77,6 +77,7 @@ impl Task {
     /// Ends the process: drops its body and tells everybody.
     pub(crate) fn end(self, outcome: ExitReason) {
         let cell = Arc::clone(self.cell());
+        cell.set(ENDING);
         let current = current::enter(cell.pid());
         // A panic in a destructor ends there: the process ends anyway.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(self))) {

@@ -27,7 +27,8 @@ pub enum Received {
         /// Why it ended.
         reason: ExitReason,
     },
-    /// A process of another node claims a global name that this process held, and the two nodes have heard of each other.
+    /// A process of another node claims a global name that this process held, and the two nodes have heard of each
+    /// other.
     NameConflict {
         /// The name.
         name: Name,
@@ -54,7 +55,8 @@ pub enum Received {
         /// Who left, as often as it did.
         pids: Vec<Pid>,
     },
-    /// This process held a confirmed global name, and its node does not reach a majority any more: it no longer holds it.
+    /// This process held a confirmed global name, and its node does not reach a majority any more: it no longer holds
+    /// it.
     NameLost {
         /// The name.
         name: Name,

@@ -14,14 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use regatta_proto::id::{Name, Pid, Reference};
+use regatta_proto::id::{Incarnation, Name, NodeName, Pid, Reference};
 use regatta_proto::reason::ExitReason;
-use regatta_proto::signal::Signal;
+use regatta_proto::signal::{Signal, Unanswered};
 
-use super::cell::{Cell, TRACKED};
+use super::cell::{Cell, SERVES, TRACKED};
 use super::error::{AckError, SendError};
 use super::exit;
+use super::letter::{Posted, Request};
 use super::links;
+use super::pending::Ended;
 use super::received::Received;
 use super::runtime::Runtime;
 use super::watch;
@@ -48,6 +50,26 @@ pub trait Remote: Send + Sync + 'static {
     /// no link to queue it on ([`SendError::NoConnection`], [`SendError::StaleIncarnation`]).
     fn signal(&self, from: u64, to: Pid, signal: Signal) -> Result<(), SendError>;
 
+    /// Queues a typed request of local process `from` to `to`, or, if there is a name, to whoever holds it on the node of
+    /// `to`. With a reference, the end of the link ends the call: the runtime is given a down with it.
+    ///
+    /// # Errors
+    /// As for a message.
+    fn request(
+        &self,
+        from: u64,
+        to: Pid,
+        name: Option<&Name>,
+        reference: Option<Reference>,
+        body: Bytes,
+    ) -> Result<(), SendError>;
+
+    /// The present start of a node: of a linked one, or of this one.
+    fn node(&self, name: &NodeName) -> Option<Incarnation>;
+
+    /// Who holds a global name, as this node sees it.
+    fn whereis_global(&self, name: &Name) -> Option<Pid>;
+
     /// Queues a message of local process `from` that keeps no order with anything else. Never blocks, never waits.
     ///
     /// # Errors
@@ -60,12 +82,13 @@ pub trait Remote: Send + Sync + 'static {
     /// Resolves when the link towards `to` has room: at once if it has, or if there is no link.
     fn ready(&self, to: Pid) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
-    /// A local process is so often a member of a group now. Called in the order of the changes, with the table of groups
-    /// locked: only notes it.
+    /// A local process is so often a member of a group now. Called in the order of the changes, with the table of
+    /// groups locked: only notes it.
     fn membership(&self, group: &Name, serial: u64, count: u32);
 
-    /// Queues one message of local process `from` for the members of a group on other nodes, of each of which `to` has one
-    /// process; encodes it once. Never blocks, never waits. The results are those of [`signal`](Self::signal), in the order of `to`.
+    /// Queues one message of local process `from` for the members of a group on other nodes, of each of which `to` has
+    /// one process; encodes it once. Never blocks, never waits. The results are those of [`signal`](Self::signal), in
+    /// the order of `to`.
     fn broadcast(&self, from: u64, group: &Name, payload: &Bytes, to: &[Pid]) -> Vec<Result<(), SendError>>;
 
     /// A tracked local process ended ([`Runtime::track`]); its exits and downs have been queued before.
@@ -116,8 +139,8 @@ impl Runtime {
         self.take(from, serial, cell, signal)
     }
 
-    /// A remote spawn that the local process `caller` asked for has made `child`, linked to it or watched by it: makes the
-    /// caller's half of both. If the caller has ended meanwhile, the child is told.
+    /// A remote spawn that the local process `caller` asked for has made `child`, linked to it or watched by it: makes
+    /// the caller's half of both. If the caller has ended meanwhile, the child is told.
     pub(crate) fn adopt_remote(&self, caller: u64, child: Pid, link: bool, monitor: Option<Reference>) {
         let cell = self.table().find(caller);
         if link && !cell.as_ref().is_some_and(|cell| links::take_link(cell, child)) {
@@ -130,8 +153,8 @@ impl Runtime {
         }
     }
 
-    /// A remote spawn that the local process `caller` asked for has made `child` after the caller was told that there was no
-    /// answer: takes back the child's half of link and monitor. To a linked child the caller is out of reach.
+    /// A remote spawn that the local process `caller` asked for has made `child` after the caller was told that there
+    /// was no answer: takes back the child's half of link and monitor. To a linked child the caller is out of reach.
     pub(crate) fn disown_remote(&self, caller: u64, child: Pid, link: bool, monitor: Option<Reference>) {
         // The caller may have found the child by its name and linked itself to it: that link stands.
         let known = || self.table().find(caller).is_some_and(|cell| links::has(&cell, child));
@@ -157,9 +180,54 @@ impl Runtime {
         }
     }
 
+    fn take_request(
+        &self,
+        from: Pid,
+        to: u64,
+        cell: Option<Arc<Cell>>,
+        reference: Option<Reference>,
+        body: Bytes,
+    ) -> Result<(), SendError> {
+        let refuse = |why| {
+            if let Some(reference) = reference {
+                self.signal(to, from, Signal::Reply { reference, result: Err(why) });
+            }
+        };
+        let Some(cell) = cell else {
+            refuse(Unanswered::NoProc);
+            return self.count(Err(SendError::NoProc));
+        };
+        if !cell.has(SERVES) {
+            refuse(Unanswered::NoServer);
+            return Ok(());
+        }
+        let letter = Posted::new(Arc::new(Request::new(Arc::clone(&cell), from, reference, body)));
+        let Err((error, letter)) = cell.post(letter) else { return Ok(()) };
+        match error {
+            SendError::MailboxFull => letter.refuse(Unanswered::MailboxFull),
+            _ => letter.refuse(Unanswered::NoProc),
+        }
+        self.count(Err(error))
+    }
+
     fn take(&self, from: Pid, to: u64, cell: Option<Arc<Cell>>, signal: Signal) -> Result<(), SendError> {
+        let signal = match signal {
+            Signal::Down { reference, reason } => match self.pending().end(reference, Ended::Down(reason)) {
+                Err(Ended::Down(reason)) => Signal::Down { reference, reason },
+                _ => return Ok(()),
+            },
+            signal => signal,
+        };
         let alive = match (signal, cell) {
             (Signal::Message(payload), cell) => return self.push(cell.as_ref(), payload),
+            (Signal::Request { reference, body }, cell) => {
+                return self.take_request(from, to, cell, reference, body);
+            }
+            // Too late for a call that is over: nobody's.
+            (Signal::Reply { reference, result }, _) => {
+                let ended = result.map_or_else(Ended::Unanswered, Ended::Reply);
+                return self.pending().end(reference, ended).map_err(|_late| SendError::NoProc);
+            }
             (Signal::Link, cell) => {
                 let alive = cell.is_some_and(|cell| links::take_link(&cell, from));
                 if !alive {

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::available_parallelism;
 
 use bytes::Bytes;
@@ -22,12 +22,14 @@ use super::error::SendError;
 use super::groups::Groups;
 use super::info::cut;
 use super::mailbox::MailboxLimits;
+use super::pending::Pending;
 use super::poll::Task;
 use super::process::{IntoExit, ProcessHandle};
 use super::registry::Registry;
 use super::remote::Remote;
 use super::scheduler::{self, Schedulers, Visit};
 use super::table::Table;
+use super::timers::Timers;
 use super::{current, exit, hold, links, poll, watch};
 use crate::clock::{Clock, SystemClock};
 
@@ -75,6 +77,8 @@ pub(crate) struct Inner {
     clock: Arc<dyn Clock>,
     executor: Executor,
     schedulers: Schedulers,
+    timers: Timers,
+    pending: Pending,
     limits: MailboxLimits,
     table: Table,
     registry: Registry,
@@ -92,6 +96,7 @@ pub(crate) struct Inner {
 pub(crate) struct Drops {
     pub(crate) unread: AtomicU64,
     pub(crate) full: AtomicU64,
+    pub(crate) overflow: AtomicU64,
     pub(crate) no_proc: AtomicU64,
 }
 
@@ -183,8 +188,17 @@ impl Runtime {
         B: FnOnce(Context) -> F,
         F: Future<Output: IntoExit> + Send + 'static,
     {
+        self.launch(options, 0, body)
+    }
+
+    /// [`Runtime::spawn_with`] with flags of the cell that are set from the start.
+    pub(crate) fn launch<B, F>(&self, options: SpawnOptions, flags: u8, body: B) -> ProcessHandle
+    where
+        B: FnOnce(Context) -> F,
+        F: Future<Output: IntoExit> + Send + 'static,
+    {
         let executor = self.inner.executor.resolve();
-        let cell = self.create(options);
+        let cell = self.create(options, flags);
         let built = {
             let _current = current::enter(cell.pid());
             let context = Context::new(Arc::clone(&cell));
@@ -281,7 +295,7 @@ impl Runtime {
         self.inner.table.len()
     }
 
-    fn create(&self, options: SpawnOptions) -> Arc<Cell> {
+    fn create(&self, options: SpawnOptions, flags: u8) -> Arc<Cell> {
         let SpawnOptions { label, mailbox, link, monitor, held, parent } = options;
         let serial = self.inner.table.reserve();
         let parent = parent.or_else(|| current::current().filter(|pid| self.is_here(*pid)));
@@ -293,7 +307,7 @@ impl Runtime {
             (label.is_some() || far.is_some()).then(|| Box::new(Cold::new(label.as_deref().map(cut), far)));
         let limits = mailbox.unwrap_or(self.inner.limits);
         let caught = hold::is_on(self.incarnation());
-        let flags = if held || caught { HELD } else { 0 };
+        let flags = flags | if held || caught { HELD } else { 0 };
         let cell = Arc::new(Cell::new(self.clone(), serial, near, flags, limits, cold));
         self.inner.table.insert(Arc::clone(&cell));
         if caught {
@@ -373,8 +387,13 @@ impl Runtime {
 
     /// Puts a message into the mailbox of the process of this runtime with this serial.
     pub(crate) fn send_to(&self, serial: u64, payload: Bytes) -> Result<(), SendError> {
-        let sent = self.inner.schedulers.send(serial, payload, || self.inner.table.find(serial));
+        let sent = self.reach(serial, |cell| cell.send(payload)).unwrap_or(Err(SendError::NoProc));
         if sent.is_ok() { sent } else { self.count(sent) }
+    }
+
+    /// Does something with the cell that has this serial: fast if this thread has lately done so before.
+    pub(crate) fn reach<T>(&self, serial: u64, act: impl FnOnce(&Arc<Cell>) -> T) -> Option<T> {
+        self.inner.schedulers.reach(serial, || self.inner.table.find(serial), act)
     }
 
     /// Puts a message into the mailbox of a process of this runtime.
@@ -404,8 +423,30 @@ impl Runtime {
         Self { inner }
     }
 
+    /// Who spawned a process of this runtime, if a process did.
+    pub(crate) fn parent(&self, cell: &Cell) -> Option<Pid> {
+        let here = cell.parent();
+        if here != 0 {
+            return Some(Pid::new(self.incarnation(), here));
+        }
+        cell.lock().cold().ok().flatten().and_then(|cold| cold.parent)
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.inner)
+    }
+
     pub(crate) fn schedulers(&self) -> &Schedulers {
         &self.inner.schedulers
+    }
+
+    /// Calls to other nodes.
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.inner.pending
+    }
+
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.inner.timers
     }
 
     /// Lets this thread, in the middle of a task that is no process, run what it wakes: see [`Visit::run`].
@@ -543,6 +584,8 @@ impl RuntimeBuilder {
             clock,
             executor,
             schedulers,
+            timers: Timers::default(),
+            pending: Pending::default(),
             limits: self.limits,
             table: Table::new(),
             registry: Registry::default(),

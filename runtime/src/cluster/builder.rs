@@ -14,6 +14,7 @@ use rustls::{KeyLog, NoKeyLog};
 use tokio::runtime::Handle;
 
 use super::core::{Core, Loop};
+use super::discovery::{self, Discovery};
 use super::error::BindError;
 use super::identity::Identity;
 use super::node::ClusterNode;
@@ -42,6 +43,7 @@ pub struct ClusterNodeBuilder {
     announced: Option<String>,
     entropy: Option<[u8; 32]>,
     key_log: Arc<dyn KeyLog>,
+    discovery: Option<Search>,
     cryptography: CryptoProvider,
 }
 
@@ -58,6 +60,7 @@ impl ClusterNodeBuilder {
             announced: None,
             entropy: None,
             key_log: Arc::new(NoKeyLog),
+            discovery: None,
             cryptography: tls::provider(),
         }
     }
@@ -78,6 +81,16 @@ impl ClusterNodeBuilder {
         self
     }
 
+    /// Where other nodes of the cluster may be. The node looks from its start on and dials whom it finds: again and
+    /// again while it is alone, every half a minute afterwards. One of them is enough: it knows the others. A list
+    /// ([`StaticSeeds`](super::StaticSeeds)), a DNS name ([`DnsSeeds`](super::DnsSeeds)), a file
+    /// ([`SeedFile`](super::SeedFile)), or a program's own.
+    #[must_use]
+    pub fn discovery(mut self, discovery: impl Discovery) -> Self {
+        self.discovery = Some(Search(Arc::new(discovery)));
+        self
+    }
+
     /// Whether the node links with every member that it hears of, and they with it. Default true: the cluster is a full
     /// mesh, whichever members a node was told to dial.
     #[must_use]
@@ -86,22 +99,22 @@ impl ClusterNodeBuilder {
         self
     }
 
-    /// Whether the node keeps to itself: members are not told of it, nor it of them, so it is linked only with those that
-    /// it dials or that dial it. For tools and observers. Default false.
+    /// Whether the node keeps to itself: members are not told of it, nor it of them, so it is linked only with those
+    /// that it dials or that dial it. For tools and observers. Default false.
     #[must_use]
     pub fn hidden(mut self, hidden: bool) -> Self {
         self.membership.hidden = hidden;
         self
     }
 
-    /// How long the node's loop may look for more before it sleeps, on a tokio runtime of one worker: 100 µs by default, zero
-    /// for never.
+    /// How long the node's loop may look for more before it sleeps, on a tokio runtime of one worker: 100 µs by
+    /// default, zero for never.
     ///
-    /// Waking a sleeping core costs more than a whole round trip. So while at least two of three pauses between messages
-    /// are shorter than this bound, the loop looks again and again instead of sleeping; where pauses are longer it does
-    /// not, and an idle node costs nothing. The price is CPU time: with more than about 1 / `spin` messages a second, one
-    /// core looks busy that would else sleep between them. It gives way to whoever else wants that core, and to every
-    /// task that is ready.
+    /// Waking a sleeping core costs more than a whole round trip. So while at least two of three pauses between
+    /// messages are shorter than this bound, the loop looks again and again instead of sleeping; where pauses are
+    /// longer it does not, and an idle node costs nothing. The price is CPU time: with more than about 1 / `spin`
+    /// messages a second, one core looks busy that would else sleep between them. It gives way to whoever else wants
+    /// that core, and to every task that is ready.
     ///
     /// On a runtime of several workers the loop never spins: each look would have tokio wake another worker.
     #[must_use]
@@ -110,8 +123,8 @@ impl ClusterNodeBuilder {
         self
     }
 
-    /// Whether a thread does the network's work while processes hold every worker of the tokio runtime, so that peers do not
-    /// take this node for dead: yes, unless the runtime was built with a spawner of its own.
+    /// Whether a thread does the network's work while processes hold every worker of the tokio runtime, so that peers
+    /// do not take this node for dead: yes, unless the runtime was built with a spawner of its own.
     ///
     /// The thread looks ten times a second, and takes over after at most two looks; [`NodeStats::takeovers`] counts. It
     /// changes nothing about the processes: what they do not read waits in their mailboxes.
@@ -123,7 +136,8 @@ impl ClusterNodeBuilder {
         self
     }
 
-    /// Announces another name than the identity's in the hello, which no honest peer accepts: for tests of that refusal.
+    /// Announces another name than the identity's in the hello, which no honest peer accepts: for tests of that
+    /// refusal.
     #[doc(hidden)]
     #[must_use]
     pub fn announce(mut self, name: impl Into<String>) -> Self {
@@ -148,8 +162,8 @@ impl ClusterNodeBuilder {
         self
     }
 
-    /// Changes where the cryptography of handshakes comes from: random numbers, key exchanges. For a simulation, in which
-    /// they follow from a seed.
+    /// Changes where the cryptography of handshakes comes from: random numbers, key exchanges. For a simulation, in
+    /// which they follow from a seed.
     #[doc(hidden)]
     #[must_use]
     pub fn cryptography(mut self, change: impl FnOnce(&mut CryptoProvider)) -> Self {
@@ -185,6 +199,7 @@ impl ClusterNodeBuilder {
             announced,
             entropy,
             key_log,
+            discovery,
             cryptography,
         } = self;
         let (asked, max) = (limits.message_bytes_max, MESSAGE_BYTES_CEILING);
@@ -217,6 +232,7 @@ impl ClusterNodeBuilder {
         let time = Arc::new(NodeTime(runtime.clock().clone()));
         let tls = TlsConfigs::with(&identity, time, key_log, cryptography)
             .map_err(|error| BindError::Tls(error.to_string()))?;
+        let advertised = membership.addrs.clone();
         let id = NodeId { name, incarnation: runtime.incarnation() };
         let engine = Engine::new(EngineConfig {
             id: id.clone(),
@@ -227,7 +243,7 @@ impl ClusterNodeBuilder {
             credentials: Box::new(NodeCredentials::new(identity.clone(), tls, entropy)),
             may_discover_mtu: !socket.may_fragment(),
         });
-        let core = Core::new(id, runtime.clone(), engine, addr);
+        let core = Core::new(id, runtime.clone(), engine, addr, advertised);
         if !runtime.attach_remote(Arc::new(Wire(Arc::downgrade(&core)))) {
             return Err(BindError::RuntimeInUse);
         }
@@ -245,7 +261,20 @@ impl ClusterNodeBuilder {
         }
         // Ends by itself when the node is shut down, and with the tokio runtime otherwise.
         runtime.run(driver);
+        if let Some(Search(discovery)) = discovery {
+            runtime.run(discovery::Search::new(&core, discovery).run());
+        }
         Ok(ClusterNode::new(core))
+    }
+}
+
+/// A discovery as a choice.
+#[derive(Clone)]
+struct Search(Arc<dyn Discovery>);
+
+impl std::fmt::Debug for Search {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Discovery")
     }
 }
 

@@ -22,8 +22,8 @@ use crate::actor::{Received, RegisterError};
 pub struct ConfirmName {
     /// Whose word it takes. Default: more than half of the nodes that this one knows.
     pub quorum: Quorum,
-    /// How long it may take. Default: the node's [`Limits::call_timeout`](crate::Limits::call_timeout), 5 s unless it was
-    /// set. Nodes do not vote in their first [`Limits::lease`](crate::Limits::lease), 3 s.
+    /// How long it may take. Default: the node's [`Limits::call_timeout`](crate::Limits::call_timeout), 5 s unless it
+    /// was set. Nodes do not vote in their first [`Limits::lease`](crate::Limits::lease), 3 s.
     pub deadline: Option<Duration>,
     /// What becomes of the process if it loses the name.
     pub on_loss: OnLoss,
@@ -49,8 +49,8 @@ pub enum ConfirmNameError {
         /// The node of that process.
         node: String,
     },
-    /// By the deadline, fewer nodes than it takes had granted the name: this node is on the side of a minority, or most of
-    /// the others started less than a lease ago. Try again once it is linked with more of them.
+    /// By the deadline, fewer nodes than it takes had granted the name: this node is on the side of a minority, or most
+    /// of the others started less than a lease ago. Try again once it is linked with more of them.
     #[error("{granted} nodes of the {needed} that it takes confirmed the name by the deadline")]
     NoQuorum {
         /// Nodes that had granted it at last, this one among them.
@@ -82,14 +82,14 @@ impl From<regatta_proto::host::ConfirmError> for ConfirmNameError {
 }
 
 impl ClusterNode {
-    /// Registers a process of this node under a global name once a majority of the nodes has confirmed that nobody else holds
-    /// it. From then on the process holds the name for as long as a majority goes on to confirm that, which the node asks
-    /// for four times in each [`Limits::lease`](crate::Limits::lease). So two processes never hold it at the same time, in
-    /// a split cluster either: on the side of a minority nobody gets it, and a process there loses it before the others may
-    /// give it away.
+    /// Registers a process of this node under a global name once a majority of the nodes has confirmed that nobody else
+    /// holds it. From then on the process holds the name for as long as a majority goes on to confirm that, which the
+    /// node asks for four times in each [`Limits::lease`](crate::Limits::lease). So two processes never hold it at the
+    /// same time, in a split cluster either: on the side of a minority nobody gets it, and a process there loses it
+    /// before the others may give it away.
     ///
-    /// The token is higher than those of all earlier holders. A process that stood still (a stopped or swapped machine) may go
-    /// on to believe that it holds the name; what it writes to can tell by the token that it does not.
+    /// The token is higher than those of all earlier holders. A process that stood still (a stopped or swapped machine)
+    /// may go on to believe that it holds the name; what it writes to can tell by the token that it does not.
     ///
     /// A call that is given up before its end leaves nothing behind.
     ///

@@ -117,10 +117,18 @@ pub(crate) struct Core {
     numbers: AtomicU64,
     /// The address that the socket is bound to.
     pub(crate) addr: SocketAddr,
+    /// Where others can dial it.
+    pub(crate) advertised: Vec<SocketAddr>,
 }
 
 impl Core {
-    pub(crate) fn new(id: NodeId, runtime: Runtime, engine: Engine, addr: SocketAddr) -> Arc<Self> {
+    pub(crate) fn new(
+        id: NodeId,
+        runtime: Runtime,
+        engine: Engine,
+        addr: SocketAddr,
+        advertised: Vec<SocketAddr>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
             runtime,
@@ -148,6 +156,7 @@ impl Core {
             waker: AtomicWaker::new(),
             numbers: AtomicU64::new(1),
             addr,
+            advertised,
         })
     }
 
@@ -170,6 +179,27 @@ impl Core {
         self.perform(work);
         self.poke();
         result
+    }
+
+    /// Begins a dial at once; the future has its outcome, by the handshake's timeout. Dropped, nobody waits for it.
+    pub(crate) fn dial(
+        self: &Arc<Self>,
+        addr: SocketAddr,
+    ) -> impl Future<Output = Result<NodeId, ConnectError>> + Send + use<> {
+        let core = self.clone();
+        let token = core.number();
+        let (done, outcome) = oneshot::channel();
+        core.dials.lock().insert(token, done);
+        let dial = Dialling { core, token };
+        if *dial.core.life.borrow() == Life::Running {
+            dial.core.with_engine(|now, engine, host| engine.connect(now, addr, token, host));
+        } else {
+            dial.core.dials.lock().remove(&token);
+        }
+        async move {
+            let _until_the_end = dial;
+            outcome.await.unwrap_or(Err(ConnectError::Shutdown))
+        }
     }
 
     /// How often a guard did the loop's work.
@@ -296,6 +326,18 @@ impl Core {
         self.confirms.lock().drain().for_each(|(_, confirm)| {
             let _ = confirm.send(Err(ConfirmError::Shutdown));
         });
+    }
+}
+
+/// A dial whose outcome somebody waits for.
+struct Dialling {
+    core: Arc<Core>,
+    token: u64,
+}
+
+impl Drop for Dialling {
+    fn drop(&mut self) {
+        self.core.dials.lock().remove(&self.token);
     }
 }
 

@@ -8,9 +8,11 @@
 //! | `host` | what the engine's deliveries and events do to the node |
 //! | `remote` | signals of this runtime's processes on their way out |
 //! | `outbox`, `peers` | the queue towards one peer; all live links |
+//! | `discovery` | where the other nodes may be, and looking for them |
 //! | `events` | nodes that come and go, as users hear of them |
 //! | `conflict` | two nodes have claimed one name: who hears of it, and who decides |
 //! | `confirmed` | global names that a majority confirms |
+//! | `metrics` | counters and gauges, as exporters take them |
 //! | `send`, `names`, `spawn`, `attach` | one capability each |
 //! | `identity`, `certificate`, `tls`, `quic` | who a node is, and how QUIC learns of it |
 //! | `error` | why an act failed |
@@ -23,11 +25,13 @@ pub mod confirmed;
 pub mod conflict;
 pub(crate) mod core;
 mod delivery;
+pub mod discovery;
 pub mod error;
 pub mod events;
 pub(crate) mod host;
 pub mod identity;
 pub(crate) mod log_limit;
+pub mod metrics;
 pub(crate) mod names;
 pub mod node;
 pub(crate) mod outbox;
@@ -43,10 +47,12 @@ pub use builder::ClusterNodeBuilder;
 pub use certificate::{CertificateError, PeerCertificate};
 pub use confirmed::{ConfirmName, ConfirmNameError, FencingToken, OnLoss, Quorum};
 pub use conflict::{Keep, NameConflict, OnConflict, Resolver};
+pub use discovery::{Discovery, DnsSeeds, SeedFile, StaticSeeds};
 pub use error::{
     AttachError, BindError, ConnectError, NodeAckError, NodeSendError, RegisterGlobalError, SpawnError,
 };
 pub use events::{DownCause, EventsError, Evidence, LinkEnd, NodeChange, NodeEvent, NodeEvents, Testimony};
 pub use identity::{ClusterCa, Identity};
 pub use node::{ClusterNode, ClusterView, LinkInfo, MemberInfo, NodeStats, RemoteNode, Standing};
+pub use regatta_proto::host::CallError;
 pub use spawn::{RemoteChild, SpawnRemote};

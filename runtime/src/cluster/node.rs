@@ -11,7 +11,7 @@ use bytes::Bytes;
 use regatta_proto::engine::EngineStats;
 use regatta_proto::host::ConnectError;
 use regatta_proto::id::{Name, NodeId, Pid};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 pub use regatta_proto::engine::{ClusterView, LinkInfo, MemberInfo, Standing};
 
@@ -191,16 +191,7 @@ impl ClusterNode {
     /// # Errors
     /// [`ConnectError`], at the latest when the handshake times out (3 s by default). No link was made.
     pub async fn connect(&self, addr: SocketAddr) -> Result<RemoteNode, ConnectError> {
-        let core = self.core();
-        let token = core.number();
-        let (done, outcome) = oneshot::channel();
-        core.dials.lock().insert(token, done);
-        let _forget = Forget(|| drop(core.dials.lock().remove(&token)));
-        if *core.life.borrow() > Life::Running {
-            return Err(ConnectError::Shutdown);
-        }
-        core.with_engine(|now, engine, host| engine.connect(now, addr, token, host));
-        let id = outcome.await.unwrap_or(Err(ConnectError::Shutdown))?;
+        let id = self.core_handle().dial(addr).await?;
         Ok(RemoteNode { node: self.clone(), id })
     }
 
@@ -499,14 +490,5 @@ impl RemoteNode {
     /// [`NodeSendError`]; the message was then not sent.
     pub async fn send(&self, to_name: &str, payload: &[u8]) -> Result<(), NodeSendError> {
         self.node.send(self.name(), to_name, payload).await
-    }
-}
-
-/// Does something at the end of a scope, also when its future is dropped.
-struct Forget<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for Forget<F> {
-    fn drop(&mut self) {
-        (self.0)();
     }
 }

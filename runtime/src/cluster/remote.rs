@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use regatta_proto::host::Delivery;
-use regatta_proto::id::{Name, Pid};
+use regatta_proto::id::{Incarnation, Name, NodeName, Pid, Reference};
 use regatta_proto::link::outgoing::Encoded;
 use regatta_proto::signal::Signal;
 use regatta_proto::wire::frame::To;
@@ -33,6 +33,37 @@ impl Remote for Wire {
             return Err(SendError::Busy);
         }
         core.push(&link, |outgoing| outgoing.signal(from, to, signal))
+    }
+
+    fn request(
+        &self,
+        from: u64,
+        to: Pid,
+        name: Option<&Name>,
+        reference: Option<Reference>,
+        body: Bytes,
+    ) -> Result<(), SendError> {
+        let core = self.core()?;
+        let link = core.peers.find(to.incarnation())?;
+        if !link.has_room() {
+            return Err(SendError::Busy);
+        }
+        let target = name.map_or(To::Serial(to.serial()), |name| To::Name(name.as_str()));
+        core.push(&link, |outgoing| outgoing.request(from, target, to.incarnation(), reference, body))
+    }
+
+    fn node(&self, name: &NodeName) -> Option<Incarnation> {
+        let core = self.core().ok()?;
+        if core.id.name == *name {
+            return Some(core.id.incarnation);
+        }
+        core.peers.by_name(name.as_str()).map(|link| link.peer.incarnation)
+    }
+
+    fn whereis_global(&self, name: &Name) -> Option<Pid> {
+        let core = self.core().ok()?;
+        let names = core.names.read();
+        names.get(name).map(|owner| owner.pid)
     }
 
     fn message(&self, from: u64, to: Pid, payload: Bytes, way: Way) -> Result<(), SendError> {

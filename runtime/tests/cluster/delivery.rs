@@ -1,5 +1,7 @@
 //! Messages without order, in datagrams, and with word of their arrival, by name and by pid.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use regatta::actor::{AckError, MailboxLimits, OverflowPolicy, SpawnOptions};
@@ -157,6 +159,8 @@ fn senders_that_are_killed_ten_thousand_times_in_the_middle_of_a_send_cut_no_mes
         });
         let to = sink.pid();
         for round in 0..10_000_u32 {
+            let accepted = Arc::new(AtomicU32::new(0));
+            let counted = accepted.clone();
             let sender = a.runtime().spawn(move |ctx| async move {
                 for number in 0.. {
                     // Some of them have a stream of their own.
@@ -169,9 +173,11 @@ fn senders_that_are_killed_ten_thousand_times_in_the_middle_of_a_send_cut_no_mes
                         _ => ctx.send_acked(to, body, PATIENCE).await.map_err(|_| SendError::Busy),
                     };
                     sent.expect("the link holds");
+                    counted.fetch_add(1, Ordering::Relaxed);
                 }
             });
-            for _ in 0..round % 4 {
+            // In its first send, or in one of the next three.
+            while accepted.load(Ordering::Relaxed) < round % 4 {
                 tokio::task::yield_now().await;
             }
             assert!(a.runtime().exit(sender.pid(), regatta::ExitReason::Killed));
@@ -180,6 +186,7 @@ fn senders_that_are_killed_ten_thousand_times_in_the_middle_of_a_send_cut_no_mes
         a.runtime().send(to, Bytes::new()).await.expect("accepted");
         let (whole, cut) = result.await.expect("the sink counts");
         assert_eq!(cut, 0, "of {whole}");
-        assert!(whole > 1_000, "most senders came to send: {whole} messages arrived");
+        // Of 15,000 at least a third is in order, and before the end.
+        assert!(whole >= 5_000, "{whole} messages arrived");
     });
 }

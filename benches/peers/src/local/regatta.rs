@@ -1,6 +1,7 @@
 //! The workloads on Regatta.
 
-use regatta::{Bytes, Pid, Received, Runtime, SendError};
+use regatta::{Bytes, Context, ExitReason, Next, Pid, Received, ReplyTo, Runtime, SendError, Server};
+use serde::{Deserialize, Serialize};
 
 use super::workload::{Countdown, System, TURN, made};
 
@@ -89,8 +90,48 @@ impl System for Regatta {
         sink.join().await;
     }
 
-    async fn call(_clients: u64, _rounds: u64) -> bool {
-        false
+    async fn call(clients: u64, rounds: u64) -> bool {
+        let runtime = Runtime::new();
+        let server = runtime.start::<Adder>(()).await.expect("it starts");
+        let mut callers = Vec::new();
+        for _ in 0..clients {
+            let server = server.clone();
+            callers.push(runtime.spawn(move |context| async move {
+                for round in 0..rounds {
+                    let answer = context.call(&server, Add(round)).await.expect("it answers");
+                    std::hint::black_box(answer);
+                }
+            }));
+        }
+        for caller in callers {
+            caller.join().await;
+        }
+        runtime.stop(&server, ExitReason::Normal).await.expect("it lives");
+        true
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Add(u64);
+
+struct Adder {
+    sum: u64,
+}
+
+impl Server for Adder {
+    type Args = ();
+    type Call = Add;
+    type Reply = u64;
+    type Cast = ();
+
+    async fn init((): (), _: &mut Context) -> Result<Self, ExitReason> {
+        Ok(Self { sum: 0 })
+    }
+
+    async fn call(&mut self, Add(amount): Add, caller: ReplyTo<Self>, _: &mut Context) -> Next {
+        self.sum += amount;
+        caller.reply(self.sum);
+        Next::Continue
     }
 }
 

@@ -6,16 +6,16 @@
 //! | `prove` | `--self-test` |
 
 mod prove;
-mod tiers;
+pub(super) mod tiers;
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
 
 use super::Terminal;
+use super::output::{Outputs, absolute};
 use crate::exit;
 use crate::paired::round::BLOCKS_DEFAULT;
 
@@ -57,15 +57,8 @@ pub(super) struct Gate {
     /// Of a self-test: begin no decision after so many minutes.
     #[arg(long, value_name = "MINUTES")]
     within: Option<u64>,
-    /// Write the result as one JSON document; `-` is the standard output.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Write a summary in markdown, for a pull request.
-    #[arg(long, value_name = "FILE")]
-    markdown: Option<PathBuf>,
-    /// Write the verdicts as JUnit tests.
-    #[arg(long, value_name = "FILE")]
-    junit: Option<PathBuf>,
+    #[command(flatten)]
+    outputs: Outputs,
 }
 
 /// A tier of the gate.
@@ -77,6 +70,8 @@ enum Tier {
     Counts,
     /// Times, rates, processor time and memory, against the base in interleaved blocks.
     Paired,
+    /// Changes of level in the history of main: told, and fails nothing.
+    History,
 }
 
 impl Gate {
@@ -98,29 +93,7 @@ impl Gate {
 
     /// Whether a tier is to be run.
     fn asks(&self, tier: Tier) -> bool {
-        let possible = tier == Tier::Exact || self.base.is_some();
+        let possible = matches!(tier, Tier::Exact | Tier::History) || self.base.is_some();
         possible && (self.tiers.is_empty() || self.tiers.contains(&tier))
     }
-}
-
-/// Writes a document where it was asked for.
-pub(super) fn write_json(
-    path: Option<&Path>,
-    document: &impl serde::Serialize,
-    terminal: &mut Terminal<'_>,
-) -> io::Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    let json = serde_json::to_string_pretty(document).map_err(io::Error::other)?;
-    if path == Path::new("-") { writeln!(terminal.out, "{json}") } else { write_text(path, &(json + "\n")) }
-}
-
-/// Writes a file, and names it when that fails.
-pub(super) fn write_text(path: &Path, text: &str) -> io::Result<()> {
-    fs::write(path, text)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
-}
-
-/// Trials run in another folder.
-pub(super) fn absolute(path: &Path) -> io::Result<PathBuf> {
-    std::path::absolute(path)
 }

@@ -1,14 +1,14 @@
 //! `regatta gate --self-test`.
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
-use super::{Gate, absolute, write_json, write_text};
+use super::{Gate, absolute};
 use crate::cli::Terminal;
+use crate::cli::output::Forms;
 use crate::exit;
 use crate::paired::selftest::{self, Proof, Subject};
-use crate::report::paired as shown;
+use crate::report::{html, paired as shown};
 use crate::results::{self, proofs};
 
 impl Gate {
@@ -45,16 +45,18 @@ impl Gate {
                 return Ok(exit::INTERNAL);
             }
         };
-        let to_err = self.json.as_deref() == Some(Path::new("-"));
-        let out = if to_err { &mut *terminal.err } else { &mut *terminal.out };
-        write!(out, "{}", shown::proof(&proof))?;
+        let forms = Forms {
+            text: &|_| shown::proof(&proof),
+            markdown: &|| shown::proof_markdown(&proof),
+            html: &|| html::proof(&proof),
+            junit: None,
+        };
+        self.outputs.tell(&proof, &forms, terminal)?;
+        let (out, _) = self.outputs.people(terminal);
+        proofs::collect(&results::folder(), &proof)?;
         // A shorter one than the short form says less than the one before.
         if whole && let Some(path) = proofs::write(&results::folder(), &proof)? {
             writeln!(out, "kept in {}", path.display())?;
-        }
-        write_json(self.json.as_deref(), &proof, terminal)?;
-        if let Some(path) = &self.markdown {
-            write_text(path, &shown::proof_markdown(&proof))?;
         }
         Ok(code(&proof))
     }

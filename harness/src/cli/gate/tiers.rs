@@ -3,21 +3,22 @@
 use std::io;
 use std::path::Path;
 
-use super::{Gate, Tier, absolute, write_json, write_text};
+use super::{Gate, Tier, absolute};
 use crate::cli::Terminal;
+use crate::cli::output::{Forms, Outputs};
 use crate::exit;
 use crate::paired::arm::{Arm, gates};
 use crate::paired::compare::compare;
 use crate::paired::round::{Pair, Plan};
 use crate::paired::{base, counts, exactly};
-use crate::report::junit;
 use crate::report::paired::{self as shown, Document};
+use crate::report::{html, junit};
 use crate::results::runs::{MANIFEST, RunFolder};
-use crate::results::{self, proofs};
+use crate::results::{self, history, proofs};
 use crate::scenario::{self, Vocabulary};
 
 /// What ends a gate before it has an answer.
-enum Stop {
+pub(in crate::cli) enum Stop {
     /// It was told; this is the exit code.
     Told(u8),
     /// The output could not be written.
@@ -39,22 +40,31 @@ impl Gate {
             Err(Stop::Told(code)) => return Ok(code),
             Err(Stop::Output(error)) => return Err(error),
         }
-        if document.is_empty() {
+        if document.is_empty() && !self.tiers.contains(&Tier::History) {
             writeln!(
                 terminal.err,
                 "error: no tier is left to run; those on counts and pairs need --base REV"
             )?;
             return Ok(exit::USAGE);
         }
-        document.proof = proofs::read(&results::folder(), &document.machine);
+        let results = results::folder();
+        document.proof = proofs::read(&results, &document.machine);
+        document.collected = proofs::collected(&results, &document.machine);
         document.answer();
-        self.tell(&document, terminal)?;
+        keep_and_tell(&document, &self.outputs, terminal)?;
         Ok(document.answer.code())
     }
 
     fn tiers(&self, document: &mut Document, terminal: &mut Terminal<'_>) -> Result<(), Stop> {
         if self.asks(Tier::Exact) {
             self.exact(document, terminal)?;
+        }
+        if self.asks(Tier::History) {
+            // A history that cannot be read is told by `regatta history`; it gates nothing here.
+            let mut records = history::read(&results::folder()).unwrap_or_default();
+            records.retain(|record| record.machine.id == document.machine.id);
+            document.history = history::series(&records);
+            document.history.retain(|one| !one.steps.is_empty());
         }
         let Some(revision) = &self.base else { return Ok(()) };
         if !self.asks(Tier::Counts) && !self.asks(Tier::Paired) {
@@ -125,33 +135,10 @@ impl Gate {
         document.comparison = Some(compared(&pair, plan, terminal)?);
         Ok(())
     }
-
-    fn tell(&self, document: &Document, terminal: &mut Terminal<'_>) -> io::Result<()> {
-        let json = self.json.as_deref();
-        let to_err = json == Some(Path::new("-"));
-        let (out, colour) = if to_err {
-            (&mut *terminal.err, terminal.err_colour)
-        } else {
-            (&mut *terminal.out, terminal.out_colour)
-        };
-        write!(out, "{}", shown::text(document, colour))?;
-        if let Some(folder) = keep(document)? {
-            writeln!(out, "report in {}", folder.path.display())?;
-        }
-        write_json(json, document, terminal)?;
-        let texts =
-            [(&self.markdown, shown::markdown as fn(&Document) -> String), (&self.junit, junit::gate)];
-        for (path, text) in texts {
-            if let Some(path) = path {
-                write_text(path, &text(document))?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Compares two builds in blocks, and shows how far it has come.
-fn compared(
+pub(in crate::cli) fn compared(
     pair: &Pair,
     plan: Plan,
     terminal: &mut Terminal<'_>,
@@ -174,6 +161,26 @@ fn compared(
     })
 }
 
+/// Keeps what a gate found, shows it, and writes it where it was asked for.
+pub(in crate::cli) fn keep_and_tell(
+    document: &Document,
+    outputs: &Outputs,
+    terminal: &mut Terminal<'_>,
+) -> io::Result<()> {
+    let forms = Forms {
+        text: &|colour| shown::text(document, colour),
+        markdown: &|| shown::markdown(document),
+        html: &|| html::gate(document),
+        junit: Some(&|| junit::gate(document)),
+    };
+    outputs.tell(document, &forms, terminal)?;
+    if let Some(folder) = keep(document)? {
+        let (out, _) = outputs.people(terminal);
+        writeln!(out, "report in {}/report.html", folder.path.display())?;
+    }
+    Ok(())
+}
+
 /// Keeps a gate's folder where there is a folder of results.
 fn keep(document: &Document) -> io::Result<Option<RunFolder>> {
     let results = results::folder();
@@ -193,6 +200,7 @@ fn keep(document: &Document) -> io::Result<Option<RunFolder>> {
         folder.write("blocks.jsonl", &lines)?;
     }
     folder.write("summary.md", &shown::markdown(document))?;
+    folder.write("report.html", &html::gate(document))?;
     folder.write("junit.xml", &junit::gate(document))?;
     Ok(Some(folder))
 }

@@ -11,6 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::arm::{Arm, gates};
@@ -26,7 +27,7 @@ use crate::scenario::load::INSTRUCTIONS;
 use inject::Dearer;
 
 /// What a self-test is: how many decisions of which kind.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Extent {
     /// Decisions over equal builds.
     pub equal: u64,
@@ -57,7 +58,7 @@ pub fn short_form() -> Extent {
 }
 
 /// What the gate is worth.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Proof {
     /// What the document is: [`SCHEMA`].
     pub schema: String,
@@ -88,7 +89,7 @@ pub struct Proof {
 }
 
 /// What the gate is worth for one metric.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct MetricProof {
     /// The metric.
     pub name: String,
@@ -103,7 +104,7 @@ pub struct MetricProof {
 }
 
 /// How one slowdown was caught.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct LevelProof {
     /// What was injected, as a share.
     pub injected: f64,

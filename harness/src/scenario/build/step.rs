@@ -3,7 +3,7 @@
 use super::Build;
 use crate::scenario::action::{
     Action, Actor, AttachList, AttachQuery, CallResult, Dial, DialResult, Heal, PAYLOAD_BYTES_MIN,
-    STEP_WITHIN_DEFAULT, ScopedName, Spawn, Step,
+    STEP_WITHIN_DEFAULT, ScopedName, Spawn, SpawnResult, Step,
 };
 use crate::scenario::fields::{At, Fields};
 use crate::scenario::model::View;
@@ -177,13 +177,13 @@ impl Build<'_> {
         let args = self.args(fields);
         let link = fields.boolean("link").unwrap_or(false);
         let monitor = fields.boolean("monitor").unwrap_or(false);
-        let refused = fields.word("expect", &[("ok", false), ("refused", true)]).unwrap_or(false);
+        let expect = fields.word("expect", &SpawnResult::ALL).unwrap_or(SpawnResult::Ok);
         let factory = factory?;
         // A refused spawn may well name a factory that does not exist.
-        let factory = if refused { factory.value } else { self.behaviour(&factory)? };
+        let factory = if expect == SpawnResult::Refused { factory.value } else { self.behaviour(&factory)? };
         let label =
             label.or_else(|| global.clone()).or_else(|| name.clone()).unwrap_or_else(|| factory.clone());
-        Some(Spawn { from: from?, on: on?, factory, label, name, global, args, link, monitor, refused })
+        Some(Spawn { from: from?, on: on?, factory, label, name, global, args, link, monitor, expect })
     }
 
     fn send(&self, fields: &Fields<'_>) -> Option<Action> {

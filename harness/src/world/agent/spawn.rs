@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use regatta::cluster::SpawnError;
+use regatta::cluster::{CallError, SpawnError};
 use regatta::{ExitReason, Pid, SpawnRemote};
 
 use super::Agent;
@@ -31,8 +31,13 @@ impl Agent {
                 self.watched(order.caller, PidText(child.pid), monitor);
             }
             spawned.map(|child| child.pid).map_err(|error| {
-                let lost = matches!(error, SpawnError::NoConnection { .. });
-                NoChild { refused: !lost && !error.may_have_happened(), message: error.to_string() }
+                let unconnected = matches!(
+                    error,
+                    SpawnError::NoConnection { .. }
+                        | SpawnError::Call { source: CallError::LinkLost | CallError::NotSent, .. }
+                );
+                let refused = !unconnected && !error.may_have_happened();
+                NoChild { refused, unconnected, message: error.to_string() }
             })
         };
         Ok(Answer::Spawned(spawned.map(PidText)))
@@ -40,7 +45,7 @@ impl Agent {
 
     /// Starts the child on the asker's own node, which is no peer of itself.
     fn spawn_here(&self, order: &SpawnOrder) -> Result<Pid, NoChild> {
-        let refused = |message: String| NoChild { message, refused: true };
+        let refused = |message: String| NoChild { message, refused: true, unconnected: false };
         let (runtime, caller) = (self.node.runtime(), order.caller.0);
         let setup = Setup {
             label: order.label.clone(),
@@ -69,7 +74,11 @@ impl Agent {
             Ok(child)
         } else {
             runtime.exit(child, ExitReason::Killed);
-            Err(NoChild { message: "the process that asks is gone".to_owned(), refused: false })
+            Err(NoChild {
+                message: "the process that asks is gone".to_owned(),
+                refused: false,
+                unconnected: false,
+            })
         }
     }
 }

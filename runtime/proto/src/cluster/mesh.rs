@@ -109,7 +109,7 @@ impl Mesh {
     /// A link is gone, whatever it was.
     pub(crate) fn ended(&mut self, link: LinkIndex, peer: &NodeName) {
         if let Some(entry) = self.peers.get_mut(peer) {
-            entry.live = entry.live.filter(|live| *live != link);
+            entry.live = entry.live.filter(|live| *live != link && !planted!(LinkRemovedByName));
             entry.answered.remove(&link);
             if entry.live.is_none() && entry.answered.is_empty() {
                 self.peers.remove(peer);

@@ -48,6 +48,9 @@ impl Redial {
 
     /// When to dial again after a dial that made no link; `refused` if the peer's answer was no.
     pub(crate) fn next(&self, now: Instant, refused: bool, random: &mut fastrand::Rng) -> Instant {
+        if planted!(NoRedial) {
+            return now + PATIENT_AFTER;
+        }
         let pause = if refused || now.saturating_duration_since(self.since) >= PATIENT_AFTER {
             PAUSE_PATIENT
         } else {

@@ -20,6 +20,8 @@ pub(crate) struct Watches {
     unlinking: BTreeMap<(u64, u64), u64>,
     /// Our monitors on the peer's processes: watcher and target by reference.
     monitoring: BTreeMap<Reference, (u64, Pid)>,
+    /// Our calls that the peer has not answered: caller and target by reference.
+    asking: BTreeMap<Reference, (u64, Pid)>,
     /// The peer's monitors on our processes: local target, remote watcher, reference.
     watched: BTreeSet<(u64, u64, Reference)>,
     /// Remote spawns that were given up before their answer: a child that starts all the same must be told.
@@ -40,6 +42,7 @@ pub(crate) enum Loss {
 }
 
 impl Watches {
+    /// What counts against the bound of a link. Calls do not: whoever makes them bounds them.
     pub(crate) fn len(&self) -> usize {
         let given_up = self.given_up.len();
         self.links.len() + self.unlinking.len() + self.monitoring.len() + self.watched.len() + given_up
@@ -64,6 +67,10 @@ impl Watches {
             }
             Track::Demonitored { reference, .. } => {
                 self.monitoring.remove(reference);
+                self.asking.remove(reference);
+            }
+            Track::Asking { caller, reference, target } => {
+                self.asking.insert(*reference, (*caller, *target));
             }
             Track::DownSent { target, watcher, reference } => {
                 self.watched.remove(&(*target, watcher.serial(), *reference));
@@ -101,15 +108,20 @@ impl Watches {
             Signal::Demonitor { reference } => {
                 self.watched.remove(&(to, from, *reference));
             }
+            // An answer to a call that was given up, or to nobody's, is dropped.
+            Signal::Reply { reference, .. } => return self.asking.remove(reference).is_some(),
+            Signal::Down { reference, .. } if self.asking.remove(reference).is_some() => {}
             // A monitor that we do not have (any more), or that is on somebody else, does not fire.
             Signal::Down { reference, .. } => {
                 let ours = self.monitoring.get(reference);
                 if !ours.is_some_and(|(watcher, target)| *watcher == to && target.serial() == from) {
                     return false;
                 }
-                self.monitoring.remove(reference);
+                if !planted!(DownTwice) {
+                    self.monitoring.remove(reference);
+                }
             }
-            Signal::Message(_) | Signal::Exit(_) => {}
+            Signal::Message(_) | Signal::Request { .. } | Signal::Exit(_) => {}
         }
         true
     }
@@ -141,11 +153,11 @@ impl Watches {
         let links = self.links.into_iter().map(|(local, remote)| Loss::Link { local, remote });
         let unlinking =
             self.unlinking.into_iter().map(|((local, remote), id)| Loss::Unlink { local, remote, id });
-        let monitoring = self.monitoring.into_iter().map(|(reference, (watcher, target))| Loss::Monitor {
-            watcher,
-            target,
-            reference,
-        });
+        let monitoring = self
+            .monitoring
+            .into_iter()
+            .chain(self.asking)
+            .map(|(reference, (watcher, target))| Loss::Monitor { watcher, target, reference });
         let watched = self.watched.into_iter().map(|(target, watcher, reference)| Loss::Watcher {
             target,
             watcher,
@@ -225,6 +237,28 @@ mod tests {
         watches.received(7, 3, &Signal::Link);
         watches.received(7, 3, &Signal::LinkExit(ExitReason::Normal));
         assert_eq!(watches.lost().count(), 0);
+    }
+
+    #[test]
+    fn a_call_ends_once_by_its_answer_its_servers_end_or_the_loss_of_the_link() {
+        let calls: Vec<Reference> = (1..=5).map(Reference::from_raw).collect();
+        let reply = |reference| Signal::Reply { reference, result: Ok(bytes::Bytes::new()) };
+        let mut watches = Watches::default();
+        for &reference in &calls {
+            // The name's holder answers with a serial that the caller does not know.
+            watches.sent(&Track::Asking { caller: 1, reference, target: remote(0) });
+        }
+        assert_eq!(watches.len(), 0, "calls do not count against the bound of links and monitors");
+        assert!(watches.received(9, 1, &reply(calls[0])));
+        assert!(!watches.received(9, 1, &reply(calls[0])), "answered twice");
+        let down = Signal::Down { reference: calls[1], reason: ExitReason::Killed };
+        assert!(watches.received(9, 1, &down));
+        assert!(!watches.received(9, 1, &reply(calls[1])), "answered after its end");
+        watches.sent(&Track::Demonitored { watcher: 1, reference: calls[2] });
+        assert!(!watches.received(9, 1, &reply(calls[2])), "the caller had given up");
+        let lost: Vec<Loss> = watches.lost().collect();
+        let ends = |reference| Loss::Monitor { watcher: 1, target: remote(0), reference };
+        assert_eq!(lost, [ends(calls[3]), ends(calls[4])]);
     }
 
     #[test]

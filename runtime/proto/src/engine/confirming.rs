@@ -32,8 +32,9 @@ pub struct Confirm {
 }
 
 impl Engine {
-    /// Has a majority confirm that a local process holds a name. The outcome is [`Event::Confirmed`] with the same `call`, by
-    /// the deadline; [`unregister`](Self::unregister) ends an attempt before that, and gives the name up afterwards.
+    /// Has a majority confirm that a local process holds a name. The outcome is [`Event::Confirmed`] with the same
+    /// `call`, by the deadline; [`unregister`](Self::unregister) ends an attempt before that, and gives the name up
+    /// afterwards.
     pub fn confirm(&mut self, now: Instant, wish: Confirm, host: &mut impl Host) {
         let Confirm { call, name, serial, quorum, policy, deadline } = wish;
         let refused = if self.shut_down {

@@ -113,10 +113,14 @@ impl Engine {
                 Loss::Link { local, remote } => {
                     host.deliver(pid(remote), To::Serial(local), Signal::LinkExit(ExitReason::NoConnection));
                 }
+                Loss::Unlink { local, remote, .. } if planted!(UnlinkRace) => {
+                    host.deliver(pid(remote), To::Serial(local), Signal::LinkExit(ExitReason::NoConnection));
+                }
                 // With the link the peer forgot its end: as good as its acknowledgement, and just as exact.
                 Loss::Unlink { local, remote, id } => {
                     host.deliver(pid(remote), To::Serial(local), Signal::UnlinkAck { id });
                 }
+                Loss::Monitor { .. } if planted!(DownLost) => {}
                 Loss::Monitor { watcher, target, reference } => {
                     let reason = ExitReason::NoConnection;
                     host.deliver(target, To::Serial(watcher), Signal::Down { reference, reason });
@@ -127,6 +131,9 @@ impl Engine {
             }
         }
         for call in self.calls.link_lost(index) {
+            if planted!(CallForgotten) {
+                continue;
+            }
             self.spawn_watches.take(call);
             host.event(Event::Called { call, result: Err(CallError::LinkLost) });
         }
@@ -154,7 +161,8 @@ impl Engine {
                 Track::Unlinking { local, remote, id } => {
                     host.deliver(remote, To::Serial(local), Signal::UnlinkAck { id });
                 }
-                Track::Monitoring { watcher, reference, target } => {
+                Track::Monitoring { watcher, reference, target }
+                | Track::Asking { caller: watcher, reference, target } => {
                     let reason = ExitReason::NoConnection;
                     host.deliver(target, To::Serial(watcher), Signal::Down { reference, reason });
                 }

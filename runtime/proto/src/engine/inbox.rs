@@ -94,9 +94,9 @@ impl<H: Host> Inbox<'_, H> {
         let from = Pid::new(self.peer.incarnation, from);
         match content {
             Body::Signal { to, signal } => self.signal(from, to, signal, ordered),
-            Body::Bulk { to, .. } => {
+            Body::Bulk { to, carried, .. } => {
                 let body: Bytes = body.expect("a stub is ready with its body");
-                self.signal(from, to, Signal::Message(body), true);
+                self.signal(from, to, carried.with(body), true);
             }
             Body::Spawn(request) => {
                 self.host.event(Event::SpawnRequested { link: self.link, caller: from, request });

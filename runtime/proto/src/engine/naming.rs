@@ -122,6 +122,10 @@ impl Engine {
             }
             None => link.paging = Some(None),
         }
+        #[cfg(feature = "planted")]
+        if planted!(ForeignClaim) {
+            link.say(control::Body::Names(self.names.hearsay()))?;
+        }
         Ok(())
     }
 

@@ -35,6 +35,9 @@ impl Engine {
         self.pulse_due = (!live.is_empty()).then_some(next);
         for index in live {
             let Some(Some(link)) = self.links.get_mut(index as usize) else { continue };
+            if planted!(NoKeepAlive) {
+                continue;
+            }
             // What does not fit any more is lost, as a datagram may be.
             let _ = link.connection.datagrams().send(datagram.clone(), true);
             self.touch(index);

@@ -10,11 +10,11 @@ use bytes::{Bytes, BytesMut};
 
 use super::unordered::Batches;
 use crate::host::Delivery;
-use crate::id::{Name, Pid, Reference};
+use crate::id::{Incarnation, Name, Pid, Reference};
 use crate::limits::{BULK_BYTES_MIN, LANES};
 use crate::signal::Signal;
 use crate::wire::datagram;
-use crate::wire::frame::{self, SpawnRefusal, SpawnRequest, To};
+use crate::wire::frame::{self, Carried, SpawnRefusal, SpawnRequest, To};
 
 /// The lane of a sender: every signal of one process to one node goes by the same one.
 #[must_use]
@@ -44,6 +44,8 @@ pub(crate) enum Track {
     Monitoring { watcher: u64, reference: Reference, target: Pid },
     /// It no longer does.
     Demonitored { watcher: u64, reference: Reference },
+    /// A local process waits for the answer to its request; a name has serial 0.
+    Asking { caller: u64, reference: Reference, target: Pid },
     /// A local process ended and told its remote watcher.
     DownSent { target: u64, watcher: Pid, reference: Reference },
     /// A child that a peer asked for is monitored by it from the start.
@@ -126,7 +128,7 @@ impl Outgoing {
     /// [`TooLarge`] when the peer does not take a body of this size.
     pub fn message(&mut self, from: u64, to: To<'_>, body: &[u8]) -> Result<usize, TooLarge> {
         if body.len() > BULK_BYTES_MIN {
-            return self.bulk(from, to, Bytes::copy_from_slice(body));
+            return self.bulk(from, to, Bytes::copy_from_slice(body), Carried::Message);
         }
         self.fits(body.len())?;
         Ok(self.put(from, |lane| frame::put_message(lane, from, to, body)))
@@ -137,7 +139,35 @@ impl Outgoing {
     /// # Errors
     /// [`TooLarge`] when the peer does not take a body of this size.
     pub fn message_owned(&mut self, from: u64, to: To<'_>, body: Bytes) -> Result<usize, TooLarge> {
-        if body.len() > BULK_BYTES_MIN { self.bulk(from, to, body) } else { self.message(from, to, &body) }
+        if body.len() > BULK_BYTES_MIN {
+            self.bulk(from, to, body, Carried::Message)
+        } else {
+            self.message(from, to, &body)
+        }
+    }
+
+    /// Queues a typed request to a process of the node that runs `at`; returns the bytes that it adds to the queue. With a
+    /// reference, the loss of the link ends the call.
+    ///
+    /// # Errors
+    /// [`TooLarge`] when the peer does not take a body of this size.
+    pub fn request(
+        &mut self,
+        from: u64,
+        to: To<'_>,
+        at: Incarnation,
+        reference: Option<Reference>,
+        body: Bytes,
+    ) -> Result<usize, TooLarge> {
+        self.fits(body.len())?;
+        if let Some(reference) = reference {
+            let serial = if let To::Serial(serial) = to { serial } else { 0 };
+            self.tracks.push(Track::Asking { caller: from, reference, target: Pid::new(at, serial) });
+        }
+        if body.len() > BULK_BYTES_MIN {
+            return self.bulk(from, to, body, Carried::Request(reference));
+        }
+        Ok(self.put(from, |lane| frame::put_request(lane, from, to, reference, &body)))
     }
 
     /// Queues a message that was encoded for any number of peers; returns the bytes that it adds to the queue.
@@ -147,7 +177,8 @@ impl Outgoing {
     pub fn encoded(&mut self, message: &Encoded) -> Result<usize, TooLarge> {
         self.fits(message.body.len())?;
         if message.frame.is_empty() {
-            return self.bulk(message.from, To::Group(message.group.as_str()), message.body.clone());
+            let to = To::Group(message.group.as_str());
+            return self.bulk(message.from, to, message.body.clone(), Carried::Message);
         }
         Ok(self.put(message.from, |lane| lane.extend_from_slice(&message.frame)))
     }
@@ -202,13 +233,26 @@ impl Outgoing {
     /// Queues any signal to a process of the peer; returns the bytes that it adds to the queue.
     ///
     /// # Errors
-    /// [`TooLarge`] for a message that the peer does not take.
+    /// [`TooLarge`] for a message, request or answer that the peer does not take.
     pub fn signal(&mut self, from: u64, to: Pid, signal: Signal) -> Result<usize, TooLarge> {
         let track = match &signal {
             Signal::Message(body) => {
                 let body = body.clone();
                 return self.message_owned(from, To::Serial(to.serial()), body);
             }
+            Signal::Request { reference, body } => {
+                let body = body.clone();
+                return self.request(from, To::Serial(to.serial()), to.incarnation(), *reference, body);
+            }
+            Signal::Reply { reference, result: Ok(body) } => {
+                self.fits(body.len())?;
+                if body.len() > BULK_BYTES_MIN {
+                    let carried = Carried::Reply(*reference);
+                    return self.bulk(from, To::Serial(to.serial()), body.clone(), carried);
+                }
+                None
+            }
+            Signal::Reply { .. } => None,
             Signal::Link => Some(Track::Linked { local: from, remote: to }),
             Signal::Unlink { id } => Some(Track::Unlinking { local: from, remote: to, id: *id }),
             Signal::LinkExit(_) => Some(Track::Unlinked { local: from, remote: to }),
@@ -262,16 +306,19 @@ impl Outgoing {
         self.put(child, |lane| frame::put_spawned(lane, child, request.call, result))
     }
 
-    fn bulk(&mut self, from: u64, to: To<'_>, body: Bytes) -> Result<usize, TooLarge> {
+    fn bulk(&mut self, from: u64, to: To<'_>, mut body: Bytes, carried: Carried) -> Result<usize, TooLarge> {
         self.fits(body.len())?;
+        if planted!(Truncated) && !self.bulk.is_empty() {
+            body.truncate(body.len() - 1);
+        }
         let (id, len) = (self.next_bulk, body.len());
         self.next_bulk += 1;
         self.bulk.push(BulkBody { lane: lane_of(from), id, body });
-        Ok(self.put(from, |lane| frame::put_bulk(lane, from, to, id, len as u64)) + len)
+        Ok(self.put(from, |lane| frame::put_bulk(lane, from, to, id, len as u64, carried)) + len)
     }
 
     fn put(&mut self, from: u64, write: impl FnOnce(&mut BytesMut)) -> usize {
-        let index = lane_of(from);
+        let index = lane_of(if planted!(OrderBreak) { self.frames } else { from });
         let lane = &mut self.lanes[index];
         let before = lane.len();
         write(lane);
@@ -289,7 +336,6 @@ impl Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::Incarnation;
 
     #[test]
     fn a_body_above_the_peers_limit_leaves_nothing_behind() {

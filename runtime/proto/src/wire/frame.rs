@@ -21,7 +21,7 @@ use super::varint;
 use crate::host::Delivery;
 use crate::id::{Name, Reference};
 use crate::reason::ExitReason;
-use crate::signal::Signal;
+use crate::signal::{Signal, Unanswered};
 
 const OPTIONAL: u8 = 0x80;
 const NAMED: u8 = 0x40;
@@ -40,8 +40,10 @@ mod kind {
     pub(super) const DOWN: u8 = 10;
     pub(super) const SPAWN: u8 = 11;
     pub(super) const SPAWNED: u8 = 12;
-    pub(super) const ACK_WANTED: u8 = 13;
-    pub(super) const ACKED: u8 = 14;
+    pub(super) const REQUEST: u8 = 13;
+    pub(super) const REPLY: u8 = 14;
+    pub(super) const ACK_WANTED: u8 = 15;
+    pub(super) const ACKED: u8 = 16;
 }
 
 /// Why bytes are no frame. The link that carried them ends; nothing was delivered.
@@ -62,9 +64,12 @@ pub enum FrameError {
     /// An exit reason in the frame is none.
     #[error("exit reason {0} is unknown")]
     Reason(u8),
-    /// The status in an answer is none.
+    /// The status of an answer, to a spawn, a call or a message, is none.
     #[error("status {0} of an answer is unknown")]
     Status(u8),
+    /// What a large body is is unknown.
+    #[error("a large body of kind {0} is unknown")]
+    Carried(u8),
 }
 
 /// Whom a frame is for, as it stands in the frame.
@@ -128,6 +133,28 @@ pub enum SpawnRefusal {
     NameTaken,
 }
 
+/// What a body that travels on a stream of its own is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carried {
+    /// A message.
+    Message,
+    /// A typed request.
+    Request(Option<Reference>),
+    /// The answer to one.
+    Reply(Reference),
+}
+
+impl Carried {
+    /// The signal that it is, once its body is there.
+    pub(crate) fn with(self, body: Bytes) -> Signal {
+        match self {
+            Self::Message => Signal::Message(body),
+            Self::Request(reference) => Signal::Request { reference, body },
+            Self::Reply(reference) => Signal::Reply { reference, result: Ok(body) },
+        }
+    }
+}
+
 /// What one frame says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body<'a> {
@@ -146,6 +173,8 @@ pub enum Body<'a> {
         bulk: u64,
         /// The body's length in bytes.
         len: u64,
+        /// What the body is.
+        carried: Carried,
     },
     /// A remote spawn.
     Spawn(SpawnRequest),
@@ -199,11 +228,34 @@ pub fn put_message(out: &mut BytesMut, from: u64, to: To<'_>, body: &[u8]) {
     end(out, start);
 }
 
-/// Appends the stub of a message whose body travels on stream `bulk`.
-pub(crate) fn put_bulk(out: &mut BytesMut, from: u64, to: To<'_>, bulk: u64, len: u64) {
+/// Appends the stub of a body that travels on stream `bulk`.
+pub(crate) fn put_bulk(out: &mut BytesMut, from: u64, to: To<'_>, bulk: u64, len: u64, carried: Carried) {
     let start = begin(out, kind::BULK, from, to);
     varint::put(out, bulk);
     varint::put(out, len);
+    let (what, reference) = match carried {
+        Carried::Message => (0, 0),
+        Carried::Request(reference) => (1, reference.map_or(0, Reference::raw)),
+        Carried::Reply(reference) => (2, reference.raw()),
+    };
+    if what != 0 {
+        out.put_u8(what);
+        varint::put(out, reference);
+    }
+    end(out, start);
+}
+
+/// Appends a typed request; without a reference nobody waits for its answer.
+pub(crate) fn put_request(
+    out: &mut BytesMut,
+    from: u64,
+    to: To<'_>,
+    reference: Option<Reference>,
+    body: &[u8],
+) {
+    out.reserve(LENGTH_BYTES + 32 + name_len(to) + body.len());
+    let start = put_number(out, kind::REQUEST, from, to, reference.map_or(0, Reference::raw));
+    out.put_slice(body);
     end(out, start);
 }
 
@@ -212,6 +264,21 @@ pub(crate) fn put_signal(out: &mut BytesMut, from: u64, to: u64, signal: &Signal
     let to = To::Serial(to);
     let start = match signal {
         Signal::Message(body) => return put_message(out, from, to, body),
+        Signal::Request { reference, body } => return put_request(out, from, to, *reference, body),
+        Signal::Reply { reference, result } => {
+            let start = put_number(out, kind::REPLY, from, to, reference.raw());
+            out.put_u8(match result {
+                Ok(_) => 0,
+                Err(Unanswered::NoReply) => 1,
+                Err(Unanswered::NoServer) => 2,
+                Err(Unanswered::MailboxFull) => 3,
+                Err(Unanswered::BadRequest) => 4,
+                Err(Unanswered::BadReply) => 5,
+                Err(Unanswered::NoProc) => 6,
+            });
+            out.put_slice(result.as_deref().unwrap_or_default());
+            start
+        }
         Signal::Link => begin(out, kind::LINK, from, to),
         Signal::Unlink { id } => put_number(out, kind::UNLINK, from, to, *id),
         Signal::UnlinkAck { id } => put_number(out, kind::UNLINK_ACK, from, to, *id),
@@ -318,7 +385,28 @@ pub(crate) fn read_from(frame: &Bytes, start: usize) -> Result<Frame<'_>, FrameE
             signal(Signal::Message(body))
         }
         kind::BULK => {
-            Body::Bulk { to, bulk: take_number(&mut data, "stream")?, len: take_number(&mut data, "length")? }
+            let (bulk, len) = (take_number(&mut data, "stream")?, take_number(&mut data, "length")?);
+            Body::Bulk { to, bulk, len, carried: take_carried(&mut data)? }
+        }
+        kind::REQUEST => {
+            let reference = take_reference(&mut data)?;
+            let body = frame.slice(frame.len() - data.len()..);
+            data = &[];
+            signal(Signal::Request { reference: some(reference), body })
+        }
+        kind::REPLY => {
+            let reference = take_reference(&mut data)?;
+            let result = match take_u8(&mut data, "status")? {
+                0 => Ok(frame.slice(frame.len() - std::mem::take(&mut data).len()..)),
+                1 => Err(Unanswered::NoReply),
+                2 => Err(Unanswered::NoServer),
+                3 => Err(Unanswered::MailboxFull),
+                4 => Err(Unanswered::BadRequest),
+                5 => Err(Unanswered::BadReply),
+                6 => Err(Unanswered::NoProc),
+                other => return Err(FrameError::Status(other)),
+            };
+            signal(Signal::Reply { reference, result })
         }
         kind::LINK => signal(Signal::Link),
         kind::UNLINK => signal(Signal::Unlink { id: take_number(&mut data, "number")? }),
@@ -448,6 +536,22 @@ fn take_reference(data: &mut &[u8]) -> Result<Reference, FrameError> {
     take_number(data, "reference").map(Reference::from_raw)
 }
 
+/// 0 stands for no reference.
+fn some(reference: Reference) -> Option<Reference> {
+    (reference.raw() != 0).then_some(reference)
+}
+
+fn take_carried(data: &mut &[u8]) -> Result<Carried, FrameError> {
+    if data.is_empty() {
+        return Ok(Carried::Message);
+    }
+    match take_u8(data, "kind of body")? {
+        1 => Ok(Carried::Request(some(take_reference(data)?))),
+        2 => Ok(Carried::Reply(take_reference(data)?)),
+        other => Err(FrameError::Carried(other)),
+    }
+}
+
 fn take_name(data: &mut &[u8]) -> Result<Name, FrameError> {
     let len = take_u8(data, "name")? as usize;
     let (name, rest) = data.split_at_checked(len).ok_or(FrameError::Short("name"))?;
@@ -523,6 +627,15 @@ mod tests {
             Signal::LinkExit(ExitReason::Panic("index out of bounds".into())),
             Signal::Exit(ExitReason::custom(b"\x00\xff")),
             Signal::Down { reference, reason: ExitReason::NoConnection },
+            Signal::Request { reference: Some(reference), body: Bytes::from_static(b"hello") },
+            Signal::Request { reference: None, body: Bytes::from_static(b"hello") },
+            Signal::Reply { reference, result: Ok(Bytes::from_static(b"hello")) },
+            Signal::Reply { reference, result: Err(Unanswered::NoReply) },
+            Signal::Reply { reference, result: Err(Unanswered::NoServer) },
+            Signal::Reply { reference, result: Err(Unanswered::MailboxFull) },
+            Signal::Reply { reference, result: Err(Unanswered::BadRequest) },
+            Signal::Reply { reference, result: Err(Unanswered::BadReply) },
+            Signal::Reply { reference, result: Err(Unanswered::NoProc) },
         ]
     }
 
@@ -543,7 +656,17 @@ mod tests {
             "1a0000000805412c051300696e646578206f7574206f6620626f756e6473",
             "090000000905412c06020000ff",
             "0b0000000a05412c80011170030000",
+            "0d0000000d05412c8001117068656c6c6f",
+            "0a0000000d05412c0068656c6c6f",
+            "0e0000000e05412c800111700068656c6c6f",
+            "090000000e05412c8001117001",
+            "090000000e05412c8001117002",
+            "090000000e05412c8001117003",
+            "090000000e05412c8001117004",
+            "090000000e05412c8001117005",
+            "090000000e05412c8001117006",
         ];
+        assert_eq!(signals().len(), expected.len());
         for (signal, expected) in signals().iter().zip(expected) {
             let mut out = BytesMut::new();
             put_signal(&mut out, 5, 300, signal);
@@ -553,14 +676,39 @@ mod tests {
         put_message(&mut out, 0, To::Name("greeter"), b"hi");
         assert_eq!(hex(&out), "0c000000410007677265657465726869");
         let mut out = BytesMut::new();
-        put_bulk(&mut out, 5, To::Serial(300), 2, 1 << 20);
+        put_bulk(&mut out, 5, To::Serial(300), 2, 1 << 20, Carried::Message);
         assert_eq!(hex(&out), "090000000205412c0280100000");
         let mut out = BytesMut::new();
+        put_bulk(&mut out, 5, To::Serial(300), 2, 1 << 20, Carried::Request(None));
+        assert_eq!(hex(&out), "0b0000000205412c02801000000100");
+    }
+
+    #[test]
+    fn the_stub_of_a_large_body_says_what_it_is() {
+        let reference = Reference::from_raw(70_000);
+        for carried in [
+            Carried::Message,
+            Carried::Request(None),
+            Carried::Request(Some(reference)),
+            Carried::Reply(reference),
+        ] {
+            let mut out = BytesMut::new();
+            put_bulk(&mut out, 5, To::Serial(300), 2, 1 << 20, carried);
+            let body = Body::Bulk { to: To::Serial(300), bulk: 2, len: 1 << 20, carried };
+            assert_eq!(read(&whole(out)), Ok(Frame { from: 5, body }));
+        }
+        let unknown = Bytes::from_static(&[kind::BULK, 0, 1, 0, 1, 3, 0]);
+        assert_eq!(read(&unknown), Err(FrameError::Carried(3)));
+    }
+
+    #[test]
+    fn the_wish_to_know_what_became_of_a_message_stays_what_it_is() {
+        let mut out = BytesMut::new();
         put_ack_wanted(&mut out, 5, 300);
-        assert_eq!(hex(&out), "050000000d0500412c");
+        assert_eq!(hex(&out), "050000000f0500412c");
         let mut out = BytesMut::new();
         put_acked(&mut out, 300, Delivery::MailboxFull);
-        assert_eq!(hex(&out), "060000000e0000412c02");
+        assert_eq!(hex(&out), "06000000100000412c02");
     }
 
     #[test]
@@ -632,12 +780,17 @@ mod tests {
             let frame = whole(out);
             for len in 0..frame.len() {
                 let cut = frame.slice(..len);
-                match (read(&cut), &signal) {
-                    (
-                        Ok(Frame { body: Body::Signal { signal: Signal::Message(_), .. }, .. }),
-                        Signal::Message(_),
-                    ) => {}
-                    (result, _) => assert!(result.is_err(), "{signal:?} cut to {len} gave {result:?}"),
+                let shorter = |read: &Signal| match (read, &signal) {
+                    (Signal::Message(_), Signal::Message(_)) => true,
+                    (Signal::Request { reference: a, .. }, Signal::Request { reference: b, .. }) => a == b,
+                    (Signal::Reply { reference: a, result: Ok(_) }, Signal::Reply { reference: b, .. }) => {
+                        a == b
+                    }
+                    _ => false,
+                };
+                match read(&cut) {
+                    Ok(Frame { body: Body::Signal { signal, .. }, .. }) if shorter(&signal) => {}
+                    result => assert!(result.is_err(), "{signal:?} cut to {len} gave {result:?}"),
                 }
             }
         }

@@ -7,12 +7,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
-use bytes::Bytes;
 use crossbeam_deque::{Steal, Stealer};
 use regatta_proto::reason::ExitReason;
 
 use super::super::cell::Cell;
-use super::super::error::SendError;
 use super::super::poll::Task as Process;
 use super::super::runtime::Inner;
 use super::super::sync::Mutex;
@@ -119,21 +117,20 @@ impl Schedulers {
         self.pool.id()
     }
 
-    /// Sends a message to the process that has this serial, if this thread knows it or `find` does.
-    pub(crate) fn send(
+    /// Sends something to the process that has this serial, if this thread knows it or `find` does.
+    pub(crate) fn reach<T>(
         &self,
         serial: u64,
-        payload: Bytes,
         find: impl FnOnce() -> Option<Arc<Cell>>,
-    ) -> Result<(), SendError> {
+        send: impl FnOnce(&Arc<Cell>) -> T,
+    ) -> Option<T> {
         let pool = self.pool.id();
         let borrowed = local::borrow(pool, serial, find);
-        let Some(cell) = &borrowed.cell else { return Err(SendError::NoProc) };
-        let sent = cell.send(payload);
+        let sent = send(borrowed.cell.as_ref()?);
         if borrowed.give_back() && self.pool.backlog() > 0 && !local::is_visiting(pool) {
             self.pool.call_for_help();
         }
-        sent
+        Some(sent)
     }
 
     /// Gives the schedulers to an executor, if none has them. To be called after a process was scheduled.

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use regatta_proto::reason::ExitReason;
+use tokio::sync::oneshot;
 
 use super::world::{Probe, dead, parked};
-use crate::actor::{MailboxLimits, Received, Runtime, SendError, SpawnOptions};
+use crate::actor::{
+    Context, MailboxLimits, OverflowPolicy, ProcessHandle, Received, Runtime, SendError, SpawnOptions,
+};
 
 fn bounded(limits: MailboxLimits) -> Runtime {
     Runtime::builder().mailbox(limits).build()
@@ -238,4 +241,110 @@ async fn a_suspended_process_receives_nothing_until_it_is_resumed() {
     assert!(!rt.resume(process.pid()), "only once");
     assert_eq!(process.join().await, ExitReason::custom("waited"));
     assert!(!rt.suspend(process.pid()), "it is gone");
+}
+
+/// A process that waits until it is told to begin, and then gives back all messages that are there.
+struct Slow {
+    process: ProcessHandle,
+    begin: oneshot::Sender<()>,
+    seen: oneshot::Receiver<Vec<Bytes>>,
+}
+
+impl Slow {
+    fn start(rt: &Runtime, limits: MailboxLimits) -> Self {
+        let (begin, begun) = oneshot::channel::<()>();
+        let (tell, seen) = oneshot::channel();
+        let options = SpawnOptions { mailbox: Some(limits), ..SpawnOptions::default() };
+        let process = rt.spawn_with(options, |mut ctx| {
+            ctx.trap_exit(true);
+            async move {
+                begun.await.expect("the test says when");
+                let mut messages = Vec::new();
+                while let Some(received) = ctx.recv_timeout(Duration::ZERO).await {
+                    messages.extend(received.message());
+                }
+                tell.send(messages).expect("the test waits");
+                std::future::pending::<()>().await;
+            }
+        });
+        Self { process, begin, seen }
+    }
+
+    async fn read(self) -> Vec<Bytes> {
+        self.begin.send(()).expect("it waits");
+        self.seen.await.expect("it lives")
+    }
+}
+
+#[tokio::test]
+async fn a_full_mailbox_drops_the_newest_or_the_oldest_message_if_that_is_its_policy() {
+    for (policy, left) in
+        [(OverflowPolicy::DropNewest, ["1", "2", "3"]), (OverflowPolicy::DropOldest, ["3", "4", "5"])]
+    {
+        let rt = Runtime::new();
+        let slow = Slow::start(&rt, MailboxLimits { messages_max: 3, policy, ..MailboxLimits::default() });
+        let pid = slow.process.pid();
+        for text in ["1", "2", "3", "4", "5"] {
+            assert_eq!(rt.try_send(pid, text), Ok(()), "the sender is told nothing");
+        }
+        let info = rt.info(pid).unwrap();
+        assert_eq!((info.mailbox_depth, info.mailbox_bytes), (3, 3));
+        assert_eq!(rt.stats().dropped_overflow, 2);
+        assert_eq!(slow.read().await, left, "{policy:?}");
+        assert_eq!(rt.info(pid).unwrap().mailbox_depth, 0);
+    }
+}
+
+#[tokio::test]
+async fn as_many_old_messages_are_dropped_as_a_new_one_needs_and_signals_never() {
+    let rt = Runtime::new();
+    let policy = OverflowPolicy::DropOldest;
+    let slow = Slow::start(&rt, MailboxLimits { bytes_max: 10, policy, ..MailboxLimits::default() });
+    let pid = slow.process.pid();
+    rt.exit(pid, ExitReason::custom("a signal in front"));
+    for len in [4, 4, 2, 7] {
+        assert_eq!(rt.try_send(pid, vec![b'x'; len]), Ok(()));
+    }
+    assert_eq!(rt.stats().dropped_overflow, 2);
+    assert_eq!(rt.info(pid).unwrap().mailbox_depth, 3, "two messages and the exit");
+    assert_eq!(rt.try_send(pid, vec![b'x'; 11]), Ok(()), "too large for any mailbox of this bound");
+    assert_eq!(rt.stats().dropped_overflow, 5, "it took all others with it, and was dropped itself");
+    assert_eq!(slow.read().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_process_whose_policy_is_to_exit_ends_with_the_first_message_too_many_though_it_traps() {
+    let rt = Runtime::new();
+    let policy = OverflowPolicy::ExitReceiver;
+    let slow = Slow::start(&rt, MailboxLimits { messages_max: 1, policy, ..MailboxLimits::default() });
+    assert_eq!(rt.try_send(slow.process.pid(), "1"), Ok(()));
+    assert_eq!(rt.try_send(slow.process.pid(), "2"), Err(SendError::MailboxFull));
+    assert_eq!(slow.process.join().await, ExitReason::custom("mailbox overflow"));
+}
+
+#[tokio::test]
+async fn messages_that_may_be_dropped_keep_their_order_while_they_are_received() {
+    let rt = Runtime::new();
+    let policy = OverflowPolicy::DropOldest;
+    let limits = MailboxLimits { messages_max: 4, policy, ..MailboxLimits::default() };
+    let options = SpawnOptions { mailbox: Some(limits), ..SpawnOptions::default() };
+    let process = rt.spawn_with(options, |mut ctx| async move {
+        let send = |ctx: &Context, range: std::ops::Range<u8>| {
+            range.for_each(|number| ctx.try_send(ctx.pid(), vec![number]).expect("nobody is told"));
+        };
+        send(&ctx, 0..4);
+        assert_eq!(ctx.recv().await.message().as_deref(), Some(&[0][..]));
+        send(&ctx, 4..7);
+        for number in 3..7 {
+            assert_eq!(ctx.recv().await.message().as_deref(), Some(&[number][..]));
+        }
+        // What a selective receive has passed over is not dropped.
+        send(&ctx, 10..12);
+        let wanted = |received: &Received| *received == Received::Message(vec![11].into());
+        ctx.recv_match(wanted).await;
+        send(&ctx, 20..30);
+        assert_eq!(ctx.recv().await.message().as_deref(), Some(&[10][..]));
+        assert_eq!(ctx.recv().await.message().as_deref(), Some(&[27][..]));
+    });
+    assert_eq!(process.join().await, ExitReason::Normal);
 }

@@ -14,4 +14,5 @@ mod panics;
 mod remote;
 mod scheduler;
 mod shutdown;
-mod world;
+mod timers;
+pub(crate) mod world;

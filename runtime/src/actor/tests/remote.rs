@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use regatta_proto::id::{Incarnation, Name, Pid, Reference};
+use regatta_proto::id::{Incarnation, Name, NodeName, Pid, Reference};
 use regatta_proto::reason::ExitReason;
 use regatta_proto::signal::Signal;
 
@@ -43,6 +43,25 @@ impl Remote for Recorder {
         }
         self.signals.lock().push((from, to, signal));
         Ok(())
+    }
+
+    fn request(
+        &self,
+        from: u64,
+        to: Pid,
+        _: Option<&Name>,
+        reference: Option<Reference>,
+        body: Bytes,
+    ) -> Result<(), SendError> {
+        self.signal(from, to, Signal::Request { reference, body })
+    }
+
+    fn node(&self, _: &NodeName) -> Option<Incarnation> {
+        None
+    }
+
+    fn whereis_global(&self, _: &Name) -> Option<Pid> {
+        None
     }
 
     fn message(&self, _: u64, _: Pid, _: Bytes, _: Way) -> Result<(), SendError> {

@@ -15,8 +15,8 @@ use crate::wire::control::{Ballot, Released, Verdict, Vote};
 
 /// The first round of an attempt that brings no majority is over after this; later ones take up to four times as long.
 const ROUND: Duration = Duration::from_millis(250);
-/// An attempt that met another one gives its votes back and rests for up to this; up to sixteen times as long if it happens
-/// again and again, so that one of the two gets through however far the voters are.
+/// An attempt that met another one gives its votes back and rests for up to this; up to sixteen times as long if it
+/// happens again and again, so that one of the two gets through however far the voters are.
 const REST_MS_MAX: u64 = 60;
 /// Rounds of one name whose votes still count.
 const ROUNDS_MAX: usize = 6;

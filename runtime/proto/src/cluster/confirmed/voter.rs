@@ -3,7 +3,8 @@
 //! # What must stay true
 //! - Under one name, one grant at most has neither run out nor been given back.
 //! - A token that was granted for a name is never granted for it again, nor is a lower one; only its holder renews it.
-//! - Names that are forgotten for want of room leave their highest token behind, which then counts for all unknown ones.
+//! - Names that are forgotten for want of room leave their highest token behind, which then counts for all unknown
+//!   ones.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -113,7 +114,8 @@ impl Voter {
             .grant
             .as_ref()
             .is_some_and(|grant| grant.claimant == *claimant && grant.token == ballot.token);
-        // A holder goes on to hold under its token, though this voter may have seen a higher one that no majority granted.
+        // A holder goes on to hold under its token, though this voter may have seen a higher one that no majority
+        // granted.
         if !is_same && !ballot.renews && ballot.token <= entry.highest {
             return Verdict::Behind;
         }

@@ -1,5 +1,5 @@
-//! Memberships of groups, as OTP's `pg` has them: each node says which of its processes are in which group and how often, and
-//! they are told, versioned and repaired with its names.
+//! Memberships of groups, as OTP's `pg` has them: each node says which of its processes are in which group and how
+//! often, and they are told, versioned and repaired with its names.
 
 use std::collections::BTreeMap;
 

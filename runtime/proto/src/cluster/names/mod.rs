@@ -1,11 +1,11 @@
 //! Global names: each node alone owns its claims, versions them, and says so on its own links only.
 //!
 //! # The exchange
-//! A node counts the changes to its own claims. When a link comes up, each end says which version of the other's claims it
-//! holds, and with which digest; the owner then sends nothing, the changes since, or everything in pages. After that it
-//! sends each change. A pulse carries the owner's version and digest every half second: whoever holds something else, and
-//! does not catch up, asks for everything again. What a peer says is filed under that peer, so nobody can claim or
-//! withdraw for another.
+//! A node counts the changes to its own claims. When a link comes up, each end says which version of the other's claims
+//! it holds, and with which digest; the owner then sends nothing, the changes since, or everything in pages. After that
+//! it sends each change. A pulse carries the owner's version and digest every half second: whoever holds something
+//! else, and does not catch up, asks for everything again. What a peer says is filed under that peer, so nobody can
+//! claim or withdraw for another.
 //!
 //! # Conflicts
 //! If two nodes claim one name, the earliest claim wins: by hybrid logical clock (Kulkarni et al., "Logical Physical
@@ -14,12 +14,13 @@
 //! program: it either keeps its claim, and says against which other one, or withdraws it. So at any moment there is one
 //! winner, and afterwards one claim.
 //!
-//! A claim that a majority has confirmed ([`confirmed`](super::confirmed)) is better than any that is only made, and the one with
-//! the higher token is better than the other: its holder has taken over from a holder that had lost its majority.
+//! A claim that a majority has confirmed ([`confirmed`](super::confirmed)) is better than any that is only made, and
+//! the one with the higher token is better than the other: its holder has taken over from a holder that had lost its
+//! majority.
 //!
 //! # In a netsplit
-//! The claims of a node that is out of reach stay until the node is down. Each side keeps the names of its own nodes and
-//! may then claim those of the other; the heal settles it by the rule above.
+//! The claims of a node that is out of reach stay until the node is down. Each side keeps the names of its own nodes
+//! and may then claim those of the other; the heal settles it by the rule above.
 
 mod groups;
 mod own;
@@ -287,11 +288,14 @@ impl Names {
 
     /// What a peer must be sent that holds this of our claims. `None`: everything, by [`page`](Self::page).
     pub(crate) fn since(&self, held: &control::Held) -> Option<Vec<control::Names>> {
+        if planted!(NothingResent) && held.version > 0 {
+            return Some(Vec::new());
+        }
         self.own.since(held)
     }
 
-    /// The next page of everything that this node claims, after what the previous one ended with; and with what this one
-    /// ends, if there are more.
+    /// The next page of everything that this node claims, after what the previous one ended with; and with what this
+    /// one ends, if there are more.
     pub(crate) fn page(&self, after: Option<&Key>) -> (control::Names, Option<Key>) {
         self.own.page(after)
     }
@@ -330,6 +334,9 @@ impl Names {
         // The version stands for what came before it too. Without that, everything is to be sent again: 0 says so.
         let follows = everything || message.base <= holding.version;
         for name in message.withdrawn {
+            if planted!(LostWithdraw) {
+                continue;
+            }
             let Ok(name) = Name::new(name) else { continue };
             let before = self.owner(name.as_str());
             if self.unfile(&name, number).is_some() {
@@ -373,7 +380,8 @@ impl Names {
     pub(crate) fn is_astray(&mut self, peer: &NodeId, version: u64, digest: u64) -> bool {
         /// Pulses that what is under way may be late.
         const PATIENCE: u8 = 2;
-        if version == 0 {
+        let repairs_nothing = planted!(LostWithdraw | NothingResent | ForeignClaim);
+        if version == 0 || repairs_nothing {
             return false;
         }
         let number = self.number(peer).unwrap_or_else(|| self.add(peer));
@@ -391,8 +399,22 @@ impl Names {
         astray
     }
 
+    /// Everything that others claim, as if it were this node's to tell.
+    #[cfg(feature = "planted")]
+    pub(crate) fn hearsay(&self) -> control::Names {
+        let others = self.claims.iter().flat_map(|(name, claimants)| {
+            let theirs = claimants.all().iter().filter(|filed| filed.owner != OWN);
+            theirs.map(|filed| filed.claim.to_wire(name))
+        });
+        let version = self.told().0;
+        control::Names { claimed: others.collect(), base: version, version, ..Default::default() }
+    }
+
     /// A peer is gone, and with it all it claimed.
     pub(crate) fn peer_gone(&mut self, peer: &NodeName) -> Vec<Change> {
+        if planted!(NamesOfTheDead) {
+            return Vec::new();
+        }
         let Some(number) = self.numbers.get(peer).copied().filter(|number| *number != OWN) else {
             return Vec::new();
         };
@@ -472,7 +494,7 @@ impl Names {
         let Some(serial) = self.own.holder(name.as_str()) else { return };
         let Some(Claimants::Many(all)) = self.claims.get(name.as_str()) else { return };
         let policy = self.own.policy(name.as_str());
-        let best = *all.iter().min_by_key(|filed| self.rank(filed)).expect("at least two");
+        let best = self.best(&self.claims[name.as_str()]);
         let mine = all.iter().find(|filed| filed.owner == OWN).expect("filed with the claim").claim;
         if best.owner != OWN {
             let waits = mine.resolves && best.claim.resolves && best.claim.kept_against < mine.claimed_at;
@@ -505,6 +527,7 @@ impl Names {
     fn best(&self, claimants: &Claimants) -> Filed {
         match claimants {
             Claimants::One(filed) => *filed,
+            Claimants::Many(all) if planted!(LastHeardWins) => *all.last().expect("at least two"),
             Claimants::Many(all) => *all.iter().min_by_key(|filed| self.rank(filed)).expect("at least two"),
         }
     }

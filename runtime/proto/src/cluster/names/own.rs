@@ -1,5 +1,5 @@
-//! A node's own claims of names and its processes' memberships of groups: what they are, how often they have changed, and
-//! what has changed since.
+//! A node's own claims of names and its processes' memberships of groups: what they are, how often they have changed,
+//! and what has changed since.
 //!
 //! # What must stay true
 //! - Every change raises the version by one. A version and its digest stand for one set of claims, for as long as the
@@ -63,7 +63,7 @@ impl From<&control::Claim> for Claim {
 }
 
 impl Claim {
-    fn to_wire(self, name: &Name) -> control::Claim {
+    pub(super) fn to_wire(self, name: &Name) -> control::Claim {
         let Self { serial, claimed_at, resolves, kept_against, token } = self;
         control::Claim { name: name.to_string(), serial, claimed_at, resolves, kept_against, token }
     }

@@ -399,8 +399,8 @@ proptest! {
         prop_assert_eq!(&ends[1], &ends[2]);
     }
 
-    /// With resolvers that decide sooner or later, and one way or the other: at the end each name has one claim, and all
-    /// see it.
+    /// With resolvers that decide sooner or later, and one way or the other: at the end each name has one claim, and
+    /// all see it.
     #[test]
     fn whatever_resolvers_decide_each_name_ends_with_one_claim(
         history in prop::collection::vec((step(3), any::<bool>(), any::<bool>()), 0..40),

@@ -96,8 +96,8 @@ fn pages_of_everything_go_on_from_names_to_memberships_and_replace_what_was_held
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
-    /// Whatever changed and however often it was told, a copy that was caught up is the same as the original, digest and
-    /// all; what was told on the way adds up to it.
+    /// Whatever changed and however often it was told, a copy that was caught up is the same as the original, digest
+    /// and all; what was told on the way adds up to it.
     #[test]
     fn a_copy_of_a_nodes_memberships_is_exact_however_often_it_is_caught_up(
         changes in prop::collection::vec((0u64..4, 0u64..3, 0u32..3, 0u8..4), 1..60),

@@ -1,0 +1,138 @@
+//! Timers, in tokio's paused time: it stands still while anything can run, and jumps to the next timer when nothing can.
+
+use std::time::Duration;
+
+use regatta_proto::reason::ExitReason;
+use tokio::time::Instant;
+
+use super::world::{Probe, dead, parked};
+use crate::actor::{Received, Runtime};
+
+const MS: Duration = Duration::from_millis(1);
+
+#[tokio::test(start_paused = true)]
+async fn messages_are_sent_when_their_time_has_come_and_in_its_order() {
+    let rt = Runtime::new();
+    let process = rt.spawn(|mut ctx| async move {
+        let begun = Instant::now();
+        let rt = ctx.runtime().clone();
+        rt.send_after(ctx.pid(), "late", 30 * MS);
+        rt.send_after(ctx.pid(), "first of two", 20 * MS);
+        rt.send_after(ctx.pid(), "second of two", 20 * MS);
+        ctx.send_self_after("early", 10 * MS);
+        for (text, ms) in [("early", 10), ("first of two", 20), ("second of two", 20), ("late", 30)] {
+            assert_eq!(ctx.recv().await.message().as_deref(), Some(text.as_bytes()));
+            let passed = begun.elapsed();
+            assert!((ms * MS..(ms + 2) * MS).contains(&passed), "{text} came after {passed:?}");
+        }
+    });
+    assert_eq!(process.join().await, ExitReason::Normal);
+    assert_eq!(rt.timer_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_is_cancelled_sends_nothing_and_one_that_is_over_says_so() {
+    let rt = Runtime::new();
+    let mut probe = Probe::start(&rt);
+    let cancelled = rt.send_after(probe.pid(), "never", 10 * MS);
+    let over = rt.send_after(probe.pid(), "once", 5 * MS);
+    tokio::time::sleep(7 * MS).await;
+    let left = rt.cancel_timer(cancelled).expect("it waits");
+    assert!(left <= 4 * MS && left >= MS, "{left:?} were left");
+    assert_eq!(rt.cancel_timer(cancelled), None, "it was cancelled before");
+    assert_eq!(rt.cancel_timer(over), None, "its message is out");
+    assert_eq!(Runtime::new().cancel_timer(over), None, "it belongs to another runtime");
+    tokio::time::sleep(20 * MS).await;
+    assert_eq!(probe.all().await, [Received::Message("once".into())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interval_keeps_its_turns_until_it_is_cancelled() {
+    let rt = Runtime::new();
+    let mut probe = Probe::start(&rt);
+    let timer = rt.send_interval(probe.pid(), "tick", 10 * MS);
+    tokio::time::sleep(55 * MS).await;
+    assert_eq!(probe.all().await.len(), 5);
+    assert!(rt.cancel_timer(timer).is_some_and(|left| left <= 6 * MS));
+    tokio::time::sleep(50 * MS).await;
+    assert_eq!(probe.all().await, []);
+    assert_eq!(rt.timer_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn turns_that_an_interval_missed_are_left_out() {
+    let rt = Runtime::new();
+    let mut probe = Probe::start(&rt);
+    rt.send_interval(probe.pid(), "tick", 10 * MS);
+    // In one jump: nobody runs in between.
+    tokio::time::advance(45 * MS).await;
+    tokio::time::sleep(MS).await;
+    assert_eq!(probe.all().await.len(), 1, "of four turns that were due at once, one is left");
+    tokio::time::sleep(6 * MS).await;
+    assert_eq!(probe.all().await.len(), 1, "the next one is when it always was to be");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interval_ends_with_the_process_that_it_is_for() {
+    let rt = Runtime::new();
+    let process = parked(&rt);
+    rt.send_interval(process.pid(), "tick", 10 * MS);
+    rt.send_interval(dead(&rt).await, "tick", 10 * MS);
+    tokio::time::sleep(15 * MS).await;
+    assert_eq!(rt.timer_count(), 1, "one of the two is for nobody");
+    process.kill();
+    process.join().await;
+    tokio::time::sleep(15 * MS).await;
+    assert_eq!(rt.timer_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receive_ends_at_its_deadline_and_leaves_no_timer_behind() {
+    let rt = Runtime::new();
+    let process = rt.spawn(|mut ctx| async move {
+        let begun = Instant::now();
+        assert_eq!(ctx.recv_timeout(10 * MS).await, None);
+        assert!(begun.elapsed() >= 10 * MS);
+        ctx.send_self_after("in time", 10 * MS);
+        assert!(ctx.recv_timeout(20 * MS).await.is_some());
+        assert_eq!(ctx.runtime().timer_count(), 0, "a deadline that was not needed is gone");
+        ctx.try_send(ctx.pid(), "other").expect("room");
+        let wanted = |received: &Received| *received == Received::Message("wanted".into());
+        assert_eq!(ctx.recv_match_timeout(10 * MS, wanted).await, None);
+        ctx.send_self_after("wanted", 5 * MS);
+        assert!(ctx.recv_match_timeout(10 * MS, wanted).await.is_some());
+        assert_eq!(ctx.recv().await.message().as_deref(), Some(&b"other"[..]), "what was not wanted stays");
+        assert_eq!(ctx.recv_timeout(Duration::MAX / 2).await.map(|_| ()), None, "killed before");
+    });
+    tokio::time::sleep(100 * MS).await;
+    process.kill();
+    process.join().await;
+    assert_eq!(rt.timer_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_thousand_timers_fire_each_once() {
+    let rt = Runtime::new();
+    let mut probe = Probe::start(&rt);
+    for number in 0..100_000_u64 {
+        rt.send_after(probe.pid(), "tick", Duration::from_millis(number * 7_919 % 10_000));
+    }
+    assert_eq!(rt.timer_count(), 100_000);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert_eq!(probe.all().await.len(), 100_000);
+}
+
+#[test]
+fn timers_go_on_when_another_executor_takes_the_runtime_over() {
+    let rt = Runtime::new();
+    let tokio = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
+    for _ in 0..2 {
+        tokio().block_on(async {
+            let process = rt.spawn(|mut ctx| async move {
+                ctx.send_self_after("tick", MS);
+                ctx.recv().await;
+            });
+            assert_eq!(process.join().await, ExitReason::Normal);
+        });
+    }
+}

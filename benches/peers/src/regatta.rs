@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use ::regatta::actor::SpawnOptions;
 use ::regatta::{Bytes, ClusterCa, ClusterNode, Context, Identity, Runtime};
 
 use crate::workload::{Failure, Mailbox, Offers, System};
@@ -60,8 +61,12 @@ impl System for Regatta {
         Fut: Future<Output = ()> + Send + 'static,
     {
         let runtime = self.0.runtime();
-        let handle = runtime.spawn(|context| body(RegattaMailbox(context)));
-        runtime.register(name, handle.pid()).map_err(|error| Failure::system("register", error))
+        // It begins once it has its name: what it asks for may be answered by that name at once.
+        let held = SpawnOptions { held: true, ..SpawnOptions::default() };
+        let handle = runtime.spawn_with(held, |context| body(RegattaMailbox(context)));
+        runtime.register(name, handle.pid()).map_err(|error| Failure::system("register", error))?;
+        runtime.release(handle.pid());
+        Ok(())
     }
 
     async fn send(&self, to: &str, name: &str, payload: &[u8]) -> Result<(), Failure> {

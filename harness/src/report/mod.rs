@@ -10,6 +10,7 @@ pub mod junit;
 pub mod paired;
 mod pcap;
 mod perfetto;
+mod scale;
 pub mod schema;
 mod sequence;
 pub mod terminal;

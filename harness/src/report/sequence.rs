@@ -7,12 +7,13 @@ use std::fmt::Write as _;
 use regatta::Pid;
 
 use super::perfetto::step_name;
+use super::scale::{ROW, Scale};
 use crate::record::{Event, Passage, What};
 use crate::run::remains::Remains;
 use crate::scenario::Scenario;
 
-/// How much of the run is drawn, counted back from its end.
-const WINDOW_NS: u64 = 2_000_000_000;
+/// Moments at which something happens that are drawn, counted back from the end.
+const MOMENTS_MAX: usize = 120;
 /// Arrows that are drawn; of more, the last.
 const ARROWS_MAX: usize = 400;
 /// Columns that are drawn; of more nodes, those to which something happens.
@@ -21,16 +22,21 @@ const COLUMNS_MAX: usize = 24;
 const LEFT: f64 = 190.0;
 const TOP: f64 = 86.0;
 const COLUMN: f64 = 150.0;
-const HEIGHT: f64 = 960.0;
 
 /// The diagram.
 pub(crate) fn svg(scenario: &Scenario, remains: &Remains) -> String {
     let end_ns = moment_of_failure(remains);
-    let start_ns = end_ns.saturating_sub(WINDOW_NS);
-    let events: Vec<&Event> =
-        remains.events.iter().filter(|event| (start_ns..=end_ns).contains(&event.at_ns)).collect();
-    let columns = columns(scenario, remains, &events);
-    let mut picture = Picture { scenario, remains, columns, start_ns, end_ns, out: String::new() };
+    let until: Vec<&Event> = remains.events.iter().filter(|event| event.at_ns <= end_ns).collect();
+    let columns = columns(scenario, remains, &until);
+    let scale = Scale::new(&BTreeMap::new());
+    let mut picture =
+        Picture { scenario, remains, columns, scale, start_ns: 0, end_ns, whole: true, out: String::new() };
+    let moments = picture.moments(&until);
+    let first = moments.keys().rev().nth(MOMENTS_MAX).copied();
+    picture.whole = first.is_none();
+    picture.start_ns = first.or_else(|| moments.keys().next().copied()).unwrap_or(end_ns);
+    picture.scale = Scale::new(&moments.range(picture.start_ns..).map(|(at, rows)| (*at, *rows)).collect());
+    let events: Vec<&Event> = until.into_iter().filter(|event| event.at_ns >= picture.start_ns).collect();
     picture.draw(&events);
     picture.out
 }
@@ -68,8 +74,11 @@ struct Picture<'a> {
     scenario: &'a Scenario,
     remains: &'a Remains,
     columns: BTreeMap<String, usize>,
+    scale: Scale,
     start_ns: u64,
     end_ns: u64,
+    /// Nothing came before what is drawn.
+    whole: bool,
     out: String,
 }
 
@@ -79,8 +88,26 @@ impl Picture<'_> {
     }
 
     fn y(&self, at_ns: u64) -> f64 {
-        let all = (self.end_ns - self.start_ns).max(1) as f64;
-        TOP + HEIGHT * (at_ns.clamp(self.start_ns, self.end_ns) - self.start_ns) as f64 / all
+        TOP + ROW + self.scale.y(at_ns)
+    }
+
+    /// Where the columns end.
+    fn bottom(&self) -> f64 {
+        TOP + self.scale.height() + 3.0 * ROW
+    }
+
+    /// The moments at which something is drawn, each with the most labels that stand in one place.
+    fn moments(&self, events: &[&Event]) -> BTreeMap<u64, usize> {
+        let mut labels: BTreeMap<u64, BTreeMap<Option<usize>, usize>> = BTreeMap::new();
+        for event in events {
+            if let Some((column, ..)) = self.mark(event) {
+                *labels.entry(event.at_ns).or_default().entry(column).or_default() += 1;
+            } else if matches!(event.what, What::Sent(_) | What::Received(_)) {
+                labels.entry(event.at_ns).or_default();
+            }
+        }
+        let most = |places: BTreeMap<_, usize>| places.into_values().max().unwrap_or(0);
+        labels.into_iter().map(|(at, places)| (at, most(places))).collect()
     }
 
     fn column(&self, pid: Pid) -> Option<usize> {
@@ -99,20 +126,24 @@ impl Picture<'_> {
 
     fn draw(&mut self, events: &[&Event]) {
         let width = LEFT + COLUMN * self.columns.len().max(1) as f64 + 40.0;
-        let height = TOP + HEIGHT + 60.0;
+        let height = self.bottom() + 40.0;
         self.put(format_args!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">"
         ));
         self.put(format_args!("{STYLE}"));
         self.put(format_args!("<rect class=\"paper\" width=\"{width}\" height=\"{height}\"/>"));
-        let title =
-            format!("{} — the last {} s", self.scenario.title(), seconds(self.end_ns - self.start_ns));
+        let window = if self.whole {
+            String::new()
+        } else {
+            format!(" — the last {}", time(self.end_ns - self.start_ns))
+        };
+        let title = format!("{}{window}", self.scenario.title());
         self.put(format_args!("<text class=\"title\" x=\"16\" y=\"28\">{}</text>", escape(&title)));
         self.bands(width);
         self.ruler(width);
         let columns: Vec<_> = self.columns.iter().map(|(name, column)| (name.clone(), *column)).collect();
         for (name, column) in columns {
-            let (x, bottom) = (self.x(column), TOP + HEIGHT);
+            let (x, bottom) = (self.x(column), self.bottom());
             self.put(format_args!(
                 "<text class=\"node\" x=\"{x}\" y=\"{}\">{}</text>",
                 TOP - 14.0,
@@ -167,8 +198,8 @@ impl Picture<'_> {
     }
 
     fn ruler(&mut self, width: f64) {
-        let mut at = self.start_ns.next_multiple_of(TICK_NS);
-        while at <= self.end_ns {
+        let ticks: Vec<(u64, f64)> = self.scale.ticks().collect();
+        for (at, _) in ticks {
             let y = self.y(at);
             self.put(format_args!(
                 "<line class=\"tick\" x1=\"{}\" y1=\"{y}\" x2=\"{}\" y2=\"{y}\"/>",
@@ -176,12 +207,11 @@ impl Picture<'_> {
                 width - 20.0
             ));
             self.put(format_args!(
-                "<text class=\"time\" x=\"{}\" y=\"{}\">{} s</text>",
+                "<text class=\"time\" x=\"{}\" y=\"{}\">{}</text>",
                 LEFT - 10.0,
                 y + 4.0,
-                seconds(at)
+                time(at)
             ));
-            at += TICK_NS;
         }
     }
 
@@ -204,11 +234,13 @@ impl Picture<'_> {
                 _ => {}
             }
         }
-        arrows.extend(sent.into_values().map(|(at, passage)| (at, None, passage)));
+        // A step that calls is no process of the scenario: nobody notes what it receives.
+        let noted = |passage: &Passage| self.remains.labels.contains_key(&passage.to.0);
+        arrows.extend(sent.into_values().map(|(at, passage)| (at, (!noted(passage)).then_some(at), passage)));
         arrows.sort_by_key(|(at, ..)| *at);
         let skipped = arrows.len().saturating_sub(ARROWS_MAX);
         if skipped > 0 {
-            let y = TOP + HEIGHT + 30.0;
+            let y = self.bottom() + 20.0;
             self.put(format_args!("<text class=\"time left\" x=\"{LEFT}\" y=\"{y}\">{skipped} earlier messages are not drawn</text>"));
         }
         for (left, arrived, passage) in arrows.into_iter().skip(skipped) {
@@ -246,35 +278,13 @@ impl Picture<'_> {
 
     /// Steps at the left; what happens to nodes beside their lines.
     fn marks(&mut self, events: &[&Event]) {
-        let mut rows: BTreeMap<usize, f64> = BTreeMap::new();
+        let mut rows: BTreeMap<Option<usize>, f64> = BTreeMap::new();
         for event in events {
+            let Some((column, class, text)) = self.mark(event) else { continue };
             let y = self.y(event.at_ns);
-            let (column, class, text) = match &event.what {
-                What::StepBegun { step } => (None, "step", format!("{} ▸", step_name(self.scenario, *step))),
-                What::Expectation { id, met: false } => (None, "broken", format!("{id} is broken")),
-                What::Node { node, runs } => (
-                    self.columns.get(node).copied(),
-                    "note",
-                    (if *runs { "runs" } else { "gone" }).to_owned(),
-                ),
-                What::Link { node, peer, up } => {
-                    let (class, sign) = if *up { ("note", '+') } else { ("broken", '−') };
-                    (self.columns.get(node).copied(), class, format!("{sign} link {peer}"))
-                }
-                What::Name { node, name, owner } => {
-                    let owner = owner.as_deref().unwrap_or("nobody");
-                    (self.columns.get(node).copied(), "note", format!("{name} is {owner}'s"))
-                }
-                What::Told { watcher, process, reason, .. } => {
-                    let text = format!("† {} ({reason})", self.label(process.0));
-                    (self.column(watcher.0), "note", text)
-                }
-                _ => continue,
-            };
             // One below the other, where there are several at one moment.
-            let place = column.map_or(0, |column| column + 1);
-            let row = rows.entry(place).or_insert(f64::MIN);
-            let at = y.max(*row + 11.0);
+            let row = rows.entry(column).or_insert(f64::MIN);
+            let at = y.max(*row + ROW);
             *row = at;
             let (x, anchor) = match column {
                 Some(column) => (self.x(column) + 5.0, ""),
@@ -287,19 +297,44 @@ impl Picture<'_> {
             ));
         }
     }
+
+    /// The label of an event that has one: its column, or none for the left, its class, and its text.
+    fn mark(&self, event: &Event) -> Option<(Option<usize>, &'static str, String)> {
+        let of = |node: &str| self.columns.get(node).copied();
+        Some(match &event.what {
+            What::StepBegun { step } => (None, "step", format!("{} ▸", step_name(self.scenario, *step))),
+            What::Expectation { id, met: false } => (None, "broken", format!("{id} is broken")),
+            What::Node { node, runs } => (of(node), "note", (if *runs { "runs" } else { "gone" }).to_owned()),
+            What::Link { node, peer, up } => {
+                let (class, sign) = if *up { ("note", '+') } else { ("broken", '−') };
+                (of(node), class, format!("{sign} link {peer}"))
+            }
+            What::Name { node, name, owner } => {
+                let owner = owner.as_deref().unwrap_or("nobody");
+                (of(node), "note", format!("{name} is {owner}'s"))
+            }
+            What::Told { watcher, process, reason, .. } => {
+                let text = format!("† {} ({reason})", self.label(process.0));
+                (self.column(watcher.0), "note", text)
+            }
+            _ => return None,
+        })
+    }
 }
 
-fn seconds(ns: u64) -> String {
-    let text = format!("{:.2}", ns as f64 / 1e9);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+/// Seconds; below one, milliseconds.
+fn time(ns: u64) -> String {
+    let trimmed = |text: String| text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    match ns {
+        0 => "0".to_owned(),
+        1..1_000_000_000 => format!("{} ms", trimmed(format!("{:.2}", ns as f64 / 1e6))),
+        _ => format!("{} s", trimmed(format!("{:.3}", ns as f64 / 1e9))),
+    }
 }
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
-
-/// A line of the ruler every quarter of a second.
-const TICK_NS: u64 = 250_000_000;
 
 const STYLE: &str = "<style>\
 :root{--paper:#fff;--ink:#1c2128;--dim:#6b7280;--line:#d5d9e0;--data:#2563eb;--ask:#7c3aed;--reply:#059669;--bad:#dc2626;--band:#f59e0b}\

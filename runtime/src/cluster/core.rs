@@ -103,6 +103,8 @@ pub(crate) struct Core {
     engine: Mutex<Engine>,
     /// Links that have something for the engine.
     scheduled: Mutex<Vec<Arc<PeerLink>>>,
+    /// The loop is polled, and has yet to take what is scheduled: nobody need wake it for that.
+    awake: AtomicBool,
     /// Tracked processes that ended.
     ended: Mutex<Vec<u64>>,
     /// Local memberships of groups that changed, in the order of the changes.
@@ -148,6 +150,7 @@ impl Core {
             rejections: Mutex::default(),
             engine: Mutex::new(engine),
             scheduled: Mutex::default(),
+            awake: AtomicBool::new(false),
             ended: Mutex::default(),
             memberships: Mutex::default(),
             turn: Mutex::default(),
@@ -261,7 +264,10 @@ impl Core {
     ) -> Result<(), SendError> {
         if link.push(put)? {
             self.scheduled.lock().push(link.clone());
-            self.waker.wake();
+            // After the list: a loop that is seen awake has yet to take it.
+            if !self.awake.load(Ordering::SeqCst) {
+                self.waker.wake();
+            }
         }
         Ok(())
     }
@@ -387,6 +393,8 @@ impl Driven for Loop {
 
     fn prepare(&self, now: Instant) {
         let core = &*self.0;
+        // Before the lists are taken: whoever is not seen in them wakes the loop.
+        core.awake.store(false, Ordering::SeqCst);
         let mut engine = core.engine.lock();
         let due = engine.poll_timeout().is_some_and(|timeout| timeout <= now);
         let (resolvers, work) = core.drive(now, &mut engine, |_, engine, host| {
@@ -417,11 +425,12 @@ impl Driven for Loop {
         self.later(work);
     }
 
-    fn running<T>(&self, deliver: impl FnOnce() -> T) -> T {
+    fn running<T>(&self, deliver: impl FnOnce() -> T) -> (T, bool) {
+        self.0.awake.store(true, Ordering::SeqCst);
         let mut visit = self.0.runtime.visit();
         let delivered = deliver();
-        visit.run(WOKEN_POLLS, WOKEN_TIME);
-        delivered
+        let ran = visit.run(WOKEN_POLLS, WOKEN_TIME);
+        (delivered, ran.more)
     }
 
     fn perform(&self) {

@@ -95,7 +95,7 @@ impl<D: Driven, S: Socket> Future for Driver<D, S> {
         polled.fetch_add(1, Ordering::Relaxed);
         let now = this.clock.now();
         // What the signals wake runs here, before the answers leave.
-        let received = driven.running(|| {
+        let (received, others_run) = driven.running(|| {
             let arrived =
                 turn.lock().receive(driven, now, TURN_SIGNALS, |socket, into| socket.poll_receive(cx, into));
             driven.perform();
@@ -112,7 +112,7 @@ impl<D: Driven, S: Socket> Future for Driver<D, S> {
         if arrived.any || queued > 0 {
             this.spin.worked(now);
         }
-        if !this.yielded && arrived.signals + queued >= YIELD_MESSAGES {
+        if !this.yielded && others_run && arrived.signals + queued >= YIELD_MESSAGES {
             this.yielded = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;

@@ -38,8 +38,11 @@ pub trait Driven: Send + Sync + 'static {
     /// Does what [`receive`](Self::receive) and [`prepare`](Self::prepare) left to be done without any lock.
     fn perform(&self);
 
-    /// Delivers with `deliver`, and runs what that has woken on this thread, within bounds. Never with a lock held.
-    fn running<T>(&self, deliver: impl FnOnce() -> T) -> T;
+    /// Delivers with `deliver`, and runs what that has woken on this thread, within bounds. Never with a lock held. Also
+    /// tells whether others are still to run what was woken.
+    ///
+    /// From here until [`prepare`](Self::prepare) nobody need wake the loop: it takes what is queued then.
+    fn running<T>(&self, deliver: impl FnOnce() -> T) -> (T, bool);
 
     /// Whether all is said: the loop ends.
     fn is_over(&self) -> bool;

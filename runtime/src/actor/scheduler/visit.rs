@@ -25,7 +25,7 @@ pub(crate) struct Visit<'a> {
 pub(crate) struct Ran {
     /// Processes polled.
     pub(crate) polls: u32,
-    /// Whether more are waiting in this thread's queue.
+    /// Whether more are waiting in this thread's queue, or may be in others'.
     pub(crate) more: bool,
 }
 
@@ -52,6 +52,8 @@ impl Visit<'_> {
         let id = self.pool.id();
         let mut ran = Ran { polls: 0, more: false };
         if self.entered.is_none() {
+            // Whatever was woken, others run it.
+            ran.more = true;
             return ran;
         }
         self.pool.lookout.attend();

@@ -88,7 +88,7 @@ impl Picture<'_> {
     }
 
     fn y(&self, at_ns: u64) -> f64 {
-        TOP + ROW + self.scale.y(at_ns)
+        TOP + ROW + (self.scale.y(at_ns) * 10.0).round() / 10.0
     }
 
     /// Where the columns end.

@@ -2,6 +2,7 @@
 
 mod changes;
 mod faults;
+mod judgement;
 pub mod many;
 mod nemesis;
 mod points;

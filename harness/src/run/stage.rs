@@ -18,12 +18,11 @@ use super::timeline::Timeline;
 use super::{Finding, Outcome, RunOptions, RunReport};
 use crate::behaviour::Scene;
 use crate::condition::{Condition, Observation};
-use crate::expect::history::History;
 use crate::expect::judge::{Verdict, Window, explain};
 use crate::load::Figures;
 use crate::load::allocation::uncounted;
 use crate::random::Random;
-use crate::record::{EVENTS_MAX, What};
+use crate::record::What;
 use crate::scenario::Scenario;
 use crate::scenario::action::{Address, ScopedName};
 use crate::scenario::load::Load;
@@ -78,12 +77,13 @@ pub(super) struct Stage {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     steps: Vec<StepState>,
     loads: BTreeMap<String, Figures>,
-    verdicts: Vec<Verdict>,
-    findings: Vec<Finding>,
-    taken: Vec<bool>,
+    pub(super) verdicts: Vec<Verdict>,
+    pub(super) findings: Vec<Finding>,
+    /// Which snapshots were taken.
+    pub(super) taken: Vec<bool>,
     accepted: Vec<String>,
     seen: Seen,
     /// The step that fails does so because the harness could not do its part.
@@ -125,7 +125,7 @@ impl Stage {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -568,7 +568,7 @@ impl Stage {
     }
 
     /// When an expectation began to count, if it did.
-    fn since(&self, expectation: &Expectation) -> Option<Duration> {
+    pub(super) fn since(&self, expectation: &Expectation) -> Option<Duration> {
         let after = match &expectation.rule {
             Rule::Finally { after, .. } => after.as_ref(),
             _ => None,
@@ -577,90 +577,6 @@ impl Stage {
             Some(id) => self.points.when(&self.scenario, id),
             None => self.points.begun(),
         }
-    }
-
-    /// Judges for good. In a run that went wrong, only what has been broken already is told: the rest did not get the
-    /// time to come true.
-    fn judge(&self, until: Duration) {
-        let last = self.observe();
-        let whole = !self.has_findings();
-        let asked = self.scenario.expectations.iter().any(|it| matches!(it.rule, Rule::History { .. }));
-        let history = if asked && whole { Some(self.history(until)) } else { None };
-        let mut state = self.state();
-        let State { verdicts, findings, taken, .. } = &mut *state;
-        for (expectation, verdict) in self.scenario.expectations.iter().zip(verdicts) {
-            let since = self.since(expectation);
-            if whole {
-                verdict.end(expectation, since, &last);
-                if let Rule::History { checker } = &expectation.rule {
-                    findings.extend(self.check_history(expectation, checker, &history));
-                }
-            }
-            if let Some(failed) = &verdict.failed {
-                let condition = expectation.rule.condition().map(Condition::source).unwrap_or_default();
-                findings.push(Finding {
-                    outcome: Outcome::Fail,
-                    line: Some(expectation.line),
-                    what: format!("expectation `{}`", expectation.id),
-                    message: format!("`{}` {failed}: {}", expectation.rule.kind(), condition.trim()),
-                    values: verdict.values().map(str::to_owned),
-                });
-            }
-        }
-        let missing = self.scenario.snapshots.iter().zip(taken).filter(|(_, taken)| whole && !**taken);
-        for (snapshot, _) in missing {
-            findings.push(Finding {
-                outcome: Outcome::Fail,
-                line: None,
-                what: format!("snapshot `{}`", snapshot.id),
-                message: format!("was never taken: the point `{}` was not reached", snapshot.after),
-                values: None,
-            });
-        }
-    }
-
-    /// What was recorded until then, for checkers; nothing if there was too much of it. What came later may be known of
-    /// some nodes and not of others: an arrival without its sending.
-    fn history(&self, until: Duration) -> Option<History> {
-        let (mut events, forgotten) = self.scene.recorder().events();
-        if forgotten > 0 {
-            return None;
-        }
-        events.retain(|event| u128::from(event.at_ns) <= until.as_nanos());
-        let labels: BTreeMap<_, _> = self.scene.owners();
-        let is_node = |label: &String| self.scenario.node(label).is_some();
-        let nodes = labels.iter().filter(|(_, label)| is_node(label));
-        Some(History {
-            events,
-            nodes: nodes.map(|(pid, label)| (pid.incarnation(), label.clone())).collect(),
-            running: self.cluster.seats().iter().map(|seat| seat.control.incarnation()).collect(),
-            labels,
-        })
-    }
-
-    fn check_history(
-        &self,
-        expectation: &Expectation,
-        name: &str,
-        history: &Option<Option<History>>,
-    ) -> Option<Finding> {
-        let finding = |outcome, message: String, values| Finding {
-            outcome,
-            line: Some(expectation.line),
-            what: format!("expectation `{}`", expectation.id),
-            message,
-            values,
-        };
-        let Some(history) = history.as_ref()? else {
-            let message =
-                format!("the history is too long to be checked: at most {EVENTS_MAX} events are kept");
-            return Some(finding(Outcome::Invalid, message, None));
-        };
-        let Some(checker) = self.options.behaviours.checker(name) else {
-            return Some(finding(Outcome::Internal, format!("nobody added a checker `{name}`"), None));
-        };
-        let wrong = checker(history).err()?;
-        Some(finding(Outcome::Fail, format!("the history is not as `{name}` wants it"), Some(wrong)))
     }
 
     /// Something that goes on beside the steps could not be done.
@@ -677,7 +593,7 @@ impl Stage {
         self.state().accepted.extend(accepted);
     }
 
-    fn has_findings(&self) -> bool {
+    pub(super) fn has_findings(&self) -> bool {
         !self.state().findings.is_empty()
     }
 

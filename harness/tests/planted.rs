@@ -4,7 +4,7 @@
 //! The table is that of `docs/PLANTED.md`; this test keeps it true. Runs take place in the world `sim`:
 //!
 //! ```text
-//! cargo nextest run --cargo-profile sim -p regatta-harness --features planted --test planted
+//! cargo nextest run -p regatta-harness --features planted --test planted
 //! ```
 
 use std::path::Path;

@@ -162,19 +162,21 @@ fn senders_that_are_killed_ten_thousand_times_in_the_middle_of_a_send_cut_no_mes
             let accepted = Arc::new(AtomicU32::new(0));
             let counted = accepted.clone();
             let sender = a.runtime().spawn(move |ctx| async move {
-                for number in 0.. {
+                // All of them together fit into the receiver's mailbox, should it get no turn.
+                for number in 0..5 {
                     // Some of them have a stream of their own.
                     let len =
                         if (round + number).is_multiple_of(97) { 70_000 } else { 300 + number as usize };
                     let body = sealed(round, len);
                     let sent = match (round + number) % 3 {
-                        0 => ctx.send(to, body).await,
-                        1 => ctx.send_unordered(to, body).await,
-                        _ => ctx.send_acked(to, body, PATIENCE).await.map_err(|_| SendError::Busy),
+                        0 => ctx.send(to, body).await.map_err(AckError::NotSent),
+                        1 => ctx.send_unordered(to, body).await.map_err(AckError::NotSent),
+                        _ => ctx.send_acked(to, body, PATIENCE).await,
                     };
-                    sent.expect("the link holds");
+                    sent.expect("the link holds, and the receiver has room");
                     counted.fetch_add(1, Ordering::Relaxed);
                 }
+                std::future::pending::<()>().await;
             });
             // In its first send, or in one of the next three.
             while accepted.load(Ordering::Relaxed) < round % 4 {

@@ -224,13 +224,18 @@ pub(super) async fn sink(mut inbox: Inbox) {
     while inbox.next().await.is_some() {}
 }
 
-/// Passes every message on, renumbered as its own: a row for each receiver, since the name may move to another.
+/// Passes every message on. Data is renumbered as its own: a row for each receiver, since the name may move to another. A
+/// request goes on as it came, so that whoever answers it answers the one who asked.
 pub(super) async fn relay(mut inbox: Inbox, setup: Setup) {
     let mut numbers: HashMap<Pid, u64> = HashMap::new();
     let to = setup.args.get("to").and_then(|to| to.as_str()).unwrap_or_default().to_owned();
     while let Some(message) = inbox.next().await {
         let whom = setup.resolve(&Whom::parse(&to));
-        if let Some(pid) = whom {
+        if let Some(pid) = whom
+            && message.kind == Kind::Request
+        {
+            inbox.send(pid, message.as_it_came()).await;
+        } else if let Some(pid) = whom {
             let mut bytes = vec![0; HEADER_BYTES + message.body().len()];
             bytes[HEADER_BYTES..].copy_from_slice(message.body());
             let number = numbers.entry(pid).or_default();

@@ -77,6 +77,12 @@ impl Message {
         &self.bytes[HEADER_BYTES..]
     }
 
+    /// Header and body, as they came.
+    #[must_use]
+    pub fn as_it_came(&self) -> Vec<u8> {
+        self.bytes.to_vec()
+    }
+
     /// Size of header and body.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -2,6 +2,7 @@
 
 mod body;
 pub(crate) mod exchange;
+mod finder;
 mod linker;
 pub mod message;
 mod register;
@@ -24,6 +25,9 @@ pub use scene::{Job, Scene, Tally};
 
 /// How the label of the harness's own processes begins; observations leave them out.
 pub const OWN_LABEL: &str = "regatta/";
+
+/// The behaviour that finds names.
+pub(crate) const FINDER: &str = "finder";
 
 /// What a behaviour is started with.
 #[derive(Debug, Clone)]
@@ -95,6 +99,7 @@ impl Default for Behaviours {
         all.add("linker", linker::linker);
         all.add("register", |inbox, _| register::register(inbox));
         all.add("client", register::client);
+        all.add(FINDER, finder::finder);
         all
     }
 }

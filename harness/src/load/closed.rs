@@ -1,5 +1,6 @@
 //! Round trips with a fixed number in flight: the next request leaves when a reply comes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,29 +18,43 @@ use crate::behaviour::OWN_LABEL;
 use crate::behaviour::message::{self, Kind, Message};
 use crate::scenario::load::{Amount, Load};
 
-#[derive(Clone, Copy)]
+/// Who answers a round.
+#[derive(Debug, Clone)]
+pub(super) enum Receivers {
+    /// Each of these gets the request in a message of its own.
+    Each(Arc<[Pid]>),
+    /// The members of a group: the request is sent to the group. So many answer.
+    Group(String, usize),
+}
+
+impl Receivers {
+    /// One process.
+    pub(super) fn one(to: Pid) -> Self {
+        Self::Each([to].into())
+    }
+}
+
+#[derive(Clone)]
 struct Plan {
-    to: Pid,
+    to: Receivers,
     in_flight: u64,
     warmup: Duration,
     amount: Amount,
     work: Duration,
 }
 
-impl Plan {
-    /// About how long it measures.
-    fn length(&self) -> Duration {
-        match self.amount {
-            Amount::Duration(length) => length,
-            Amount::Messages(_) => Duration::ZERO,
-        }
-    }
-}
-
 /// What mixes of closed loads are drawn from.
 const SIZES_SEED: u64 = 1;
 
-pub(super) async fn run(load: &Load, from: &Source, to: Pid, in_flight: u64) -> Result<Rung, LoadError> {
+pub(super) async fn run(
+    load: &Load,
+    from: &Source,
+    to: Receivers,
+    in_flight: u64,
+) -> Result<Rung, LoadError> {
+    if let Receivers::Group(_, 0) = to {
+        return Err(LoadError::Nobody("nobody is in the group"));
+    }
     let plan =
         Plan { to, in_flight: in_flight.max(1), warmup: load.warmup, amount: load.amount, work: load.work };
     let sizes = Sizes::of(load, SIZES_SEED);
@@ -47,7 +62,7 @@ pub(super) async fn run(load: &Load, from: &Source, to: Pid, in_flight: u64) -> 
     let mut senders = Vec::new();
     for _ in 0..load.senders.max(1) {
         let (done, measured) = oneshot::channel();
-        let sizes = sizes.clone();
+        let (plan, sizes) = (plan.clone(), sizes.clone());
         from.runtime().spawn(move |context| async move {
             context.set_label(format!("{OWN_LABEL}load"));
             // The harness may have given the run up.
@@ -55,35 +70,51 @@ pub(super) async fn run(load: &Load, from: &Source, to: Pid, in_flight: u64) -> 
         });
         senders.push(measured);
     }
-    let mut all: Option<Rung> = None;
-    let mut recorder = Recorder::new(plan.length());
+    gather(load, from, in_flight, before, senders).await
+}
+
+/// What one sender measured.
+pub(super) type Measured = (Rung, Recorder);
+
+/// The figures of all senders together; each has `in_flight` of its own.
+pub(super) async fn gather(
+    load: &Load,
+    from: &Source,
+    in_flight: u64,
+    before: Reading,
+    senders: Vec<oneshot::Receiver<Measured>>,
+) -> Result<Rung, LoadError> {
+    let mut all = Rung::empty(in_flight);
+    let mut recorder = Recorder::new(load.amount.length());
     for sender in senders {
         let (one, times) = sender.await.map_err(|_| LoadError::Ended)?;
         recorder.add(&times);
-        match &mut all {
-            None => all = Some(one),
-            Some(all) => {
-                all.requests += one.requests;
-                all.replies += one.replies;
-                all.errors += one.errors;
-                all.handled += one.handled;
-                all.elapsed = all.elapsed.max(one.elapsed);
-            }
-        }
+        all.requests += one.requests;
+        all.replies += one.replies;
+        all.errors += one.errors;
+        all.handled += one.handled;
+        all.elapsed = all.elapsed.max(one.elapsed);
     }
-    let mut all = all.ok_or(LoadError::Nothing)?;
     (all.histogram, all.log) = (recorder.whole(), recorder.log(&load.id));
     all.costs = Some(before.since(from, 2 * all.handled));
     Ok(all)
+}
+
+/// A round in flight.
+#[derive(Clone)]
+struct Underway {
+    number: u64,
+    begun: Instant,
+    /// Replies that are still to come.
+    left: usize,
 }
 
 /// One sender.
 struct Probe {
     context: Context,
     plan: Plan,
-    /// When the request in each place was sent. A request's number tells its place: its remainder by the number in
-    /// flight.
-    sent: Vec<Instant>,
+    /// The rounds in flight. A request's number tells its place: its remainder by the number in flight.
+    rounds: Vec<Underway>,
     buffer: Vec<u8>,
     sizes: Sizes,
     rung: Rung,
@@ -92,18 +123,19 @@ struct Probe {
 
 impl Probe {
     fn new(context: Context, plan: Plan, sizes: Sizes) -> Self {
-        let (rung, recorder) = (Rung::empty(plan.in_flight), Recorder::new(plan.length()));
-        Self { context, plan, sent: Vec::new(), buffer: Vec::new(), rung, recorder, sizes }
+        let (rung, recorder) = (Rung::empty(plan.in_flight), Recorder::new(plan.amount.length()));
+        Self { context, plan, rounds: Vec::new(), buffer: Vec::new(), rung, recorder, sizes }
     }
 
-    async fn run(mut self) -> (Rung, Recorder) {
+    async fn run(mut self) -> Measured {
         let begun = Instant::now();
         let warm = begun + self.plan.warmup;
         let (end, wanted) = match self.plan.amount {
             Amount::Duration(duration) => (Some(warm + duration), u64::MAX),
             Amount::Messages(messages) => (None, messages),
         };
-        self.sent = vec![begun; usize::try_from(self.plan.in_flight).unwrap_or(1)];
+        let none = Underway { number: 0, begun, left: 0 };
+        self.rounds = vec![none; usize::try_from(self.plan.in_flight).unwrap_or(1)];
         let mut waiting: u64 = 0;
         for number in 0..self.plan.in_flight {
             waiting += u64::from(self.send(number).await);
@@ -117,10 +149,19 @@ impl Probe {
                 continue;
             };
             let now = Instant::now();
-            waiting -= 1;
+            let place = self.place(reply.number);
+            let round = &mut self.rounds[place];
+            if round.number != reply.number || round.left == 0 {
+                // To a round that was given up when one of its requests could not be sent.
+                continue;
+            }
             self.rung.handled += 1;
-            let place = usize::try_from(reply.number % self.plan.in_flight).unwrap_or(0);
-            let started = self.sent[place];
+            round.left -= 1;
+            if round.left > 0 {
+                continue;
+            }
+            waiting -= 1;
+            let started = round.begun;
             let over = end.is_some_and(|end| now >= end) || self.rung.replies >= wanted;
             if started >= warm && !over {
                 measured_from.get_or_insert(started);
@@ -139,15 +180,35 @@ impl Probe {
         (self.rung, self.recorder)
     }
 
-    /// Sends the request with this number; whether it left.
+    fn place(&self, number: u64) -> usize {
+        usize::try_from(number % self.plan.in_flight).unwrap_or(0)
+    }
+
+    /// Begins the round with this number; whether all of its requests left.
     async fn send(&mut self, number: u64) -> bool {
         work::spin(self.plan.work);
         self.buffer.resize(self.sizes.of_number(number), 0);
         message::seal(&mut self.buffer, Kind::Request, self.context.pid(), number);
-        let place = usize::try_from(number % self.plan.in_flight).unwrap_or(0);
-        self.sent[place] = Instant::now();
-        let sent = self.context.send(self.plan.to, self.buffer.clone()).await.is_ok();
-        self.rung.errors += u64::from(!sent);
-        sent
+        let place = self.place(number);
+        self.rounds[place] = Underway { number, begun: Instant::now(), left: 0 };
+        let (sent, all) = match &self.plan.to {
+            Receivers::Each(each) => {
+                let mut sent = 0;
+                for to in each.iter() {
+                    sent += usize::from(self.context.send(*to, self.buffer.clone()).await.is_ok());
+                }
+                (sent, each.len())
+            }
+            Receivers::Group(group, members) => {
+                let sent = self.context.send_group(group, self.buffer.clone()).await;
+                (if sent.failed == 0 { *members } else { 0 }, *members)
+            }
+        };
+        if sent == all {
+            self.rounds[place].left = all;
+        } else {
+            self.rung.errors += 1;
+        }
+        sent == all
     }
 }

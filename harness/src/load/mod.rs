@@ -1,5 +1,6 @@
 //! Measured traffic: latency with a fixed number in flight, saturation over a ladder, one-way floods.
 
+mod act;
 pub mod allocation;
 mod closed;
 mod cost;
@@ -21,11 +22,13 @@ use std::time::Duration;
 use regatta::Pid;
 use thiserror::Error;
 
+use act::Act;
+use closed::Receivers;
 pub use cost::{Costs, SocketCounts, Source};
 pub use figures::{Figures, Rung};
 
 use crate::behaviour::Tally;
-use crate::scenario::load::{Amount, Arrivals, Load, LoadModel};
+use crate::scenario::load::{Amount, Arrivals, Load, LoadModel, Round};
 
 /// How long a reply may take before it counts as lost.
 pub(crate) const REPLY_WITHIN: Duration = Duration::from_secs(10);
@@ -63,29 +66,31 @@ pub enum LoadError {
     Inconclusive(String),
 }
 
-/// Runs one load to its end.
+/// Runs one load to its end. `receivers` are the processes that its round names, in order.
 ///
 /// # Errors
 /// [`LoadError`] when there are no figures.
 pub async fn run(
     load: &Load,
     from: &Source,
-    to: Pid,
+    receivers: &[Pid],
     tally: Option<Arc<Tally>>,
 ) -> Result<Figures, LoadError> {
     let seed = seed_of(load);
+    let one = || receivers.first().copied().ok_or(LoadError::Nobody("there is no process to send to"));
     match &load.model {
         LoadModel::Closed { in_flight } => {
-            Figures::of_rungs(load, ladder(load, from, to, in_flight).await?, None)
+            Figures::of_rungs(load, ladder(load, from, receivers, in_flight).await?, None)
         }
         LoadModel::Search { in_flight, goal, .. } if !in_flight.is_empty() => {
-            Figures::of_rungs(load, ladder(load, from, to, in_flight).await?, goal.as_ref())
+            Figures::of_rungs(load, ladder(load, from, receivers, in_flight).await?, goal.as_ref())
         }
         LoadModel::Search { goal, arrivals, .. } => {
-            let rungs = search::run(load, from, to, goal.as_ref(), *arrivals, seed).await?;
+            let rungs = search::run(load, from, one()?, goal.as_ref(), *arrivals, seed).await?;
             Figures::of_last(load, rungs)
         }
         LoadModel::Curve { goal, arrivals } => {
+            let to = one()?;
             let rungs = search::run(load, from, to, goal.as_ref(), *arrivals, seed).await?;
             let saturation = rungs.last().map_or(0.0, |rung| rung.offered_rate);
             let rungs = search::curve(load, from, to, saturation, *arrivals, seed).await?;
@@ -97,20 +102,37 @@ pub async fn run(
         LoadModel::Flood => {
             let tally = tally
                 .ok_or(LoadError::Nobody("the receiver counts nothing; use a process of the scenario"))?;
-            flood::run(load, from, to, &tally).await
+            flood::run(load, from, one()?, &tally).await
         }
-        LoadModel::Open { rate, arrivals } => offered(load, from, to, (*rate, *rate), *arrivals, seed).await,
+        LoadModel::Open { rate, arrivals } => {
+            offered(load, from, one()?, (*rate, *rate), *arrivals, seed).await
+        }
         LoadModel::Ramp { rate, rate_end, arrivals } => {
-            offered(load, from, to, (*rate, *rate_end), *arrivals, seed).await
+            offered(load, from, one()?, (*rate, *rate_end), *arrivals, seed).await
         }
     }
 }
 
 /// Each number in flight in turn.
-async fn ladder(load: &Load, from: &Source, to: Pid, in_flight: &[u64]) -> Result<Vec<Rung>, LoadError> {
+async fn ladder(
+    load: &Load,
+    from: &Source,
+    receivers: &[Pid],
+    in_flight: &[u64],
+) -> Result<Vec<Rung>, LoadError> {
     let mut rungs = Vec::new();
     for in_flight in in_flight.iter().copied() {
-        rungs.push(closed::run(load, from, to, in_flight).await?);
+        rungs.push(match &load.round {
+            Round::One(_) | Round::Each(_) => {
+                closed::run(load, from, Receivers::Each(receivers.into()), in_flight).await?
+            }
+            Round::Group(group) => {
+                let members = from.runtime().group_members(group).len();
+                closed::run(load, from, Receivers::Group(group.clone(), members), in_flight).await?
+            }
+            Round::Spawn { on, factory } => act::run(load, from, &Act::spawn(on, factory), in_flight).await?,
+            Round::Register { on } => act::run(load, from, &Act::register(on), in_flight).await?,
+        });
     }
     Ok(rungs)
 }

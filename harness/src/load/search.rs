@@ -11,7 +11,7 @@ use regatta::Pid;
 
 use super::figures::Rung;
 use super::open::{self, Offer};
-use super::{LoadError, Source, closed};
+use super::{LoadError, Receivers, Source, closed};
 use crate::scenario::load::{Amount, Arrivals, Goal, Load};
 
 /// Messages in flight of the closed load that bounds the search.
@@ -168,7 +168,7 @@ impl Search<'_> {
     async fn bound(&mut self) -> Result<f64, LoadError> {
         let mut load = self.load.clone();
         load.amount = Amount::Duration(TRIAL_MAX);
-        let rung = closed::run(&load, self.from, self.to, BOUND_IN_FLIGHT).await?;
+        let rung = closed::run(&load, self.from, Receivers::one(self.to), BOUND_IN_FLIGHT).await?;
         let rate = rung.rate();
         if rate > 0.0 { Ok(rate) } else { Err(LoadError::Nothing) }
     }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use regatta::{ClusterNode, Identity, Pid, Runtime};
 
 use super::open::{self, Offer};
-use super::{LoadError, Source, closed, run};
+use super::{LoadError, Receivers, Source, closed, run};
 use crate::behaviour::message::{Kind, Message};
 use crate::scenario::action::Address;
-use crate::scenario::load::{Amount, Arrivals, Load, LoadModel};
+use crate::scenario::load::{Amount, Arrivals, Load, LoadModel, Round};
 
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -18,7 +18,7 @@ fn load(model: LoadModel, length: Duration) -> Load {
         line: 1,
         after: None,
         from: "a".to_owned(),
-        to: Address::Global("echo".to_owned()),
+        round: Round::One(Address::Global("echo".to_owned())),
         model,
         payload: 64,
         mix: Vec::new(),
@@ -68,7 +68,9 @@ async fn a_server_pause_shows_in_the_open_p99_and_not_in_the_closed_one() {
     // On a busy machine the generator may be late, which adds to these times: they can only grow.
     let open = open::run(&open, &a, echo, offer(1_000.0, length), |_| {}).await.expect("it measures");
     let (a, _b, echo) = pair(true).await;
-    let closed = closed::run(&load(LoadModel::Closed { in_flight: vec![1] }, length), &a, echo, 1).await;
+    let closed =
+        closed::run(&load(LoadModel::Closed { in_flight: vec![1] }, length), &a, Receivers::one(echo), 1)
+            .await;
     let closed = closed.expect("it measures");
     let half = PAUSE.as_nanos() as u64 / 2;
     // Both saw the pause: of the closed load it is one response.
@@ -103,7 +105,7 @@ async fn a_ramp_of_mixed_sizes_answers_what_it_offers() {
     let (a, _b, echo) = pair(false).await;
     let ramp = LoadModel::Ramp { rate: 200.0, rate_end: 1_800.0, arrivals: Arrivals::Poisson };
     let load = Load { mix: vec![(64, 9), (4_096, 1)], senders: 3, ..load(ramp, Duration::from_secs(1)) };
-    let figures = match run(&load, &a, echo, None).await {
+    let figures = match run(&load, &a, &[echo], None).await {
         Err(LoadError::Late { .. }) => {
             return eprintln!("not judged: the generator could not keep its times");
         }

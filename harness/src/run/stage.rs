@@ -376,11 +376,13 @@ impl Stage {
     async fn measure(&self, index: usize, load: &Load) -> Result<Figures, String> {
         let from =
             self.cluster.seat(&load.from).ok_or_else(|| format!("node `{}` does not run", load.from))?;
-        let to = self
-            .resolve(&load.from, &load.to)
-            .await
-            .ok_or_else(|| format!("{} is nowhere", name_of(&load.to)))?;
-        let order = Order::Load { load: index, to: PidText(to), label: self.scene.label(to) };
+        let mut to = Vec::new();
+        for address in load.round.receivers() {
+            let pid = self.resolve(&load.from, address).await;
+            to.push(PidText(pid.ok_or_else(|| format!("{} is nowhere", name_of(address)))?));
+        }
+        let label = to.first().map(|first| self.scene.label(first.0)).unwrap_or_default();
+        let order = Order::Load { load: index, to, label };
         match from.ask(order).await {
             Ok(Answer::Figures(figures)) => Ok(*figures),
             Ok(_) => Err("the node answered something else".to_owned()),

@@ -204,7 +204,7 @@ impl<'a> Fields<'a> {
         Some(nodes.into_iter().filter_map(|node| self.as_string(key, node, example)).collect())
     }
 
-    fn as_string(&self, key: &str, node: &Node, example: &str) -> Option<At<String>> {
+    pub(super) fn as_string(&self, key: &str, node: &Node, example: &str) -> Option<At<String>> {
         match &node.value {
             Value::String(text) => Some(At { value: text.text.clone(), span: node.span.clone() }),
             other => self.wrong(key, "a string", other, node, example),

@@ -27,8 +27,8 @@ pub struct Load {
     pub after: Option<String>,
     /// The node that sends.
     pub from: String,
-    /// The process that receives, or answers.
-    pub to: Address,
+    /// What one of its messages, or round trips, is.
+    pub round: Round,
     /// How the traffic is made.
     pub model: LoadModel,
     /// The size of each body, in bytes.
@@ -45,6 +45,47 @@ pub struct Load {
     pub work: Duration,
 }
 
+/// What is done once, and measured.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Round {
+    /// A message to one process; a round trip ends with its reply.
+    One(Address),
+    /// The same message to each of several processes; ends with the last reply.
+    Each(Vec<Address>),
+    /// A message to a group; ends with the last reply of those who were in it when the load began.
+    Group(String),
+    /// A remote spawn, until the pid is here; the process is killed then.
+    Spawn {
+        /// The node that spawns.
+        on: String,
+        /// What it was taught.
+        factory: String,
+    },
+    /// A global name that nobody had, from the wish to register it until another node has found it and said so.
+    Register {
+        /// The other node.
+        on: String,
+    },
+}
+
+impl Round {
+    /// The processes that it names.
+    #[must_use]
+    pub const fn receivers(&self) -> &[Address] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Each(each) => each.as_slice(),
+            Self::Group(_) | Self::Spawn { .. } | Self::Register { .. } => &[],
+        }
+    }
+
+    /// Whether it is a message to one process: all that a flood, and a load at given times, can do.
+    #[must_use]
+    pub const fn is_one(&self) -> bool {
+        matches!(self, Self::One(_))
+    }
+}
+
 /// When a load ends. A load that tries several numbers in flight spends this on each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Amount {
@@ -52,6 +93,17 @@ pub enum Amount {
     Duration(Duration),
     /// After this many messages of each sender, warm-up not counted.
     Messages(u64),
+}
+
+impl Amount {
+    /// About how long it measures; zero when it is told by a number of messages.
+    #[must_use]
+    pub const fn length(&self) -> Duration {
+        match self {
+            Self::Duration(length) => *length,
+            Self::Messages(_) => Duration::ZERO,
+        }
+    }
 }
 
 /// How traffic is made.
@@ -111,6 +163,12 @@ impl LoadModel {
             Self::Search { in_flight, .. } => in_flight.is_empty(),
             Self::Open { .. } | Self::Ramp { .. } | Self::Curve { .. } => true,
         }
+    }
+
+    /// Whether a round follows when one ends, so that it may be any [`Round`].
+    #[must_use]
+    pub const fn has_rounds(&self) -> bool {
+        !self.is_open() && !matches!(self, Self::Flood)
     }
 
     /// The word that the file uses for it.

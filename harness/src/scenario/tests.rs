@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::action::{Action, Actor, Address, Heal};
 use super::fault::{FaultKind, Sides};
-use super::load::{Amount, LoadModel};
+use super::load::{Amount, LoadModel, Round};
 use super::model::{Connect, Point, Rule};
 use super::*;
 
@@ -233,4 +233,29 @@ fn a_users_own_behaviours_and_checkers_are_known_once_registered() {
     vocabulary.behaviours.insert("bank".into());
     vocabulary.checkers.insert("no-money-lost".into());
     assert!(load_str("f.toml", text, &vocabulary).is_ok());
+}
+
+#[test]
+fn a_load_says_once_what_it_does_in_each_round() {
+    let load = |keys: &str| {
+        format!(
+            "[[process]]\non = \"n\"\nbehaviour = \"echo\"\nglobal = \"e\"\n[[step]]\nid = \"s\"\nsleep = \"1s\"\n\
+             [[load]]\nid = \"l\"\nafter = \"s\"\nfrom = \"n1\"\n{keys}"
+        )
+    };
+    let closed = |keys: &str| load(&format!("model = \"closed\"\n{keys}"));
+    let round = |keys: &str| one(&closed(keys)).loads[0].round.clone();
+    let e = || Address::Global("e".to_owned());
+    assert_eq!(round("to = \"e\""), Round::One(e()));
+    assert_eq!(round("to = [\"e\", \"e\"]"), Round::Each(vec![e(), e()]));
+    assert_eq!(round("group = \"workers\""), Round::Group("workers".to_owned()));
+    let spawn = Round::Spawn { on: "n2".to_owned(), factory: "echo".to_owned() };
+    assert_eq!(round("spawn = { on = \"n2\", factory = \"echo\" }"), spawn);
+    assert_eq!(round("register = { on = \"n3\" }"), Round::Register { on: "n3".to_owned() });
+    let one_of = "a load has one of `to`, `group`, `spawn`, `register`";
+    assert_eq!(messages(&closed("")), [one_of]);
+    assert_eq!(messages(&closed("to = \"e\"\ngroup = \"g\"")), [one_of]);
+    assert_eq!(messages(&closed("to = []")), ["`to` names nobody"]);
+    assert_eq!(messages(&closed("spawn = { on = \"n2\", factory = \"eco\" }")), ["unknown behaviour `eco`"]);
+    assert_eq!(messages(&load("model = \"flood\"\nto = [\"e\"]")), ["`flood` loads send to one process"]);
 }

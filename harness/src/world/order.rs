@@ -61,8 +61,8 @@ pub(crate) enum Order {
     Exit { from: PidText, target: PidText, reason: String },
     /// List what runs on a node, or what it knows, as an operator.
     List { node: String, list: AttachList },
-    /// Run the load of the scenario with this index.
-    Load { load: usize, to: PidText, label: String },
+    /// Run the load of the scenario with this index: to these processes, the first of which has this label.
+    Load { load: usize, to: Vec<PidText>, label: String },
     /// Tell whether anything is under way on this node.
     Still,
     /// From now on the network is like this.

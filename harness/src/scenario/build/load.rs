@@ -34,8 +34,15 @@ impl Build<'_> {
         let id = fields.require("id", fields.string("id", "\"latency\""), "\"latency\"");
         let after = self.point(&fields, "after");
         let from = fields.require("from", self.node(&fields, "from"), "\"n1\"");
-        let to = fields.require("to", self.address(&fields, "to"), "\"svc/echo\"");
+        let round = self.round(&fields);
         let model = fields.require("model", self.model(&fields), "\"closed\"");
+        if let (Some(round), Some(model)) = (&round, &model)
+            && !(round.is_one() || model.has_rounds())
+        {
+            let message = format!("`{}` loads send to one process", model.name());
+            let help = "write `to = \"svc/echo\"`, or use `model = \"closed\"`";
+            fields.report(Problem::new(fields.span(), message).help(help));
+        }
         let payload = payload(&fields).unwrap_or(PAYLOAD_BYTES_DEFAULT);
         let mix = self.mix(&fields);
         let senders = fields.integer("senders", 1..=SENDERS_MAX, "8").map_or(1, |senders| senders.value);
@@ -59,7 +66,7 @@ impl Build<'_> {
             line: self.line(&span),
             after,
             from: from?,
-            to: to?,
+            round: round?,
             model: model?,
             payload,
             mix,

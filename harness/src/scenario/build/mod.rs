@@ -8,6 +8,7 @@ mod expect;
 mod fault;
 mod load;
 mod names;
+mod round;
 mod step;
 
 use std::sync::Arc;

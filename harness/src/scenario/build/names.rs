@@ -197,11 +197,20 @@ impl Build<'_> {
 
     /// The receiver under `key`: a global name, a label or `name@node` as a text, or a table that says which.
     pub(super) fn address(&self, fields: &Fields<'_>, key: &'static str) -> Option<Address> {
-        let node = &fields.entry(key)?.node;
+        self.address_of(fields, &fields.entry(key)?.node, key)
+    }
+
+    /// As [`address`](Self::address), of the value itself: `key` or one of its list.
+    pub(super) fn address_of(
+        &self,
+        fields: &Fields<'_>,
+        node: &RawNode,
+        key: &'static str,
+    ) -> Option<Address> {
         if let Value::Table(_) = node.value {
             return self.address_table(node, key);
         }
-        let found = fields.string(key, "\"svc/echo\"")?;
+        let found = fields.as_string(key, node, "\"svc/echo\"")?;
         if self.names.globals.contains(&found.value) {
             return Some(Address::Global(found.value));
         }

@@ -136,7 +136,7 @@ impl Agent {
             }
             Order::Exit { from, target, reason } => self.exit(from.0, target.0, &reason).await,
             Order::List { node, list } => self.list(&node, list).await,
-            Order::Load { load, to, label } => self.load(load, to.0, &label).await,
+            Order::Load { load, to, label } => self.load(load, &to, &label).await,
             Order::Still => Ok(Answer::Yes(self.is_still())),
             Order::Network(network) => {
                 self.underlay.network(network);
@@ -214,12 +214,13 @@ impl Agent {
         }
     }
 
-    async fn load(&self, load: usize, to: Pid, label: &str) -> Answered {
+    async fn load(&self, load: usize, to: &[PidText], label: &str) -> Answered {
         let load = &self.scenario.loads[load];
         let tally = self.scene.tally(label);
         let underlay = self.underlay.clone();
         let source = Source::new(self.node.clone(), move || underlay.socket());
-        let figures = load::run(load, &source, to, tally).await.map_err(because)?;
+        let to: Vec<_> = to.iter().map(|pid| pid.0).collect();
+        let figures = load::run(load, &source, &to, tally).await.map_err(because)?;
         Ok(Answer::Figures(Box::new(figures)))
     }
 

@@ -173,9 +173,9 @@ pub struct Engine {
     /// The digest of the view that the host was last told of.
     view_told: u64,
     names: Names,
-    /// When peers are to be told of changes to our names, and when they were last.
+    /// When peers are to be told of changes to our names, and before when they are not told again.
     names_due: Option<Instant>,
-    names_told: Option<Instant>,
+    names_again: Option<Instant>,
     /// Claims that were withdrawn for the better one of a peer, which is to be told with the other changes.
     yielded: Vec<(NodeName, control::Claim)>,
     /// This node as one that wants names confirmed, and as one that confirms them.
@@ -224,7 +224,7 @@ impl Engine {
             view_told: 0,
             names: Names::new(id.clone(), limits.names_per_peer_max),
             names_due: None,
-            names_told: None,
+            names_again: None,
             yielded: Vec::new(),
             claimant: Claimant::new(limits.lease, id.seed()),
             voter: Voter::new(limits.lease, limits.confirmed_names_max),

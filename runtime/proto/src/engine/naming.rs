@@ -69,7 +69,7 @@ impl Engine {
 
     /// The peers are to be told of a change, with others of about the same time.
     pub(super) fn names_changed(&mut self, now: Instant) {
-        let soonest = self.names_told.map_or(now, |told| now.max(told + NAMES_PAUSE));
+        let soonest = self.names_again.map_or(now, |again| now.max(again));
         self.names_due.get_or_insert(soonest);
     }
 
@@ -79,7 +79,8 @@ impl Engine {
             return;
         }
         self.names_due = None;
-        self.names_told = Some(now);
+        let peers = u32::try_from(self.mesh.live_links().count()).unwrap_or(u32::MAX);
+        self.names_again = Some(now + NAMES_PAUSE_MAX.min(NAMES_PAUSE_EACH.saturating_mul(peers)));
         if !self.names.has_news() {
             return;
         }
@@ -206,7 +207,10 @@ impl Engine {
     }
 }
 
-/// Between two messages about changes to names; what changes meanwhile leaves in one.
-const NAMES_PAUSE: Duration = Duration::from_millis(5);
+/// Between two messages about changes to names, for each peer that is told: what changes meanwhile leaves in one message,
+/// and a node sends at most 20,000 of them a second in all.
+const NAMES_PAUSE_EACH: Duration = Duration::from_micros(50);
+/// The longest pause: that of 100 peers or more.
+const NAMES_PAUSE_MAX: Duration = Duration::from_millis(5);
 /// Bytes that wait on a control stream up to which more pages of names are added.
 const PAGES_BYTES: usize = 256 * 1024;

@@ -2,6 +2,7 @@
 //! for each run that did not pass.
 
 pub mod bench;
+mod columns;
 pub(crate) mod folder;
 pub mod history;
 pub mod html;

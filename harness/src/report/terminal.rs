@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use owo_colors::{OwoColorize, Style};
 
+use super::columns::Columns;
 use super::json::{Deselected, area_and_name};
 use crate::load::Figures;
 use crate::results::machine::Machine;
@@ -274,46 +275,56 @@ impl<'a> Reporter<'a> {
 
     /// One table for all loads: latency first, saturation under it, never mixed.
     fn tables(&mut self, figures: &[(&RunReport, &String, &Figures)]) -> io::Result<()> {
-        let head = row("", "load", &["rate/s", "p50", "p90", "p99", "p99.9", "max", "count"]);
-        writeln!(self.out, "\n{}", self.dim(&head))?;
+        let head = ["", "load", "rate/s", "p50", "p90", "p99", "p99.9", "max", "count"].map(str::to_owned);
+        let mut columns = Columns::default();
+        columns.fit(&head);
+        let rows = figures.iter().flat_map(|(report, id, of)| {
+            let name = format!("{}{}", name(report, id), report.scenario.cell);
+            rungs(of).into_iter().map(move |rung| (*of, rung, figures_row(&name, rung)))
+        });
+        let rows: Vec<_> = rows.inspect(|(.., cells)| columns.fit(cells)).collect();
+        writeln!(self.out, "\n{}", self.dim(&columns.line(&head)))?;
         let groups = [
             ("Latency", "round trips, at a rate or with a fixed number in flight; µs", true),
             ("Saturation", "round trips over numbers in flight or rates, floods one way; µs", false),
         ];
         for (title, what, latency) in groups {
-            let mut of_group = figures
-                .iter()
-                .filter(|(.., of)| matches!(of.model, "closed" | "open" | "ramp") == latency)
-                .peekable();
+            let is_latency = |of: &Figures| matches!(of.model, "closed" | "open" | "ramp");
+            let mut of_group = rows.iter().filter(|(of, ..)| is_latency(of) == latency).peekable();
             if of_group.peek().is_none() {
                 continue;
             }
             writeln!(self.out, "{}  {}", self.paint(title, Style::new().bold()), self.dim(what))?;
-            for (report, id, of) in of_group {
-                for rung in rungs(of) {
-                    let name = format!("{}{}", name(report, id), report.scenario.cell);
-                    let mut line = figures_row(&name, rung);
-                    let best = rung.in_flight == of.in_flight && rung.offered_rate == of.offered_rate;
-                    if of.ladder.len() > 1 && best && rung.rate == of.rate {
-                        line = self.paint(&format!("{line}  best"), Style::new().bold());
-                    }
-                    writeln!(self.out, "{line}")?;
+            for (of, rung, cells) in of_group {
+                let mut line = columns.line(cells);
+                let best = rung.in_flight == of.in_flight && rung.offered_rate == of.offered_rate;
+                if of.ladder.len() > 1 && best && rung.rate == of.rate {
+                    line = self.paint(&format!("{line}  best"), Style::new().bold());
                 }
+                writeln!(self.out, "{line}")?;
             }
         }
         writeln!(self.out, "\n{}", self.dim(&Machine::this().to_string()))
     }
 }
 
-fn figures_row(name: &str, of: &Figures) -> String {
+fn figures_row(name: &str, of: &Figures) -> Vec<String> {
     let rate = grouped(of.rate.round() as u64);
-    if of.model == "flood" {
+    let times = match of.model {
         // One way: nothing comes back whose time could be taken.
-        return row(name, "-", &[rate.as_str(), "-", "-", "-", "-", "-", &grouped(of.replies)]);
-    }
-    let times = [of.p50_us, of.p90_us, of.p99_us, of.p999_us, of.max_us].map(|value| format!("{value:.1}"));
-    let [p50, p90, p99, p999, max] = &times;
-    row(name, &offered(of), &[&rate, p50, p90, p99, p999, max, &grouped(of.count)])
+        "flood" => ["-"; 5].map(str::to_owned),
+        _ => [of.p50_us, of.p90_us, of.p99_us, of.p999_us, of.max_us].map(micros),
+    };
+    let (offered, count) = match of.model {
+        "flood" => ("-".to_owned(), of.replies),
+        _ => (offered(of), of.count),
+    };
+    [name.to_owned(), offered, rate].into_iter().chain(times).chain([grouped(count)]).collect()
+}
+
+/// A time in microseconds: with a decimal where it tells something.
+fn micros(us: f64) -> String {
+    if us < 1_000.0 { format!("{us:.1}") } else { format!("{us:.0}") }
 }
 
 /// What was offered: a number in flight, or a rate.
@@ -349,14 +360,6 @@ fn rungs(of: &Figures) -> Vec<&Figures> {
         return vec![of];
     }
     if of.ladder.is_empty() { vec![of] } else { of.ladder.iter().collect() }
-}
-
-fn row(name: &str, in_flight: &str, cells: &[impl AsRef<str>]) -> String {
-    let mut line = format!("  {name:<24} {in_flight:>9}");
-    for cell in cells {
-        line.push_str(&format!(" {:>10}", cell.as_ref()));
-    }
-    line.trim_end().to_owned()
 }
 
 /// A number with a thin gap every three digits: `1 024 000`.

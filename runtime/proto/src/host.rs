@@ -323,7 +323,7 @@ pub enum Event {
         /// What happened to it.
         change: NodeChange,
     },
-    /// The cluster as this node sees it has changed: its members, or the cut pairs among them.
+    /// The cluster as this node sees it may have changed: its members, or the cut pairs among them.
     View,
     /// A peer that dialled was turned away before there was a link.
     Rejected {

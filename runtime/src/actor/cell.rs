@@ -8,7 +8,7 @@
 //! - `Cell::flags` are read by the scheduler before each poll. `STOP` is set under the lock, together with the reason,
 //!   and never cleared: the body is not polled again and is dropped at the await point where it stands.
 //! - `State` is under the cell's lock. Its phase is `Live` until `exit::finish` makes it `Ended`, once.
-//! - `Cell::handled` and `Cell::wants` are written by whoever polls the process alone.
+//! - `Cell::own` is written by whoever polls the process alone.
 //!
 //! Whoever changes the state in a way that the process must see gets an [`After`] for it, and does that after unlocking.
 
@@ -30,7 +30,7 @@ use super::poll::Task;
 use super::received::Received;
 use super::runtime::Runtime;
 use super::scheduler::Schedulers;
-use super::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use super::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use super::sync::{Mutex, MutexGuard};
 
 /// What others touch of a process.
@@ -39,12 +39,30 @@ pub(crate) struct Cell {
     /// The serial of the local process that spawned it; 0 if there is none.
     parent: u64,
     runtime: Runtime,
-    flags: AtomicU8,
+    /// When it was made, in nanoseconds of its runtime's life.
+    born: u64,
+    /// The name of the type of its body.
+    initial_call: fn() -> &'static str,
+    flags: AtomicU16,
+    pub(crate) own: Own,
+    pub(crate) shared: Shared,
+}
+
+/// What is written by whoever polls the process alone. On a cache line of its own, so that a receiver and a sender on two cores do
+/// not meet at each message.
+#[repr(align(64))]
+#[derive(Default)]
+pub(crate) struct Own {
     /// A scheduler polls it at this moment.
     pub(crate) running: AtomicBool,
     /// Its last poll waits for a message.
     pub(crate) wants: AtomicBool,
     pub(crate) handled: Handled,
+}
+
+/// What others write. On cache lines of its own.
+#[repr(align(64))]
+pub(crate) struct Shared {
     /// Entries that have arrived; written under the lock.
     pub(crate) arrived: AtomicU64,
     state: Mutex<State>,
@@ -59,6 +77,15 @@ pub(crate) struct State {
     phase: Phase,
     /// Who waits for the end.
     joiners: Joiners,
+}
+
+/// What a process has from its first moment to its end.
+pub(crate) struct Birth {
+    pub(crate) serial: u64,
+    pub(crate) parent: u64,
+    pub(crate) born: u64,
+    pub(crate) flags: u16,
+    pub(crate) initial_call: fn() -> &'static str,
 }
 
 /// Where a process's task is.
@@ -109,6 +136,8 @@ pub(crate) struct Cold {
     pub(crate) watchers: BTreeSet<(Pid, Reference)>,
     /// Names that this process holds. The registry says the same.
     pub(crate) names: BTreeSet<Name>,
+    /// Its other pids.
+    pub(crate) aliases: BTreeSet<u64>,
     /// The groups that it is in, and those that it watches.
     pub(crate) grouped: Option<Box<Grouped>>,
     /// What the program calls it.
@@ -151,12 +180,11 @@ impl Cell {
     /// The cell of a new process. `cold` holds what is set from the start.
     pub(crate) fn new(
         runtime: Runtime,
-        serial: u64,
-        parent: u64,
-        flags: u8,
+        birth: Birth,
         limits: MailboxLimits,
         cold: Option<Box<Cold>>,
     ) -> Self {
+        let Birth { serial, parent, born, flags, initial_call } = birth;
         let phase = Phase::Live(cold);
         let state = State {
             mailbox: Mailbox::new(limits),
@@ -169,12 +197,11 @@ impl Cell {
             serial,
             parent,
             runtime,
-            flags: AtomicU8::new(flags),
-            running: AtomicBool::new(false),
-            wants: AtomicBool::new(false),
-            handled: Handled::default(),
-            arrived: AtomicU64::new(0),
-            state: Mutex::new(state),
+            born,
+            initial_call,
+            flags: AtomicU16::new(flags),
+            own: Own::default(),
+            shared: Shared { arrived: AtomicU64::new(0), state: Mutex::new(state) },
         }
     }
 
@@ -186,6 +213,14 @@ impl Cell {
         self.parent
     }
 
+    pub(crate) fn born(&self) -> u64 {
+        self.born
+    }
+
+    pub(crate) fn initial_call(&self) -> &'static str {
+        (self.initial_call)()
+    }
+
     pub(crate) fn pid(&self) -> Pid {
         Pid::new(self.runtime.incarnation(), self.serial)
     }
@@ -195,19 +230,19 @@ impl Cell {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+        self.shared.state.lock()
     }
 
-    pub(crate) fn has(&self, flag: u8) -> bool {
+    pub(crate) fn has(&self, flag: u16) -> bool {
         self.flags.load(Ordering::Acquire) & flag != 0
     }
 
-    pub(crate) fn set(&self, flag: u8) {
+    pub(crate) fn set(&self, flag: u16) {
         self.flags.fetch_or(flag, Ordering::AcqRel);
     }
 
     /// Clears the flag and says whether it was set.
-    pub(crate) fn clear(&self, flag: u8) -> bool {
+    pub(crate) fn clear(&self, flag: u16) -> bool {
         self.flags.fetch_and(!flag, Ordering::AcqRel) & flag != 0
     }
 
@@ -221,7 +256,7 @@ impl Cell {
     pub(crate) fn park(&self, task: Task) -> Option<Task> {
         debug_assert!(std::ptr::eq(self, &raw const **task.cell()), "a task is parked in its own cell");
         let mut state = self.lock();
-        let wants = self.wants.load(Ordering::Relaxed);
+        let wants = self.own.wants.load(Ordering::Relaxed);
         // What the last receive did not see yet counts too.
         let again = matches!(state.place, Place::Away { again: true }) || wants && !state.mailbox.is_empty();
         if again {
@@ -258,7 +293,7 @@ impl Cell {
         if let Phase::Ended(_) = state.phase {
             return Err((SendError::NoProc, message));
         }
-        if let Err(message) = state.mailbox.push(message, &self.handled) {
+        if let Err(message) = state.mailbox.push(message, &self.own.handled) {
             return self.overflow(state, message);
         }
         let after = state.tell(self);
@@ -291,7 +326,7 @@ impl Cell {
             }
             OverflowPolicy::DropOldest => {
                 let evicted = state.mailbox.evict(message.bytes());
-                let pushed = state.mailbox.push(message, &self.handled);
+                let pushed = state.mailbox.push(message, &self.own.handled);
                 let after = state.tell(self);
                 drop(state);
                 after.settle();
@@ -325,7 +360,7 @@ impl Cell {
         let reason = cold.as_mut().and_then(|cold| cold.exit.take()).unwrap_or(outcome);
         state.phase = Phase::Ended(reason.clone());
         self.set(STOP);
-        let (unread, _bytes) = state.mailbox.depth(&self.handled);
+        let (unread, _bytes) = state.mailbox.depth(&self.own.handled);
         let left = (state.mailbox.clear(), state.receiver.take());
         let tracked = self.has(TRACKED);
         drop(state);
@@ -428,7 +463,7 @@ impl State {
 
     /// Something is in the mailbox.
     fn tell(&mut self, cell: &Arc<Cell>) -> After {
-        cell.arrived.store(self.mailbox.pushed(), Ordering::Relaxed);
+        cell.shared.arrived.store(self.mailbox.pushed(), Ordering::Relaxed);
         match (&self.place, self.receiver.take()) {
             (_, Some(receiver)) => After::Wake(receiver),
             (Place::Parked { wants: true, .. }, None) => self.rouse(),
@@ -470,18 +505,20 @@ impl ArcWake for Cell {
 pub(crate) const OVERFLOW: &str = "mailbox overflow";
 
 /// The process must end: the body is not polled again.
-pub(crate) const STOP: u8 = 1;
+pub(crate) const STOP: u16 = 1;
 /// Spawned held: the body is not polled before it is released.
-pub(crate) const HELD: u8 = 1 << 1;
+pub(crate) const HELD: u16 = 1 << 1;
 /// Its receives wait until it is resumed.
-pub(crate) const SUSPENDED: u8 = 1 << 2;
+pub(crate) const SUSPENDED: u16 = 1 << 2;
 /// Exits become messages.
-pub(crate) const TRAPS: u8 = 1 << 3;
+pub(crate) const TRAPS: u16 = 1 << 3;
 /// The network side wants to hear of its end.
-pub(crate) const TRACKED: u8 = 1 << 4;
+pub(crate) const TRACKED: u16 = 1 << 4;
 /// It has ended and everybody has been told.
-pub(crate) const DONE: u8 = 1 << 5;
+pub(crate) const DONE: u16 = 1 << 5;
 /// It is a server: it takes typed messages.
-pub(crate) const SERVES: u8 = 1 << 6;
+pub(crate) const SERVES: u16 = 1 << 6;
 /// Its body is over, and about to be dropped: what that lets go is let go by the process's end.
-pub(crate) const ENDING: u8 = 1 << 7;
+pub(crate) const ENDING: u16 = 1 << 7;
+/// It is a supervisor: at the end of the runtime it is asked to end before others, and ends its children itself.
+pub(crate) const SUPERVISES: u16 = 1 << 8;

@@ -18,6 +18,7 @@ use super::cell::{Cell, ENDING, STOP, SUSPENDED, TRAPS};
 use super::error::{AckError, RegisterError, SendError};
 use super::letter::Posted;
 use super::mailbox::{Envelope, Other};
+use super::marks::{Mark, Marks};
 use super::process::{IntoExit, ProcessHandle};
 use super::received::Received;
 use super::runtime::{Runtime, SpawnOptions};
@@ -54,11 +55,13 @@ pub struct Context {
     budget: u16,
     /// A sub-executor's receive may be registered.
     foreign: bool,
+    /// Made with the first mark.
+    marks: Option<Box<Marks>>,
 }
 
 impl Context {
     pub(crate) fn new(cell: Arc<Cell>) -> Self {
-        Self { cell, queue: VecDeque::new(), budget: RECEIVES_PER_TURN, foreign: false }
+        Self { cell, queue: VecDeque::new(), budget: RECEIVES_PER_TURN, foreign: false, marks: None }
     }
 
     /// This process.
@@ -118,20 +121,80 @@ impl Context {
 
     /// The first entry, in the order of arrival, that `wanted` takes; the others stay, in their order. Each entry is
     /// looked at once. Dropping the future loses nothing.
+    ///
+    /// What waits already is looked at from the front each time. Who asks something behind a full mailbox, and waits for the
+    /// answer, takes a [`mark`](Self::mark) first.
     pub async fn recv_match(&mut self, mut wanted: impl FnMut(&Received) -> bool) -> Received {
         let mut seen = 0;
         poll_fn(|poller| self.poll_match(&mut seen, &mut wanted, poller)).await
+    }
+
+    /// This moment: what is in the mailbox already lies before it. The four latest marks of a process are kept; with an older
+    /// one, a receive begins at the front.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use regatta::{ExitReason, Runtime};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let rt = Runtime::new();
+    /// let asks = rt.spawn(|mut ctx| async move {
+    ///     ctx.try_send(ctx.pid(), "of before").expect("there is room");
+    ///     let mark = ctx.mark();
+    ///     ctx.try_send(ctx.pid(), "of after").expect("there is room");
+    ///     let mut any = |_: &_| true;
+    ///     assert_eq!(ctx.recv_match_after(mark, &mut any).await.message().as_deref(), Some(&b"of after"[..]));
+    ///     assert_eq!(ctx.recv_match_after_timeout(mark, Duration::ZERO, &mut any).await, None);
+    ///     assert_eq!(ctx.recv().await.message().as_deref(), Some(&b"of before"[..]));
+    /// });
+    /// assert_eq!(asks.join().await, ExitReason::Normal);
+    /// # }
+    /// ```
+    pub fn mark(&mut self) -> Mark {
+        self.cell.lock().mailbox.take(&mut self.queue);
+        self.marks.get_or_insert_default().make(self.queue.len())
+    }
+
+    /// [`Context::recv_match`] among what has arrived after `mark`, a mark of this process.
+    pub async fn recv_match_after(
+        &mut self,
+        mark: Mark,
+        mut wanted: impl FnMut(&Received) -> bool,
+    ) -> Received {
+        let mut seen = self.place_of(mark);
+        poll_fn(|poller| self.poll_match(&mut seen, &mut wanted, poller)).await
+    }
+
+    /// [`Context::recv_match_timeout`] among what has arrived after `mark`, a mark of this process.
+    pub async fn recv_match_after_timeout(
+        &mut self,
+        mark: Mark,
+        timeout: Duration,
+        wanted: impl FnMut(&Received) -> bool,
+    ) -> Option<Received> {
+        let seen = self.place_of(mark);
+        self.match_within(seen, timeout, wanted).await
     }
 
     /// [`Context::recv_match`] that gives up after `timeout`: `None`. With a timeout of zero it takes what is there already.
     pub async fn recv_match_timeout(
         &mut self,
         timeout: Duration,
+        wanted: impl FnMut(&Received) -> bool,
+    ) -> Option<Received> {
+        self.match_within(0, timeout, wanted).await
+    }
+
+    /// The first entry that fits, behind the first `seen` ones.
+    async fn match_within(
+        &mut self,
+        mut seen: usize,
+        timeout: Duration,
         mut wanted: impl FnMut(&Received) -> bool,
     ) -> Option<Received> {
         let rt = self.runtime().clone();
         let mut deadline = pin!(Deadline::after(&rt, timeout));
-        let mut seen = 0;
         poll_fn(|poller| match self.poll_match(&mut seen, &mut wanted, poller) {
             Poll::Pending => deadline.as_mut().poll(poller).map(|()| None),
             received => received.map(Some),
@@ -212,9 +275,9 @@ impl Context {
     }
 
     /// Takes the link back. From here on the other's end does nothing to this process; an exit that is in the mailbox
-    /// already stays there.
-    pub fn unlink(&self, other: Pid) {
-        links::unlink(&self.cell, other);
+    /// already stays there. Returns whether there was a link: then no exit of it has come, and none will.
+    pub fn unlink(&self, other: Pid) -> bool {
+        links::unlink(&self.cell, other)
     }
 
     /// Watches `target`, here or on another node: exactly one [`Received::Down`] when it ends, at once if it is gone
@@ -237,8 +300,9 @@ impl Context {
                 }
                 _ => false,
             });
-            if fired.is_some_and(|at| self.queue.remove(at).is_some()) {
-                self.cell.handled.add(1, 0);
+            if let Some(at) = fired {
+                self.take_out(at);
+                self.cell.own.handled.add(1, 0);
             }
         }
         was
@@ -318,12 +382,11 @@ impl Context {
         if self.queue.is_empty() && !self.refill(poller) {
             return Poll::Pending;
         }
-        let envelope = self.queue.pop_front().expect("a refill that says so put something in");
-        if envelope.is_letter() {
+        if self.queue.front().is_some_and(Envelope::is_letter) {
             // A server that receives inside of a call: what is for its loop stays for that.
-            self.queue.push_front(envelope);
             return self.poll_match(&mut 0, &mut |_| true, poller);
         }
+        let envelope = self.take_first();
         Poll::Ready(self.hand_over(envelope))
     }
 
@@ -333,7 +396,7 @@ impl Context {
             if !self.may_receive(poller) || self.queue.is_empty() && !self.refill(poller) {
                 return Poll::Pending;
             }
-            let envelope = self.queue.pop_front().expect("a refill that says so put something in");
+            let envelope = self.take_first();
             self.count(&envelope);
             Poll::Ready(envelope.received())
         })
@@ -361,7 +424,7 @@ impl Context {
         loop {
             while let Some(envelope) = self.queue.get_mut(*seen) {
                 if matches(envelope, wanted) {
-                    let envelope = self.queue.remove(*seen).expect("it was there a moment ago");
+                    let envelope = self.take_out(*seen);
                     return Poll::Ready(self.hand_over(envelope));
                 }
                 *seen += 1;
@@ -370,6 +433,27 @@ impl Context {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Takes the first entry of the queue, which has one.
+    #[inline]
+    fn take_first(&mut self) -> Envelope {
+        if let Some(marks) = &mut self.marks {
+            marks.taken(0);
+        }
+        self.queue.pop_front().expect("a refill that says so put something in")
+    }
+
+    /// Takes the entry at this index out of the queue.
+    fn take_out(&mut self, at: usize) -> Envelope {
+        if let Some(marks) = &mut self.marks {
+            marks.taken(at);
+        }
+        self.queue.remove(at).expect("it was there a moment ago")
+    }
+
+    fn place_of(&self, mark: Mark) -> usize {
+        self.marks.as_ref().map_or(0, |marks| marks.find(mark))
     }
 
     /// Whether an entry may be taken now; if not, the process is woken when it may.
@@ -404,25 +488,27 @@ impl Context {
 
     /// Takes what is in the inbox; if nothing is, waits for the next push.
     fn refill(&mut self, poller: &mut Poller<'_>) -> bool {
-        if self.queue.is_empty() && self.queue.capacity() > QUEUE_KEPT {
-            // After a flood: do not keep its memory while we wait.
-            self.queue.shrink_to(QUEUE_KEPT);
-        }
         let own = self.is_polled_by(poller);
-        let taken = self.cell.handled.count() + self.queue.len() as u64;
+        let taken = self.cell.own.handled.count() + self.queue.len() as u64;
         // Seen without the lock, that nothing has come may be old news; the scheduler looks again before it parks us.
-        if self.foreign || !own || self.cell.arrived.load(Ordering::Relaxed) != taken {
+        // After a flood: its memory is not kept while we wait.
+        let large = self.queue.is_empty() && self.queue.capacity() > QUEUE_KEPT;
+        if large || self.foreign || !own || self.cell.shared.arrived.load(Ordering::Relaxed) != taken {
             let mut state = self.cell.lock();
             if state.mailbox.take(&mut self.queue) {
                 return true;
             }
             let before = if own { state.receiver.take() } else { state.wait(poller.waker()) };
+            let spare = if large { state.mailbox.shrink(QUEUE_KEPT) } else { VecDeque::new() };
             drop(state);
-            drop(before);
+            drop((before, spare));
+            if large {
+                self.queue.shrink_to(QUEUE_KEPT);
+            }
             self.foreign = !own;
         }
         if own {
-            self.cell.wants.store(true, Ordering::Relaxed);
+            self.cell.own.wants.store(true, Ordering::Relaxed);
         }
         self.budget = RECEIVES_PER_TURN;
         false
@@ -441,7 +527,7 @@ impl Context {
 
     fn count(&mut self, envelope: &Envelope) {
         self.budget -= 1;
-        self.cell.handled.add(1, envelope.bytes());
+        self.cell.own.handled.add(1, envelope.bytes());
     }
 }
 

@@ -8,6 +8,8 @@ use std::cell::Cell;
 
 use regatta_proto::id::Pid;
 
+use super::sync::thread_local;
+
 thread_local! {
     static CURRENT: Cell<Option<Pid>> = const { Cell::new(None) };
 }
@@ -27,12 +29,12 @@ thread_local! {
 /// ```
 #[must_use]
 pub fn current() -> Option<Pid> {
-    CURRENT.get()
+    CURRENT.with(Cell::get)
 }
 
 /// Makes `pid` the current process until the guard is dropped.
 pub(crate) fn enter(pid: Pid) -> Entered {
-    Entered { before: CURRENT.replace(Some(pid)) }
+    Entered { before: CURRENT.with(|current| current.replace(Some(pid))) }
 }
 
 /// Gives the thread its previous current process back.
@@ -43,6 +45,6 @@ pub(crate) struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        CURRENT.set(self.before);
+        CURRENT.with(|current| current.set(self.before));
     }
 }

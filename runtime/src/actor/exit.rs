@@ -8,7 +8,6 @@
 //!   each fires at most once, and nothing fires after an unlink or a demonitor.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use regatta_proto::id::{Pid, Reference};
 use regatta_proto::reason::ExitReason;
@@ -17,6 +16,7 @@ use regatta_proto::signal::Signal;
 use super::cell::{After, Cell, Cold, Link, Remains, TRAPS};
 use super::received::Received;
 use super::runtime::Runtime;
+use super::sync::atomic::Ordering;
 
 /// A linked process ended, or was none.
 pub(crate) fn take_link_exit(cell: &Arc<Cell>, from: Pid, reason: ExitReason) {
@@ -90,6 +90,7 @@ pub(crate) fn finish(cell: &Arc<Cell>, outcome: ExitReason) {
     }
     if let Some(cold) = cold {
         rt.registry().release(cell, &cold.names);
+        rt.aliases().release(&cold.aliases);
         if let Some(grouped) = &cold.grouped {
             rt.groups().release(rt, cell, grouped);
         }

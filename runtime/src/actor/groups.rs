@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
 use regatta_proto::id::{Incarnation, Name, Pid, Reference};
 use thiserror::Error;
 
@@ -19,6 +18,7 @@ use super::context::Context;
 use super::error::SendError;
 use super::received::Received;
 use super::runtime::Runtime;
+use super::sync::RwLock;
 
 /// Why a process did not join a group. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -50,6 +50,13 @@ pub(crate) struct Grouped {
     joined: BTreeMap<Name, u32>,
     /// The groups that it watches.
     watches: BTreeMap<Reference, Name>,
+}
+
+impl Grouped {
+    /// The groups that it is in.
+    pub(crate) fn names(&self) -> Vec<Name> {
+        self.joined.keys().cloned().collect()
+    }
 }
 
 /// All groups of one runtime.
@@ -118,6 +125,11 @@ fn settle(afters: Vec<After>) {
 }
 
 impl Groups {
+    /// How many groups have members.
+    pub(crate) fn len(&self) -> usize {
+        self.table.read().values().filter(|group| !group.members.is_empty()).count()
+    }
+
     /// The memberships and watches of a process that has ended.
     pub(crate) fn release(&self, rt: &Runtime, cell: &Cell, grouped: &Grouped) {
         let mut afters = Vec::new();

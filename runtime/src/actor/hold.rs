@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use regatta_proto::id::{Incarnation, Pid};
 
 use super::runtime::Runtime;
+use super::sync::thread_local;
 
 thread_local! {
     static HOLD: RefCell<Option<Hold>> = const { RefCell::new(None) };
@@ -23,7 +24,7 @@ struct Restore(Option<Hold>);
 
 impl Drop for Restore {
     fn drop(&mut self) {
-        HOLD.set(self.0.take());
+        HOLD.with(|place| place.replace(self.0.take()));
     }
 }
 
@@ -32,9 +33,9 @@ impl Runtime {
     /// waiting for [`Runtime::release`] before its first poll. If `call` panics, what it spawned is killed.
     pub(crate) fn hold_spawned<T>(&self, call: impl FnOnce(&Self) -> T) -> (T, Vec<Pid>) {
         let hold = Hold { of: self.incarnation(), spawned: Vec::new() };
-        let restore = Restore(HOLD.replace(Some(hold)));
+        let restore = Restore(HOLD.with(|place| place.replace(Some(hold))));
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call(self)));
-        let held = HOLD.take().map(|hold| hold.spawned).unwrap_or_default();
+        let held = HOLD.with(RefCell::take).map(|hold| hold.spawned).unwrap_or_default();
         drop(restore);
         match result {
             Ok(result) => (result, held),
@@ -51,13 +52,13 @@ impl Runtime {
 
 /// Whether a process that `of` spawns now, on this thread, is to be held.
 pub(crate) fn is_on(of: Incarnation) -> bool {
-    HOLD.with_borrow(|hold| hold.as_ref().is_some_and(|hold| hold.of == of))
+    HOLD.with(|place| place.borrow().as_ref().is_some_and(|hold| hold.of == of))
 }
 
 /// Notes a process that was spawned held because [`is_on`] said so.
 pub(crate) fn note(pid: Pid) {
-    HOLD.with_borrow_mut(|hold| {
-        if let Some(hold) = hold {
+    HOLD.with(|place| {
+        if let Some(hold) = &mut *place.borrow_mut() {
             hold.spawned.push(pid);
         }
     });

@@ -4,12 +4,13 @@
 //! while a node with a million processes is looked at.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use regatta_proto::id::{Name, Pid, Reference};
 
 use super::cell::{Cell, HELD, Link, SUSPENDED, TRAPS};
 use super::runtime::Runtime;
+use super::sync::atomic::Ordering;
 
 /// What a process is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,6 +25,7 @@ pub enum Status {
 
 /// One process at one instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ProcessInfo {
     /// The process.
     pub pid: Pid,
@@ -49,6 +51,12 @@ pub struct ProcessInfo {
     pub parent: Option<Pid>,
     /// Whether exits become messages.
     pub trap_exit: bool,
+    /// The groups that it is in, in order.
+    pub groups: Vec<Name>,
+    /// What runs in it: the name of its body's type, or of its server's.
+    pub initial_call: &'static str,
+    /// How long it has been there, by the runtime's clock.
+    pub age: Duration,
 }
 
 impl Runtime {
@@ -98,12 +106,12 @@ fn look(cell: &Cell) -> Option<ProcessInfo> {
     let (here, serial) = (cell.pid().incarnation(), cell.parent());
     let status = match () {
         () if cell.has(HELD | SUSPENDED) => Status::Suspended,
-        () if cell.running.load(Ordering::Relaxed) => Status::Running,
+        () if cell.own.running.load(Ordering::Relaxed) => Status::Running,
         () => Status::Waiting,
     };
     let state = cell.lock();
     let cold = state.cold().ok()?;
-    let (mailbox_depth, mailbox_bytes) = state.mailbox.depth(&cell.handled);
+    let (mailbox_depth, mailbox_bytes) = state.mailbox.depth(&cell.own.handled);
     let mut info = ProcessInfo {
         pid: cell.pid(),
         label: None,
@@ -111,12 +119,15 @@ fn look(cell: &Cell) -> Option<ProcessInfo> {
         status,
         mailbox_depth,
         mailbox_bytes,
-        messages_handled: cell.handled.count(),
+        messages_handled: cell.own.handled.count(),
         links: Vec::new(),
         monitors: Vec::new(),
         monitored_by: Vec::new(),
         parent: (serial != 0).then(|| Pid::new(here, serial)),
         trap_exit: cell.has(TRAPS),
+        groups: Vec::new(),
+        initial_call: cell.initial_call(),
+        age: Duration::from_nanos(cell.runtime().age().saturating_sub(cell.born())),
     };
     if let Some(cold) = cold {
         info.label.clone_from(&cold.label);
@@ -126,6 +137,7 @@ fn look(cell: &Cell) -> Option<ProcessInfo> {
         info.monitors = cold.monitors.iter().map(|(reference, pid)| (*reference, *pid)).collect();
         info.monitored_by = cold.watchers.iter().map(|(pid, _)| *pid).collect();
         info.parent = info.parent.or(cold.parent);
+        info.groups = cold.grouped.as_ref().map(|grouped| grouped.names()).unwrap_or_default();
     }
     Some(info)
 }

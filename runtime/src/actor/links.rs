@@ -61,41 +61,41 @@ fn link_remote(cell: &Arc<Cell>, other: Pid) -> bool {
     true
 }
 
-/// Takes the link back. From here on the other's end changes nothing for `cell`.
-pub(crate) fn unlink(cell: &Arc<Cell>, other: Pid) {
+/// Takes the link back. From here on the other's end changes nothing for `cell`. Returns whether there was one: then its exit
+/// has not come, and will not.
+pub(crate) fn unlink(cell: &Arc<Cell>, other: Pid) -> bool {
     let rt = cell.runtime();
     if other == cell.pid() {
-        return;
+        return false;
     }
     if other.incarnation() != rt.incarnation() {
-        unlink_remote(cell, other);
+        unlink_remote(cell, other)
     } else if let Some(peer) = rt.table().find(other.serial()) {
         let (mut mine, mut theirs) = lock_both(cell, &peer);
-        if let Some(my) = mine.cold_if_any() {
-            my.links.remove(&other);
-        }
         if let Some(their) = theirs.cold_if_any() {
             their.links.remove(&cell.pid());
         }
+        mine.cold_if_any().is_some_and(|my| my.links.remove(&other).is_some())
     } else {
-        forget(cell, other);
+        forget(cell, other)
     }
 }
 
-fn unlink_remote(cell: &Arc<Cell>, other: Pid) {
+fn unlink_remote(cell: &Arc<Cell>, other: Pid) -> bool {
     let rt = cell.runtime();
     let id = rt.next_unlink();
     {
         let mut state = cell.lock();
         match state.cold_if_any().and_then(|my| my.links.get_mut(&other)) {
             Some(link @ Link::Active) => *link = Link::Unlinking(id),
-            _ => return,
+            _ => return false,
         }
     }
     if rt.try_signal(cell.serial(), other, Signal::Unlink { id }).is_err() {
         // Nobody will acknowledge: the link is gone with its connection.
         take_unlink_ack(cell, other, id);
     }
+    true
 }
 
 /// A remote process linked itself to `cell`. Returns whether `cell` was alive.
@@ -126,9 +126,7 @@ pub(crate) fn has(cell: &Arc<Cell>, other: Pid) -> bool {
     cell.lock().cold_if_any().is_some_and(|my| my.links.get(&other) == Some(&Link::Active))
 }
 
-/// Removes `cell`'s end of the link, and nothing fires.
-pub(crate) fn forget(cell: &Arc<Cell>, other: Pid) {
-    if let Some(my) = cell.lock().cold_if_any() {
-        my.links.remove(&other);
-    }
+/// Removes `cell`'s end of the link, and nothing fires. Returns whether it was there.
+pub(crate) fn forget(cell: &Arc<Cell>, other: Pid) -> bool {
+    cell.lock().cold_if_any().is_some_and(|my| my.links.remove(&other).is_some())
 }

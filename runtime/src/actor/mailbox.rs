@@ -8,7 +8,6 @@
 //! - Messages obey the bounds; exits and downs use reserved room and are never refused.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -16,6 +15,7 @@ use bytes::Bytes;
 use super::error::SendError;
 use super::letter::Posted;
 use super::received::Received;
+use super::sync::atomic::{AtomicU64, Ordering};
 
 /// What happens to a message that finds its receiver's mailbox at a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -217,6 +217,12 @@ impl Mailbox {
             queue.append(&mut self.inbox);
         }
         true
+    }
+
+    /// Gives the room of an empty inbox away, if it is for more than `kept` entries.
+    pub(crate) fn shrink(&mut self, kept: usize) -> VecDeque<Envelope> {
+        let large = self.inbox.is_empty() && self.inbox.capacity() > kept;
+        if large { std::mem::take(&mut self.inbox) } else { VecDeque::new() }
     }
 
     /// Takes every entry out, at the process's end.

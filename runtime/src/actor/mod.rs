@@ -13,6 +13,8 @@
 //! | `poll` | polling a body to its end |
 //! | `scheduler` | who polls processes, and when |
 //! | `mailbox` | the inbox, its bounds, who waits on it |
+//! | `marks` | where a selective receive may begin |
+//! | `alias` | other pids of a process, for messages alone |
 //! | `table` | serial to cell, in serial order, in shards |
 //! | `context` | what a body can do |
 //! | `links`, `watch` | making and taking back links and monitors |
@@ -21,6 +23,8 @@
 //! | `groups` | process groups |
 //! | `info` | what a process looks like from outside |
 //! | `control` | release, suspend, shut down, count |
+//! | `blocking` | work that would hold a worker |
+//! | `staff` | who works for a runtime and is no process |
 //! | `letter` | the seam for typed messages |
 //! | `pending` | calls to other nodes that wait for their answer |
 //! | `timers` | deadlines, messages that are sent later, intervals |
@@ -28,6 +32,7 @@
 //! | `remote` | the seam to other nodes |
 //! | `current` | which process this thread polls |
 //! | `sync` | the primitives that a model checker replaces |
+//! | `models` | what the model checker tries out |
 //!
 //! # Architecture invariants
 //! - **No process-wide state** besides the thread-locals of `current`, `hold` and `scheduler`: any number of runtimes
@@ -39,6 +44,8 @@
 //! - **A cell ends once**, in `exit::finish`; from then on its relations are gone and every attempt to add one
 //!   reports a dead process.
 
+mod alias;
+mod blocking;
 pub(crate) mod cell;
 pub mod context;
 pub mod control;
@@ -52,6 +59,10 @@ pub mod info;
 pub(crate) mod letter;
 pub(crate) mod links;
 pub mod mailbox;
+mod marks;
+#[cfg(test)]
+#[cfg(feature = "model")]
+mod models;
 pub(crate) mod pending;
 pub(crate) mod poll;
 pub mod process;
@@ -60,13 +71,16 @@ pub mod registry;
 pub mod remote;
 pub mod runtime;
 pub(crate) mod scheduler;
+pub(crate) mod staff;
 pub(crate) mod sync;
 pub(crate) mod table;
 #[cfg(test)]
+#[cfg(not(feature = "model"))]
 pub(crate) mod tests;
 pub mod timers;
 pub(crate) mod watch;
 
+pub use blocking::{Blocking, BlockingError};
 pub use context::Context;
 pub use control::{RuntimeStats, ShutdownReport};
 pub use current::current;
@@ -74,6 +88,7 @@ pub use error::{AckError, RegisterError, SendError};
 pub use groups::{GroupSent, JoinError};
 pub use info::{ProcessInfo, Status};
 pub use mailbox::{MailboxLimits, OverflowPolicy};
+pub use marks::Mark;
 pub use process::{IntoExit, ProcessHandle};
 pub use received::Received;
 pub use remote::{Acked, Remote, Way};

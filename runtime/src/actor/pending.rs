@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use regatta_proto::id::Reference;
 use regatta_proto::reason::ExitReason;
 use regatta_proto::signal::Unanswered;
 use rustc_hash::FxHashMap;
 
+use super::sync::Mutex;
 use super::sync::atomic::{AtomicUsize, Ordering};
 
 /// The calls of one runtime that are under way on other nodes.
@@ -56,6 +56,11 @@ impl Slot {
 
 impl Pending {
     /// A call begins. `None`: there are as many as there may be.
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn begin(&self, reference: Reference) -> Option<Arc<Slot>> {
         let mut calls = self.calls.lock();
         if calls.len() >= CALLS_MAX {

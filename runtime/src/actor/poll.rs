@@ -96,7 +96,7 @@ impl Task {
         if cell.has(HELD) {
             return None;
         }
-        cell.wants.store(false, Ordering::Relaxed);
+        cell.own.wants.store(false, Ordering::Relaxed);
         let polled = self.poll();
         match polled {
             Poll::Pending if !self.cell().has(STOP) => None,
@@ -109,11 +109,11 @@ impl Task {
         let running = self.0.as_mut().project();
         let cell: &Arc<Cell> = running.cell;
         let _current = current::enter(cell.pid());
-        cell.running.store(true, Ordering::Relaxed);
+        cell.own.running.store(true, Ordering::Relaxed);
         let waker = waker_ref(cell);
         let mut poller = Poller::from_waker(&waker);
         let polled = catch_unwind(AssertUnwindSafe(|| running.body.poll(&mut poller)));
-        cell.running.store(false, Ordering::Relaxed);
+        cell.own.running.store(false, Ordering::Relaxed);
         polled.unwrap_or_else(|panic| Poll::Ready(panic_reason(panic)))
     }
 }

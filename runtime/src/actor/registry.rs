@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
 use regatta_proto::id::{Name, Pid};
 
 use super::cell::Cell;
 use super::error::RegisterError;
 use super::runtime::Runtime;
+use super::sync::RwLock;
 
 /// The names of one runtime, in order.
 #[derive(Default)]
@@ -24,6 +24,11 @@ impl Registry {
     /// Who holds the name.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Cell>> {
         self.names.read().get(name).cloned()
+    }
+
+    /// How many names are held.
+    pub(crate) fn len(&self) -> usize {
+        self.names.read().len()
     }
 
     fn register(&self, name: Name, cell: Arc<Cell>) -> Result<(), RegisterError> {

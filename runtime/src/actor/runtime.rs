@@ -1,13 +1,14 @@
 //! The value that owns processes: built once, cloned freely, spawns and sends.
 
+use std::any::type_name;
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::available_parallelism;
+use std::time::Instant;
 
 use bytes::Bytes;
 use regatta_proto::id::{Incarnation, Pid, Reference};
@@ -16,7 +17,8 @@ use regatta_proto::signal::Signal;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::cell::{Cell, Cold, HELD};
+use super::alias::Aliases;
+use super::cell::{Birth, Cell, Cold, HELD};
 use super::context::Context;
 use super::error::SendError;
 use super::groups::Groups;
@@ -28,6 +30,8 @@ use super::process::{IntoExit, ProcessHandle};
 use super::registry::Registry;
 use super::remote::Remote;
 use super::scheduler::{self, Schedulers, Visit};
+use super::staff::Staff;
+use super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use super::table::Table;
 use super::timers::Timers;
 use super::{current, exit, hold, links, poll, watch};
@@ -42,6 +46,12 @@ pub trait Spawner: Send + Sync {
     /// Starts a task. It must be polled until it is ready, or dropped; dropped early, all processes of the runtime end as
     /// killed, and a loop leaves without a word to its peers.
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
+
+    /// Does work that may block its thread for long ([`Context::spawn_blocking`](super::Context::spawn_blocking)). The
+    /// default does it here and now, as a simulated world has to.
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
 
     /// How many tasks may be polled at the same time, 1 to 63. Asked once.
     fn workers(&self) -> usize {
@@ -82,11 +92,18 @@ pub(crate) struct Inner {
     limits: MailboxLimits,
     table: Table,
     registry: Registry,
+    aliases: Aliases,
     groups: Groups,
     remote: OnceLock<Arc<dyn Remote>>,
     next_reference: AtomicU64,
     next_unlink: AtomicU64,
     drops: Drops,
+    /// Processes that were seen to hold their worker for too long.
+    held: AtomicU64,
+    /// Blocking work that is under way or waits its turn.
+    blocking: AtomicUsize,
+    staff: Staff,
+    began: Instant,
     closing: AtomicBool,
     ended: Notify,
 }
@@ -188,26 +205,34 @@ impl Runtime {
         B: FnOnce(Context) -> F,
         F: Future<Output: IntoExit> + Send + 'static,
     {
-        self.launch(options, 0, body)
+        self.launch(options, 0, type_name::<B>, body)
     }
 
-    /// [`Runtime::spawn_with`] with flags of the cell that are set from the start.
-    pub(crate) fn launch<B, F>(&self, options: SpawnOptions, flags: u8, body: B) -> ProcessHandle
+    /// [`Runtime::spawn_with`] with flags of the cell that are set from the start, and the name of what runs.
+    pub(crate) fn launch<B, F>(
+        &self,
+        options: SpawnOptions,
+        flags: u16,
+        initial_call: fn() -> &'static str,
+        body: B,
+    ) -> ProcessHandle
     where
         B: FnOnce(Context) -> F,
         F: Future<Output: IntoExit> + Send + 'static,
     {
         let executor = self.inner.executor.resolve();
-        let cell = self.create(options, flags);
+        let cell = self.create(options, flags, initial_call);
         let built = {
             let _current = current::enter(cell.pid());
             let context = Context::new(Arc::clone(&cell));
             catch_unwind(AssertUnwindSafe(|| body(context)))
         };
         match built {
+            // The schedulers may be gone. Its reason is in its cell.
+            Ok(body) if self.is_closing() => Task::new(Arc::clone(&cell), body).end(ExitReason::Shutdown),
             Ok(body) => {
                 Schedulers::schedule(Task::new(Arc::clone(&cell), body));
-                self.inner.schedulers.start(&self.inner, |task| executor.start(task));
+                self.inner.schedulers.start(&self.inner, &self.inner.staff, |task| executor.start(task));
             }
             Err(panic) => exit::finish(&cell, poll::panic_reason(panic)),
         }
@@ -295,7 +320,7 @@ impl Runtime {
         self.inner.table.len()
     }
 
-    fn create(&self, options: SpawnOptions, flags: u8) -> Arc<Cell> {
+    fn create(&self, options: SpawnOptions, flags: u16, initial_call: fn() -> &'static str) -> Arc<Cell> {
         let SpawnOptions { label, mailbox, link, monitor, held, parent } = options;
         let serial = self.inner.table.reserve();
         let parent = parent.or_else(|| current::current().filter(|pid| self.is_here(*pid)));
@@ -308,7 +333,8 @@ impl Runtime {
         let limits = mailbox.unwrap_or(self.inner.limits);
         let caught = hold::is_on(self.incarnation());
         let flags = flags | if held || caught { HELD } else { 0 };
-        let cell = Arc::new(Cell::new(self.clone(), serial, near, flags, limits, cold));
+        let birth = Birth { serial, parent: near, born: self.age(), flags, initial_call };
+        let cell = Arc::new(Cell::new(self.clone(), birth, limits, cold));
         self.inner.table.insert(Arc::clone(&cell));
         if caught {
             hold::note(cell.pid());
@@ -334,7 +360,7 @@ impl Runtime {
             None => {}
         }
         // After the insertion: either the shutdown finds the cell in the table, or we see that it has begun.
-        if self.inner.closing.load(Ordering::SeqCst) {
+        if self.is_closing() {
             exit::take_exit(&cell, self.node_pid(), ExitReason::Shutdown);
         }
         cell
@@ -387,7 +413,12 @@ impl Runtime {
 
     /// Puts a message into the mailbox of the process of this runtime with this serial.
     pub(crate) fn send_to(&self, serial: u64, payload: Bytes) -> Result<(), SendError> {
-        let sent = self.reach(serial, |cell| cell.send(payload)).unwrap_or(Err(SendError::NoProc));
+        let sent = if Aliases::is_one(serial) {
+            self.inner.aliases.receiver(serial).map(|cell| cell.send(payload))
+        } else {
+            self.reach(serial, |cell| cell.send(payload))
+        };
+        let sent = sent.unwrap_or(Err(SendError::NoProc));
         if sent.is_ok() { sent } else { self.count(sent) }
     }
 
@@ -471,8 +502,39 @@ impl Runtime {
         &self.inner.groups
     }
 
+    pub(crate) fn aliases(&self) -> &Aliases {
+        &self.inner.aliases
+    }
+
     pub(crate) fn registry(&self) -> &Registry {
         &self.inner.registry
+    }
+
+    pub(crate) fn staff(&self) -> &Staff {
+        &self.inner.staff
+    }
+
+    pub(crate) fn blocking(&self) -> &AtomicUsize {
+        &self.inner.blocking
+    }
+
+    pub(crate) fn held(&self) -> &AtomicU64 {
+        &self.inner.held
+    }
+
+    /// Does work on a thread that nobody waits for.
+    pub(crate) fn run_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        self.inner.executor.resolve().run_blocking(work);
+    }
+
+    /// How long the runtime has been there, in nanoseconds.
+    pub(crate) fn age(&self) -> u64 {
+        let age = self.inner.clock.now().saturating_duration_since(self.inner.began);
+        u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn is_closing(&self) -> bool {
+        self.inner.closing.load(Ordering::SeqCst)
     }
 
     pub(crate) fn drops(&self) -> &Drops {
@@ -498,7 +560,7 @@ impl Runtime {
 
     /// A process ended and is out of the table.
     pub(crate) fn ended(&self) {
-        if self.inner.closing.load(Ordering::SeqCst) {
+        if self.is_closing() {
             self.inner.ended.notify_waiters();
         }
     }
@@ -579,6 +641,7 @@ impl RuntimeBuilder {
             (None, Err(_)) => Executor::Current,
         };
         let schedulers = Schedulers::new(executor.workers());
+        let began = clock.now();
         let inner = Inner {
             incarnation,
             clock,
@@ -589,11 +652,16 @@ impl RuntimeBuilder {
             limits: self.limits,
             table: Table::new(),
             registry: Registry::default(),
+            aliases: Aliases::default(),
             groups: Groups::default(),
             remote: OnceLock::new(),
             next_reference: AtomicU64::new(1),
             next_unlink: AtomicU64::new(1),
             drops: Drops::default(),
+            held: AtomicU64::new(0),
+            blocking: AtomicUsize::new(0),
+            staff: Staff::default(),
+            began,
             closing: AtomicBool::new(false),
             ended: Notify::new(),
         };
@@ -638,6 +706,13 @@ impl Resolved<'_> {
             // The handle is let go: nobody waits for the end of the task.
             Self::Tokio(handle) => drop(handle.spawn(task)),
             Self::Custom(spawner) => spawner.spawn(Box::pin(task)),
+        }
+    }
+
+    fn run_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        match self {
+            Self::Tokio(handle) => drop(handle.spawn_blocking(work)),
+            Self::Custom(spawner) => spawner.spawn_blocking(work),
         }
     }
 

@@ -6,11 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::RwLock;
 
 use super::cell::Cell;
+use super::sync::RwLock;
+use super::sync::atomic::{AtomicU64, Ordering};
 
 /// All cells of one runtime.
 pub(crate) struct Table {
@@ -67,7 +66,7 @@ impl Table {
         while page.len() < max {
             // Take a slice of every shard. What lies beyond the shortest cut-off slice may have gaps: leave it for the
             // next round.
-            let each = (max - page.len()) / SHARDS + 8;
+            let each = ((max - page.len()) / SHARDS + 8).min(SLICE_MAX);
             let mut horizon = u64::MAX;
             let mut slice: Vec<Arc<Cell>> = Vec::new();
             for shard in &self.shards {
@@ -97,5 +96,7 @@ impl Table {
     }
 }
 
+/// Entries of one shard that are read under one lock.
+const SLICE_MAX: usize = 1_024;
 /// Enough that 64 threads rarely meet in one.
 const SHARDS: usize = 64;

@@ -29,6 +29,7 @@ use super::conflict::Resolvers;
 use super::events::Events;
 use super::host::NodeHost;
 use super::log_limit::LogLimit;
+use super::name_table::NameTable;
 use super::outbox::PeerLink;
 use super::peers::Peers;
 use super::spawn::Factories;
@@ -80,7 +81,7 @@ pub(crate) struct Core {
     pub(crate) peers: Peers,
     pub(crate) factories: Factories,
     /// Global names as this node sees them, for reads without the engine's lock.
-    pub(crate) names: RwLock<FxHashMap<Name, Owner>>,
+    pub(crate) names: RwLock<NameTable>,
     /// Who decides about names that others claim too, by the process that holds them here.
     pub(crate) resolvers: Resolvers,
     pub(crate) dials: Mutex<FxHashMap<u64, oneshot::Sender<Result<NodeId, ConnectError>>>>,

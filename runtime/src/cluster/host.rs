@@ -101,8 +101,8 @@ impl Host for NodeHost<'_> {
                 let mut names = core.names.write();
                 match owner {
                     Some(owner) => names.insert(name, owner),
-                    None => names.remove(&name),
-                };
+                    None => names.remove(name.as_str()),
+                }
                 drop(names);
                 self.changed();
             }

@@ -13,6 +13,7 @@
 //! | `conflict` | two nodes have claimed one name: who hears of it, and who decides |
 //! | `confirmed` | global names that a majority confirms |
 //! | `metrics` | counters and gauges, as exporters take them |
+//! | `name_table` | global names as the node sees them, with their digest |
 //! | `send`, `names`, `spawn`, `attach` | one capability each |
 //! | `identity`, `certificate`, `tls`, `quic` | who a node is, and how QUIC learns of it |
 //! | `error` | why an act failed |
@@ -32,6 +33,7 @@ pub(crate) mod host;
 pub mod identity;
 pub(crate) mod log_limit;
 pub mod metrics;
+mod name_table;
 pub(crate) mod names;
 pub mod node;
 pub(crate) mod outbox;

@@ -309,6 +309,19 @@ impl ClusterNode {
         all
     }
 
+    /// How many global names this node knows.
+    #[must_use]
+    pub fn global_names_count(&self) -> usize {
+        self.core().names.read().len()
+    }
+
+    /// A digest of all global names and the processes that own them, as this node sees them: equal on two nodes that know
+    /// the same. It is kept up, so that asking costs nothing, however many names there are.
+    #[must_use]
+    pub fn global_names_digest(&self) -> u64 {
+        self.core().names.read().digest()
+    }
+
     /// Sends to whoever holds the global name, wherever that is. `Ok` means accepted here, not handled there.
     ///
     /// # Errors
@@ -421,8 +434,8 @@ impl ClusterNode {
         NodeStats { takeovers: core.takeovers(), ..stats.into() }
     }
 
-    /// A count that changes whenever a link or a global name comes or goes: wait on it instead of asking again and
-    /// again.
+    /// A count that changes whenever a link, a member or a global name comes or goes, or the view may have changed: wait on
+    /// it instead of asking again and again.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.core().changes.subscribe()

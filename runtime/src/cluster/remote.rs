@@ -63,7 +63,7 @@ impl Remote for Wire {
     fn whereis_global(&self, name: &Name) -> Option<Pid> {
         let core = self.core().ok()?;
         let names = core.names.read();
-        names.get(name).map(|owner| owner.pid)
+        names.get(name.as_str()).map(|owner| owner.pid)
     }
 
     fn message(&self, from: u64, to: Pid, payload: Bytes, way: Way) -> Result<(), SendError> {

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use parking_lot::Mutex;
 use regatta_proto::id::Pid;
 use regatta_proto::signal::Unanswered;
 
 use super::Server;
 use crate::actor::letter::Letter;
+use crate::actor::sync::Mutex;
 
 /// One call.
 pub(super) struct Exchange<S: Server> {

@@ -35,6 +35,7 @@ mod reply;
 mod run;
 mod start;
 #[cfg(test)]
+#[cfg(not(feature = "model"))]
 mod tests;
 
 use std::future::Future;

@@ -64,7 +64,8 @@ impl Runtime {
         let (started, start) = oneshot::channel();
         let label = Some(label.unwrap_or_else(|| type_name::<S>().to_owned()));
         let spawn = SpawnOptions { label, mailbox, ..spawn };
-        let process = self.launch(spawn, SERVES, |ctx| run::serve::<S>(ctx, args, name, started));
+        let process =
+            self.launch(spawn, SERVES, type_name::<S>, |ctx| run::serve::<S>(ctx, args, name, started));
         match start.await {
             Ok(Ok(())) => Ok(process),
             Ok(Err(error)) => Err(error),

@@ -7,6 +7,8 @@
 //! | `intensity` | how often is too often: a pure window |
 //! | `children` | the children, in the order of their start, found by id and by pid |
 //! | `run` | the supervisor's process: a server |
+//! | `leaving` | children that were asked to end |
+//! | `tree` | the tree as it is |
 //! | `control` | asking and changing a supervisor, from anywhere |
 //!
 //! # What must stay true
@@ -18,12 +20,16 @@
 mod children;
 mod control;
 mod intensity;
+mod leaving;
 mod run;
 mod spec;
 mod strategy;
 #[cfg(test)]
+#[cfg(not(feature = "model"))]
 mod tests;
+mod tree;
 
 pub use control::{ChildInfo, ChildState, ControlError, Counts, Order, Outcome, Refused};
 pub use run::Supervisor;
 pub use spec::{ChildKind, ChildSpec, Restart, Shutdown, Strategy, SupervisorSpec};
+pub use tree::{Branch, Twig};

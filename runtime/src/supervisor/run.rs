@@ -1,16 +1,16 @@
 //! The supervisor's process: a server whose state is its children.
 
-use std::time::Duration;
-
-use regatta_proto::id::{Pid, Reference};
+use regatta_proto::id::Pid;
 use regatta_proto::reason::ExitReason;
 use serde::{Deserialize, Serialize};
 
 use super::children::{Children, Key, Life};
 use super::control::{ChildInfo, ChildState, Counts, Order, Outcome, Refused};
 use super::intensity::Intensity;
+use super::leaving::{Child, Leaving};
 use super::spec::{ChildKind, ChildSpec, Restart, Shutdown, Strategy, SupervisorSpec};
 use super::strategy::{self, Plan};
+use crate::actor::cell::SUPERVISES;
 use crate::actor::{Context, Received};
 use crate::server::{LocalOnly, Next, ReplyTo, Server, StartError};
 
@@ -61,6 +61,7 @@ impl Server for Supervisor {
 
     async fn init(spec: SupervisorSpec, ctx: &mut Context) -> Result<Self, ExitReason> {
         ctx.trap_exit(true);
+        ctx.cell().set(SUPERVISES);
         let SupervisorSpec { strategy, restarts_max, within, children } = spec;
         let mut this = Self {
             strategy,
@@ -221,10 +222,11 @@ impl Supervisor {
     async fn stop_all(&mut self, ctx: &mut Context) {
         let keys: Vec<Key> = self.children.iter().map(|(key, _)| key).rev().collect();
         if self.strategy == Strategy::Dynamic {
-            let going: Vec<_> = keys.iter().filter_map(|key| self.ask_to_end(*key, ctx)).collect();
-            for going in going {
-                going.wait(ctx).await;
+            let mut leaving = Leaving::new(ctx);
+            for key in keys {
+                self.ask_to_end(key, &mut leaving, ctx);
             }
+            leaving.wait(ctx).await;
         } else {
             for key in keys {
                 self.stop(key, ctx).await;
@@ -234,26 +236,26 @@ impl Supervisor {
 
     /// Stops a child, however long its spec says that may take. Afterwards nothing more comes of it.
     async fn stop(&mut self, key: Key, ctx: &mut Context) {
-        if let Some(going) = self.ask_to_end(key, ctx) {
-            going.wait(ctx).await;
-        }
+        let mut leaving = Leaving::new(ctx);
+        self.ask_to_end(key, &mut leaving, ctx);
+        leaving.wait(ctx).await;
     }
 
-    fn ask_to_end(&mut self, key: Key, ctx: &Context) -> Option<Going> {
-        let child = self.children.find(key)?;
+    fn ask_to_end(&mut self, key: Key, leaving: &mut Leaving, ctx: &Context) {
+        let Some(child) = self.children.find(key) else { return };
         let (life, shutdown) = (child.life, child.spec.shutdown);
         self.children.set(key, Life::Stopped);
-        let Life::Running(pid) = life else { return None };
+        let Life::Running(pid) = life else { return };
         // The monitor tells of its end even if the child has taken its link back.
         let monitor = ctx.monitor(pid);
-        ctx.unlink(pid);
+        let has_exited = !ctx.unlink(pid);
         let killed = shutdown == Shutdown::Kill;
         ctx.exit(pid, if killed { ExitReason::Killed } else { ExitReason::Shutdown });
         let until = match shutdown {
-            Shutdown::After(timeout) => Some(timeout),
+            Shutdown::After(timeout) => ctx.runtime().clock().now().checked_add(timeout),
             Shutdown::Kill | Shutdown::Infinity => None,
         };
-        Some(Going { pid, monitor, until, asked: ctx.runtime().clock().now() })
+        leaving.add(Child { pid, monitor, has_exited, until });
     }
 
     fn counts(&self) -> Counts {
@@ -267,38 +269,6 @@ impl Supervisor {
             }
         }
         counts
-    }
-}
-
-/// A child that was asked to end.
-struct Going {
-    pid: Pid,
-    monitor: Reference,
-    /// How long it may take; `None`: as long as it likes.
-    until: Option<Duration>,
-    asked: std::time::Instant,
-}
-
-impl Going {
-    /// Waits for its end. Whatever else arrives stays in the mailbox.
-    async fn wait(self, ctx: &mut Context) {
-        let Self { pid, monitor, until, asked } = self;
-        let down = |received: &Received| matches!(received, Received::Down { reference, .. } if *reference == monitor);
-        let in_time = match until {
-            None => Some(ctx.recv_match(down).await),
-            Some(timeout) => {
-                let gone = ctx.runtime().clock().now().saturating_duration_since(asked);
-                ctx.recv_match_timeout(timeout.saturating_sub(gone), down).await
-            }
-        };
-        if in_time.is_none() {
-            tracing::warn!(supervisor = %ctx.pid(), child = %pid, ?until, "a child did not end in time: killed");
-            ctx.exit(pid, ExitReason::Killed);
-            ctx.recv_match(down).await;
-        }
-        // Its exit, if it came before the link was taken back.
-        let exit = |received: &Received| matches!(received, Received::Exit { from, .. } if *from == pid);
-        ctx.recv_match_timeout(Duration::ZERO, exit).await;
     }
 }
 

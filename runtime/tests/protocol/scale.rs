@@ -92,6 +92,18 @@ fn fifty_nodes_that_start_at_once_are_a_full_mesh_of_single_links_within_five_se
 }
 
 #[test]
+fn fifty_nodes_that_start_at_once_see_the_same_cluster() {
+    let mut mesh = world(50);
+    form(&mut mesh);
+    mesh.run_for(Duration::from_secs(3));
+    let first = mesh.nodes[0].engine.view();
+    assert_eq!((first.members.len(), first.cuts.len()), (50, 0));
+    for node in &mesh.nodes[1..] {
+        assert_eq!(node.engine.view(), first, "as {} sees it", node.engine.id());
+    }
+}
+
+#[test]
 fn ten_nodes_with_ten_thousand_names_each_converge_within_ten_seconds() {
     let mut mesh = world(10);
     form(&mut mesh);

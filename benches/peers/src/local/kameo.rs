@@ -5,7 +5,7 @@ use kameo::actor::{ActorRef, Spawn};
 use kameo::mailbox;
 use kameo::message::{Context, Message};
 
-use super::workload::{Countdown, System, TURN, made};
+use regatta_benches::local::{Countdown, System, TURN, made};
 
 pub(crate) struct Kameo;
 

@@ -6,19 +6,18 @@
 
 mod kameo;
 mod ractor;
-mod regatta;
 mod report;
 mod rusm;
-mod workload;
 
 use std::io;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use regatta_benches::local::{self, Probe, Regatta, System};
 
 use crate::report::Results;
-use crate::workload::{Probe, System};
 
 /// Compares the processes of Regatta with those of its peers, and prints medians and ratios.
 #[derive(Debug, Parser)]
@@ -27,10 +26,10 @@ struct Options {
     #[arg(long)]
     quick: bool,
     /// Systems to run, separated by commas.
-    #[arg(long, value_delimiter = ',', default_values = SYSTEMS, value_parser = clap::builder::PossibleValuesParser::new(SYSTEMS))]
+    #[arg(long, value_delimiter = ',', default_values = SYSTEMS, value_parser = PossibleValuesParser::new(SYSTEMS))]
     systems: Vec<String>,
     /// What to measure, separated by commas.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Probe::value_variants().to_vec())]
+    #[arg(long, value_delimiter = ',', default_values = Probe::ALL.map(Probe::name), value_parser = probes())]
     probes: Vec<Probe>,
     /// Rounds, instead of 3 with --quick and 7 without.
     #[arg(long)]
@@ -50,6 +49,11 @@ struct Options {
 const SYSTEMS: &[&str] = &["rusm-otp", "regatta", "ractor", "kameo"];
 /// Worker threads of a trial's runtime.
 const WORKERS: usize = 2;
+
+fn probes() -> impl TypedValueParser<Value = Probe> {
+    PossibleValuesParser::new(Probe::ALL.map(Probe::name))
+        .map(|name| Probe::named(&name).expect("it is one of the possible values"))
+}
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -96,10 +100,10 @@ fn run_here(system: &str, probe: Probe, scale: u64) -> Option<f64> {
     let runtime = builder.worker_threads(WORKERS).enable_all().build().expect("a runtime");
     let figure = runtime.block_on(async {
         match system {
-            rusm::Rusm::NAME => workload::run::<rusm::Rusm>(probe, scale).await,
-            regatta::Regatta::NAME => workload::run::<regatta::Regatta>(probe, scale).await,
-            ractor::Ractor::NAME => workload::run::<ractor::Ractor>(probe, scale).await,
-            kameo::Kameo::NAME => workload::run::<kameo::Kameo>(probe, scale).await,
+            rusm::Rusm::NAME => local::run::<rusm::Rusm>(probe, scale).await,
+            Regatta::NAME => local::run::<Regatta>(probe, scale).await,
+            ractor::Ractor::NAME => local::run::<ractor::Ractor>(probe, scale).await,
+            kameo::Kameo::NAME => local::run::<kameo::Kameo>(probe, scale).await,
             other => unreachable!("{other} is not among the possible values"),
         }
     });
@@ -111,7 +115,7 @@ fn run_here(system: &str, probe: Probe, scale: u64) -> Option<f64> {
 /// Runs one trial in a process of its own. `None`: the system does not do this.
 fn run_apart(system: &str, probe: Probe, scale: u64) -> io::Result<Option<f64>> {
     let mut command = Command::new("/proc/self/exe");
-    command.args(["--trial", system, "--probes", &probe.name(), "--scale", &scale.to_string()]);
+    command.args(["--trial", system, "--probes", probe.name(), "--scale", &scale.to_string()]);
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     match output.status.code() {

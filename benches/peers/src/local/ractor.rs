@@ -2,7 +2,7 @@
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
-use super::workload::{Countdown, System, TURN, made};
+use regatta_benches::local::{Countdown, System, TURN, made};
 
 pub(crate) struct Ractor;
 

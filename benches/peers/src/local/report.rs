@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use regatta_benches::local::Probe;
 use serde_json::json;
 
 use super::SYSTEMS;
-use super::workload::Probe;
 
 /// All figures so far, by round; a system that does not do a probe has none for it.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use rusm_otp::{Pid, Received, Runtime};
 
-use super::workload::{Countdown, System, TURN, made};
+use regatta_benches::local::{Countdown, System, TURN, made};
 
 pub(crate) struct Rusm;
 

@@ -54,6 +54,8 @@ pub(crate) struct View {
     rows_max: usize,
     /// Digest of the view, until something changes.
     digest: Option<u64>,
+    /// Whether a row has changed since the host was told.
+    touched: bool,
 }
 
 impl View {
@@ -68,6 +70,7 @@ impl View {
             told_version: 1,
             rows_max,
             digest: None,
+            touched: false,
         }
     }
 
@@ -90,7 +93,17 @@ impl View {
         let own = self.rows.get_mut(&self.me.incarnation).expect("the own row stays");
         change(&mut own.linked);
         own.version += 1;
+        self.touch();
+    }
+
+    fn touch(&mut self) {
         self.digest = None;
+        self.touched = true;
+    }
+
+    /// Whether the view may have changed since this was asked last.
+    pub(crate) const fn take_touched(&mut self) -> bool {
+        std::mem::replace(&mut self.touched, false)
     }
 
     /// What has changed in this node's row since peers were told last. A hidden node tells nobody.
@@ -157,13 +170,13 @@ impl View {
         }
         row.sparse = links.sparse;
         row.version = links.version;
-        self.digest = None;
+        self.touch();
     }
 
     /// This start of a node will not come back.
     pub(crate) fn forget(&mut self, node: &NodeId) {
         if node.incarnation != self.me.incarnation && self.rows.remove(&node.incarnation).is_some() {
-            self.digest = None;
+            self.touch();
         }
     }
 
@@ -218,15 +231,20 @@ impl View {
         mut seen: BTreeSet<Incarnation>,
         denied: &dyn Fn(Incarnation, Incarnation) -> bool,
     ) -> BTreeSet<Incarnation> {
-        let mut next = start;
-        while let Some(node) = next.pop() {
-            if seen.insert(node)
-                && let Some(row) = self.rows.get(&node)
-            {
-                let others = row.linked.iter().copied();
-                next.extend(others.filter(|other| {
-                    !seen.contains(other) && self.says(*other, node) && !denied(node, *other)
-                }));
+        let mut next: Vec<Incarnation> = start.into_iter().filter(|node| seen.insert(*node)).collect();
+        // Only who has a row can be reached. In a full mesh the first look finds them all: then the links among the others
+        // need not be looked at.
+        let mut unseen = self.rows.keys().filter(|node| !seen.contains(node)).count();
+        while unseen > 0
+            && let Some(node) = next.pop()
+        {
+            let Some(row) = self.rows.get(&node) else { continue };
+            for other in row.linked.iter().copied() {
+                if !seen.contains(&other) && self.says(other, node) && !denied(node, other) {
+                    seen.insert(other);
+                    next.push(other);
+                    unseen -= 1;
+                }
             }
         }
         seen

@@ -59,7 +59,7 @@ impl Engine {
                 self.detector.forgive(now);
                 self.members.forgive(now + self.timing().unanswered);
             }
-            self.send_pulses(now, due, host);
+            self.send_pulses(now, due);
         }
         self.review(now, host);
         self.tell_links(now, host);

@@ -170,8 +170,6 @@ pub struct Engine {
     review_due: Option<Instant>,
     /// When peers are to be told with whom this node is linked.
     links_due: Option<Instant>,
-    /// The digest of the view that the host was last told of.
-    view_told: u64,
     names: Names,
     /// When peers are to be told of changes to our names, and before when they are not told again.
     names_due: Option<Instant>,
@@ -221,7 +219,6 @@ impl Engine {
             pulse_due: None,
             review_due: None,
             links_due: None,
-            view_told: 0,
             names: Names::new(id.clone(), limits.names_per_peer_max),
             names_due: None,
             names_again: None,
@@ -424,8 +421,11 @@ impl Engine {
             self.tell_ballots(now, host);
             self.tell_names(now, host);
             if self.dirty.is_empty() {
-                return;
+                break;
             }
+        }
+        if self.view.take_touched() {
+            host.event(Event::View);
         }
     }
 

@@ -9,7 +9,7 @@ use super::open::protocol;
 use super::{Engine, Stop};
 use crate::cluster::detector::Detector;
 use crate::cluster::mesh::LinkIndex;
-use crate::host::{Event, Host};
+use crate::host::Host;
 use crate::id::{NodeName, Pid};
 use crate::signal::Signal;
 use crate::wire::control::{Body, NamesWanted};
@@ -21,11 +21,8 @@ const VIEWS_DIFFER_MAX: u32 = 2;
 
 impl Engine {
     /// Tells every peer that this node lives, and what it knows by its digests.
-    pub(super) fn send_pulses(&mut self, now: Instant, due: Instant, host: &mut impl Host) {
+    pub(super) fn send_pulses(&mut self, now: Instant, due: Instant) {
         let view = self.view.digest();
-        if std::mem::replace(&mut self.view_told, view) != view {
-            host.event(Event::View);
-        }
         let (names_version, names_digest) = self.names.told();
         let datagram = Pulse { view, names_version, names_digest, ..Pulse::default() }.datagram();
         let live: Vec<LinkIndex> = self.mesh.live_links().collect();
@@ -56,7 +53,7 @@ impl Engine {
                 continue;
             }
             match datagram::read(&datagram).map_err(protocol)? {
-                Datagram::Pulse(pulse) => self.pulse(now, link, &pulse)?,
+                Datagram::Pulse(pulse) => self.pulse(now, link, &pulse, host)?,
                 Datagram::Message { from, to, body } => {
                     let peer = &link.peer.as_ref().expect("asked before").id;
                     self.stats.signals_received += 1;
@@ -68,7 +65,13 @@ impl Engine {
         Ok(())
     }
 
-    fn pulse(&mut self, now: Instant, link: &mut Link, pulse: &Pulse) -> Result<(), Stop> {
+    fn pulse(
+        &mut self,
+        now: Instant,
+        link: &mut Link,
+        pulse: &Pulse,
+        host: &mut impl Host,
+    ) -> Result<(), Stop> {
         let peer = link.peer.as_ref().expect("asked before").id.clone();
         look_for_life(link, &mut self.detector);
         let rtt = link.connection.rtt();
@@ -88,7 +91,10 @@ impl Engine {
         if pulse.view == 0 {
             return Ok(());
         }
-        if self.names.is_astray(&peer, pulse.names_version, pulse.names_digest) {
+        let mut changes = Vec::new();
+        let astray = self.names.is_astray(&peer, pulse.names_version, pulse.names_digest, &mut changes);
+        self.report(changes, host);
+        if astray {
             link.say(Body::NamesWanted(NamesWanted {}))?;
         }
         link.views_differ = if pulse.view == self.view.digest() { 0 } else { link.views_differ + 1 };

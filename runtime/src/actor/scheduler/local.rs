@@ -10,6 +10,7 @@ use crossbeam_deque::Worker;
 
 use super::super::cell::Cell;
 use super::super::poll::Task;
+use super::super::sync::thread_local;
 
 /// The run queue of one slot of a pool, and what goes with it.
 pub(crate) struct Local {
@@ -32,14 +33,14 @@ impl Local {
 
 /// Gives the thread `local` until the guard is dropped.
 pub(crate) fn enter(local: Box<Local>) -> Entered {
-    HOME.set((local.pool, local.index));
-    POOL.set(local.pool);
-    Entered { before: LOCAL.replace(Some(local)) }
+    HOME.with(|home| home.set((local.pool, local.index)));
+    POOL.with(|pool| pool.set(local.pool));
+    Entered { before: LOCAL.with(|place| place.replace(Some(local))) }
 }
 
 /// The slot of `pool` that this thread had last.
 pub(crate) fn home(pool: usize) -> Option<usize> {
-    Some(HOME.get()).filter(|(of, _)| *of == pool).map(|(_, index)| index)
+    Some(HOME.with(Place::get)).filter(|(of, _)| *of == pool).map(|(_, index)| index)
 }
 
 /// Gives the thread what it had before.
@@ -51,8 +52,9 @@ pub(crate) struct Entered {
 impl Entered {
     /// Ends the guard, and gives back what it put in. The thread forgets the cells that it knew.
     pub(crate) fn leave(self) -> Box<Local> {
-        POOL.set(self.before.as_ref().map_or(0, |before| before.pool));
-        let local = LOCAL.replace(self.before).expect("whoever takes it out puts it back");
+        POOL.with(|pool| pool.set(self.before.as_ref().map_or(0, |before| before.pool)));
+        let local =
+            LOCAL.with(|place| place.replace(self.before)).expect("whoever takes it out puts it back");
         forget();
         local
     }
@@ -65,7 +67,7 @@ pub(crate) fn is_visiting(pool: usize) -> bool {
 
 /// Whether this thread has a run queue of `pool`.
 pub(crate) fn has(pool: usize) -> bool {
-    POOL.get() == pool
+    POOL.with(Place::get) == pool
 }
 
 /// Does something with the thread's own run queue of `pool`; `None` if it has none of it now.
@@ -79,7 +81,7 @@ pub(crate) fn with<T>(pool: usize, act: impl FnOnce(&mut Local) -> T) -> Option<
 /// Takes the thread's own out, if it is of `pool`. A thread that ends has none.
 #[inline]
 fn take(pool: usize) -> Option<Box<Local>> {
-    if POOL.get() == pool { LOCAL.try_with(Place::take).ok().flatten() } else { None }
+    if POOL.with(Place::get) == pool { LOCAL.try_with(Place::take).ok().flatten() } else { None }
 }
 
 #[inline]
@@ -118,11 +120,18 @@ struct Known {
     sends: Place<u32>,
 }
 
+impl Known {
+    const fn new() -> Self {
+        let cells = [const { Place::new(None) }; KNOWN];
+        Self { cells, filled: [const { Place::new(0) }; KNOWN / 64], sends: Place::new(0) }
+    }
+}
+
 /// Takes the cell with this serial out of what the thread knows. If it does not know it, `find` is asked; what that finds
 /// is known from then on if the thread has a run queue of `pool`.
 #[inline]
 pub(crate) fn borrow(pool: usize, serial: u64, find: impl FnOnce() -> Option<Arc<Cell>>) -> Borrowed {
-    if POOL.get() != pool {
+    if POOL.with(Place::get) != pool {
         return Borrowed { cell: find(), known: false };
     }
     let place = serial as usize % KNOWN;
@@ -191,10 +200,7 @@ thread_local! {
     static POOL: Place<usize> = const { Place::new(0) };
     static LOCAL: Place<Option<Box<Local>>> = const { Place::new(None) };
     static HOME: Place<(usize, usize)> = const { Place::new((0, 0)) };
-    static KNOWN_CELLS: Known = const {
-        let cells = [const { Place::new(None) }; KNOWN];
-        Known { cells, filled: [const { Place::new(0) }; KNOWN / 64], sends: Place::new(0) }
-    };
+    static KNOWN_CELLS: Known = const { Known::new() };
 }
 
 /// Cells that a thread remembers.

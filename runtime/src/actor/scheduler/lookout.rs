@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use regatta_proto::id::Pid;
 
 use super::super::runtime::{Inner, Runtime};
+use super::super::staff::Member;
 use super::super::sync::Mutex;
 use super::super::sync::atomic::{AtomicBool, Ordering, fence};
 use super::pool::Pool;
@@ -55,21 +56,27 @@ impl Lookout {
     }
 
     /// Takes the thread, to wait for its end.
-    #[cfg(test)]
     pub(super) fn take(&self) -> Option<JoinHandle<()>> {
         self.thread.lock().take()
     }
 }
 
 /// Starts the thread. It ends with the pool. Where the system gives none, the runtime works without.
-pub(super) fn start(pool: &Arc<Pool>, runtime: Weak<Inner>) {
+pub(super) fn start(pool: &Arc<Pool>, runtime: Weak<Inner>, member: Member) {
+    // A model has no time, and who is forgotten in it must not be found.
+    if cfg!(feature = "model") {
+        return;
+    }
     let mut thread = pool.lookout.thread.lock();
     if thread.is_some() {
         return;
     }
     let mine = Arc::clone(pool);
     let builder = thread::Builder::new().name("regatta-lookout".to_owned()).stack_size(STACK_BYTES);
-    match builder.spawn(move || run(&mine, &runtime)) {
+    match builder.spawn(move || {
+        run(&mine, &runtime);
+        drop(member);
+    }) {
         Ok(handle) => *thread = Some(handle),
         Err(error) => tracing::warn!(%error, "no thread to look after processes that hold their worker"),
     }
@@ -140,10 +147,13 @@ fn sleep(pool: &Pool) {
 fn warn(runtime: &Weak<Inner>, process: u64, held: Duration) {
     let Some(runtime) = runtime.upgrade().map(Runtime::of) else { return };
     let pid = Pid::new(runtime.incarnation(), process);
-    let label = runtime.info(pid).and_then(|info| info.label);
+    runtime.held().fetch_add(1, Ordering::Relaxed);
+    let (label, initial_call) =
+        runtime.info(pid).map(|info| (info.label, info.initial_call)).unwrap_or_default();
     tracing::warn!(
         process = %pid,
         label = label.as_deref(),
+        initial_call,
         held_ms = held.as_millis() as u64,
         "a process holds its worker: what blocks belongs into `spawn_blocking`"
     );

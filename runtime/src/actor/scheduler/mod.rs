@@ -40,4 +40,7 @@ mod turn;
 mod visit;
 
 pub(crate) use pool::{Schedulers, Task};
+#[cfg(test)]
+#[cfg(feature = "model")]
+pub(crate) use sleepers::Sleepers;
 pub(crate) use visit::Visit;

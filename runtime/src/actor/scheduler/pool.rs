@@ -13,8 +13,9 @@ use regatta_proto::reason::ExitReason;
 use super::super::cell::Cell;
 use super::super::poll::Task as Process;
 use super::super::runtime::Inner;
-use super::super::sync::Mutex;
+use super::super::staff::Staff;
 use super::super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use super::super::sync::{Mutex, spin_loop};
 use super::local::{self, Local, Pushed};
 use super::lookout::{self, Lookout};
 use super::sleepers::{SCHEDULERS_MAX, Sleepers};
@@ -107,7 +108,6 @@ impl Schedulers {
     }
 
     /// Takes the thread that looks after those who hold their worker, to wait for its end; whoever does wakes it.
-    #[cfg(test)]
     pub(crate) fn lookout(&self) -> Option<std::thread::JoinHandle<()>> {
         self.pool.lookout.take()
     }
@@ -134,16 +134,17 @@ impl Schedulers {
     }
 
     /// Gives the schedulers to an executor, if none has them. To be called after a process was scheduled.
-    pub(crate) fn start(&self, runtime: &Arc<Inner>, mut spawn: impl FnMut(Task)) {
+    pub(crate) fn start(&self, runtime: &Arc<Inner>, staff: &Staff, mut spawn: impl FnMut(Task)) {
         if self.started.load(Ordering::SeqCst) || self.started.swap(true, Ordering::SeqCst) {
             return;
         }
         for index in 0..self.pool.wakers.len() {
-            spawn(Task::Scheduler(Scheduler::new(self.pool.clone(), Arc::downgrade(runtime), index)));
+            let (pool, runtime) = (self.pool.clone(), Arc::downgrade(runtime));
+            spawn(Task::Scheduler(Scheduler::new(pool, runtime, index, staff.member())));
         }
         if self.pool.has_many() {
-            spawn(Task::Nudge(Nudge::new(self.pool.clone())));
-            lookout::start(&self.pool, Arc::downgrade(runtime));
+            spawn(Task::Nudge(Nudge::new(self.pool.clone(), staff.member())));
+            lookout::start(&self.pool, Arc::downgrade(runtime), staff.member());
         }
     }
 
@@ -168,14 +169,26 @@ impl Schedulers {
     }
 }
 
-impl Drop for Schedulers {
-    fn drop(&mut self) {
+impl Schedulers {
+    /// How often bodies were polled.
+    pub(crate) fn polls(&self) -> u64 {
+        self.pool.slots.iter().map(|slot| slot.progress().0).sum()
+    }
+
+    /// Ends the schedulers. To be called when no process is left, and none will be scheduled.
+    pub(crate) fn close(&self) {
         self.pool.closed.store(true, Ordering::SeqCst);
         for waker in self.pool.wakers.iter().chain([&self.pool.nudge]) {
             let waker = waker.lock().take();
             waker.into_iter().for_each(Waker::wake);
         }
         self.pool.lookout.wake();
+    }
+}
+
+impl Drop for Schedulers {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -220,7 +233,7 @@ impl Pool {
             if let Some(local) = self.try_take_local() {
                 return local;
             }
-            std::hint::spin_loop();
+            spin_loop();
         }
     }
 

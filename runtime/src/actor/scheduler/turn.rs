@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::super::poll::Task;
 use super::super::runtime::{Inner, Runtime};
+use super::super::staff::Member;
 use super::local;
 use super::pool::{Pool, Schedulers};
 
@@ -21,6 +22,7 @@ pub(crate) struct Scheduler {
     searching: bool,
     /// Turns since the executor last had a chance to look at its I/O.
     turns: u32,
+    _member: Member,
 }
 
 /// How a turn ended.
@@ -32,13 +34,14 @@ enum Ended {
 }
 
 impl Scheduler {
-    pub(super) fn new(pool: Arc<Pool>, runtime: Weak<Inner>, index: usize) -> Self {
-        Self { pool, runtime, index, asleep: false, searching: false, turns: 0 }
+    pub(super) fn new(pool: Arc<Pool>, runtime: Weak<Inner>, index: usize, member: Member) -> Self {
+        Self { pool, runtime, index, asleep: false, searching: false, turns: 0, _member: member }
     }
 
     /// Polls processes until nothing is left or it is the turn of others. `index` is the run queue that this thread has.
     fn turn(&mut self, index: usize) -> Ended {
-        let timed = self.pool.has_many();
+        // A model has no time.
+        let timed = self.pool.has_many() && !cfg!(feature = "model");
         let begun = timed.then(Instant::now);
         let mut long = local::with(self.pool.id(), |local| local.long).unwrap_or(false);
         let mut polls = 0;
@@ -157,11 +160,12 @@ impl Drop for Scheduler {
 /// A task that does nothing: waking it makes a worker of tokio share what was woken before.
 pub(crate) struct Nudge {
     pool: Arc<Pool>,
+    _member: Member,
 }
 
 impl Nudge {
-    pub(super) fn new(pool: Arc<Pool>) -> Self {
-        Self { pool }
+    pub(super) fn new(pool: Arc<Pool>, member: Member) -> Self {
+        Self { pool, _member: member }
     }
 }
 

@@ -348,3 +348,48 @@ async fn messages_that_may_be_dropped_keep_their_order_while_they_are_received()
     });
     assert_eq!(process.join().await, ExitReason::Normal);
 }
+
+#[tokio::test]
+async fn behind_a_full_mailbox_a_receive_after_a_mark_looks_only_at_what_came_after_it() {
+    let rt = Runtime::new();
+    let process = rt.spawn(|mut ctx| async move {
+        for _ in 0..10_000 {
+            ctx.try_send(ctx.pid(), "waits").unwrap();
+        }
+        let mut looks = 0;
+        for round in 0..1_000_u32 {
+            let mark = ctx.mark();
+            ctx.try_send(ctx.pid(), round.to_le_bytes().to_vec()).unwrap();
+            let answer = ctx.recv_match_after(mark, |received| {
+                looks += 1;
+                matches!(received, Received::Message(body) if **body == round.to_le_bytes())
+            });
+            answer.await;
+        }
+        assert_eq!(looks, 1_000, "one look for each answer, and none at what waits");
+        for _ in 0..10_000 {
+            assert_eq!(ctx.recv().await, Received::Message("waits".into()));
+        }
+    });
+    assert_eq!(process.join().await, ExitReason::Normal);
+}
+
+#[tokio::test]
+async fn a_mark_keeps_its_place_whatever_is_received_before_it() {
+    let rt = Runtime::new();
+    let process = rt.spawn(|mut ctx| async move {
+        let put = |ctx: &crate::Context, text: &'static str| ctx.try_send(ctx.pid(), text).unwrap();
+        let is = |text: &'static str| move |received: &Received| *received == Received::Message(text.into());
+        for text in ["a", "b", "x"] {
+            put(&ctx, text);
+        }
+        let mark = ctx.mark();
+        put(&ctx, "x");
+        ctx.recv().await;
+        ctx.recv_match(is("b")).await;
+        ctx.recv_match_after(mark, is("x")).await;
+        assert_eq!(ctx.recv_match_after_timeout(mark, Duration::ZERO, |_| true).await, None);
+        assert_eq!(ctx.recv().await, Received::Message("x".into()), "the one of before");
+    });
+    assert_eq!(process.join().await, ExitReason::Normal);
+}

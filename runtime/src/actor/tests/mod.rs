@@ -3,9 +3,12 @@
 //! All of it but `scheduler` runs on one thread, where a process moves only while the test awaits something: what a test does between
 //! two awaits happens at one instant.
 
+mod aliases;
+mod blocking;
 mod exits;
 mod groups;
 mod hold;
+mod info;
 mod links;
 mod mailbox;
 mod monitors;

@@ -12,7 +12,7 @@ use regatta_proto::id::Pid;
 use regatta_proto::reason::ExitReason;
 use regatta_proto::signal::Signal;
 
-use crate::actor::{Runtime, Spawner};
+use crate::actor::{Runtime, SpawnOptions, Spawner};
 
 /// Waits for a message, then says so.
 fn reporter(rt: &Runtime, heard: &mpsc::Sender<Pid>) -> Pid {
@@ -178,6 +178,67 @@ fn no_message_is_lost_between_workers_that_send_steal_and_sleep() {
         }
         assert_eq!(total.load(Ordering::Relaxed), 8 * 500);
     });
+}
+
+/// Notes the label of each process that the log names.
+#[derive(Default)]
+struct Labels(Mutex<Vec<String>>);
+
+impl tracing::Subscriber for Labels {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Label<'a>(&'a Labels);
+        impl tracing::field::Visit for Label<'_> {
+            fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+                if field.name() == "label" {
+                    self.0.0.lock().unwrap().push(value.to_owned());
+                }
+            }
+
+            fn record_debug(&mut self, _: &tracing::field::Field, _: &dyn std::fmt::Debug) {}
+        }
+        event.record(&mut Label(self));
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_body_that_holds_its_worker_is_named_in_the_log_and_counted() {
+    let labels = Arc::new(Labels::default());
+    tracing::subscriber::set_global_default(Arc::clone(&labels))
+        .expect("no other test of this process sets one");
+    let executor = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    executor.block_on(async {
+        let rt = Runtime::new();
+        let options = SpawnOptions { label: Some("greedy".to_owned()), ..SpawnOptions::default() };
+        let greedy = rt.spawn_with(options, |ctx| async move {
+            // It lets go as soon as that was noticed.
+            while ctx.runtime().stats().held_worker == 0 {
+                std::hint::spin_loop();
+            }
+        });
+        assert_eq!(greedy.join().await, ExitReason::Normal);
+        rt.shutdown().await;
+    });
+    assert!(labels.0.lock().unwrap().contains(&"greedy".to_owned()));
 }
 
 #[test]

@@ -14,7 +14,17 @@ pub(crate) struct Deadline<'a> {
     rt: &'a Runtime,
     at: Option<Instant>,
     timeout: Duration,
-    armed: Option<(Key, Waker)>,
+    armed: Option<(Key, Woken)>,
+}
+
+/// Whom an entry wakes, to be compared: a clone would cost a count that all who wake the task meet at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Woken(usize, usize);
+
+impl Woken {
+    fn of(waker: &Waker) -> Self {
+        Self(waker.data().addr(), std::ptr::from_ref(waker.vtable()).addr())
+    }
 }
 
 impl<'a> Deadline<'a> {
@@ -39,21 +49,21 @@ impl Future for Deadline<'_> {
 
     fn poll(mut self: Pin<&mut Self>, poller: &mut Poller<'_>) -> Poll<()> {
         let this = &mut *self;
-        if let Some((key, waker)) = &this.armed {
+        if let Some((key, woken)) = &this.armed {
             let mut state = this.timers().shared.0.lock();
             let Some(entry) = state.queue.find_mut(*key) else {
                 drop(state);
                 this.armed = None;
                 return Poll::Ready(());
             };
-            if waker.will_wake(poller.waker()) {
+            if *woken == Woken::of(poller.waker()) {
                 return Poll::Pending;
             }
             // Polled by another task now.
             let before = std::mem::replace(entry, Due::Wake(poller.waker().clone()));
             drop(state);
             drop(before);
-            this.armed = Some((*key, poller.waker().clone()));
+            this.armed = Some((*key, Woken::of(poller.waker())));
             return Poll::Pending;
         }
         let now = this.rt.clock().now();
@@ -69,7 +79,7 @@ impl Future for Deadline<'_> {
         }
         let waker = poller.waker();
         let key = this.timers().insert(this.rt, at, Due::Wake(waker.clone()));
-        this.armed = Some((key, waker.clone()));
+        this.armed = Some((key, Woken::of(waker)));
         Poll::Pending
     }
 }

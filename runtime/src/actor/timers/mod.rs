@@ -21,13 +21,12 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 pub use api::TimerRef;
 pub(crate) use deadline::Deadline;
 use queue::{Key, Queue};
 
 use super::runtime::Runtime;
+use super::sync::Mutex;
 
 /// The timers of one runtime.
 #[derive(Default)]
@@ -49,6 +48,8 @@ struct State {
     wakes_at: Option<Instant>,
     /// There is a task.
     started: bool,
+    /// The task ends when the queue is empty, as if it had never been started.
+    leaves: bool,
     /// The runtime is gone.
     closed: bool,
 }
@@ -61,6 +62,7 @@ impl Default for State {
             sleeper: None,
             wakes_at: None,
             started: false,
+            leaves: false,
             closed: false,
         }
     }
@@ -91,7 +93,8 @@ impl Timers {
         let sleeper = if state.wakes_at.is_none_or(|wakes| at < wakes) { state.sleeper.take() } else { None };
         drop(state);
         if start {
-            rt.run(task::TimerTask::new(Arc::clone(&self.shared), rt.downgrade(), rt.clock().timer()));
+            let (shared, timer) = (Arc::clone(&self.shared), rt.clock().timer());
+            rt.run(task::TimerTask::new(shared, rt.downgrade(), timer, rt.staff().member()));
         }
         sleeper.into_iter().for_each(Waker::wake);
         key
@@ -105,6 +108,19 @@ impl Timers {
         let removed = state.queue.remove(Key { at, ..key });
         drop(state);
         removed.map(|_entry| at)
+    }
+
+    /// Drops what would be sent later, once or again and again, and lets the task go as soon as nobody waits for it. Returns how
+    /// many there were.
+    pub(crate) fn retire(&self) -> u64 {
+        let mut state = self.shared.0.lock();
+        let dropped = state.queue.take_if(|due| !matches!(due, Due::Wake(_)));
+        state.intervals.clear();
+        state.leaves = true;
+        let sleeper = state.sleeper.take();
+        drop(state);
+        sleeper.into_iter().for_each(Waker::wake);
+        dropped.len() as u64
     }
 
     /// How many entries wait.

@@ -25,6 +25,11 @@ impl<T> Queue<T> {
         Self { entries: BTreeMap::new(), next: 0 }
     }
 
+    /// Takes out all entries of which `wanted` says so.
+    pub(crate) fn take_if(&mut self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
+        self.entries.extract_if(.., |_, entry| wanted(entry)).map(|(_, entry)| entry).collect()
+    }
+
     /// Puts an entry in.
     pub(crate) fn insert(&mut self, at: Instant, entry: T) -> Key {
         let key = Key { at, number: self.next };

@@ -7,6 +7,7 @@ use std::task::{Context as Poller, Poll, Waker};
 use std::time::Instant;
 
 use super::super::runtime::{Inner, Runtime};
+use super::super::staff::Member;
 use super::queue::Key;
 use super::{Due, Shared};
 use crate::clock::Timer;
@@ -18,11 +19,19 @@ pub(super) struct TimerTask {
     timer: Box<dyn Timer>,
     /// When `timer` is set to go off; by then it is at least so late, whatever the clock says.
     set_to: Option<Instant>,
+    /// Another may have been started in its place.
+    over: bool,
+    _member: Member,
 }
 
 impl TimerTask {
-    pub(super) fn new(shared: Arc<Shared>, runtime: Weak<Inner>, timer: Box<dyn Timer>) -> Self {
-        Self { shared, runtime, timer, set_to: None }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        runtime: Weak<Inner>,
+        timer: Box<dyn Timer>,
+        member: Member,
+    ) -> Self {
+        Self { shared, runtime, timer, set_to: None, over: false, _member: member }
     }
 
     /// Takes out what is due at `now`, up to a bound, or says when something will be.
@@ -52,6 +61,12 @@ impl TimerTask {
             return Taken::Due(due);
         }
         let first = state.queue.first();
+        if first.is_none() && state.leaves {
+            // Under the lock: the next entry starts another.
+            state.started = false;
+            state.wakes_at = None;
+            return Taken::Closed;
+        }
         state.wakes_at = first;
         let before = state.sleeper.replace(waker.clone());
         drop(state);
@@ -113,7 +128,10 @@ impl Future for TimerTask {
                 this.set_to = None;
             }
             match this.take(now, poller.waker()) {
-                Taken::Closed => return Poll::Ready(()),
+                Taken::Closed => {
+                    this.over = true;
+                    return Poll::Ready(());
+                }
                 Taken::Due(due) => {
                     this.act(&rt, due);
                     rounds += 1;
@@ -143,6 +161,9 @@ impl Future for TimerTask {
 impl Drop for TimerTask {
     /// The executor has ended: the next entry starts another task.
     fn drop(&mut self) {
+        if self.over {
+            return;
+        }
         let mut state = self.shared.0.lock();
         state.started = false;
         state.wakes_at = None;

@@ -3,4 +3,5 @@
 mod control;
 mod restarts;
 mod shutdown;
+mod tree;
 mod world;

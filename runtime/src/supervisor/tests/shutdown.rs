@@ -108,3 +108,80 @@ async fn children_of_a_supervisor_that_is_killed_are_told() {
     settle(&rt).await;
     assert_eq!(diary.read(), ["a ends: killed"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_ends_its_trees_in_order_before_all_others() {
+    let (rt, diary) = (Runtime::new(), Diary::default());
+    let below =
+        SupervisorSpec::new(Strategy::OneForOne).child(child(&diary, "b1")).child(child(&diary, "b2"));
+    let first = SupervisorSpec::new(Strategy::OneForOne)
+        .child(child(&diary, "a"))
+        .child(crate::supervisor::ChildSpec::supervisor("below", below))
+        .child(child(&diary, "c"));
+    let loner = {
+        let diary = diary.clone();
+        rt.spawn(move |mut ctx| {
+            ctx.trap_exit(true);
+            async move {
+                ctx.recv().await;
+                diary.note("the loner ends");
+            }
+        })
+    };
+    family(&rt, &diary, first).await;
+    family(&rt, &diary, SupervisorSpec::new(Strategy::OneForOne).child(child(&diary, "later"))).await;
+    let report = rt.shutdown().await;
+    let ends = ["later", "c", "b2", "b1", "a"].map(|id| format!("{id} ends: shutdown"));
+    let mut expected = ends.to_vec();
+    expected.push("the loner ends".to_owned());
+    assert_eq!(diary.read(), expected);
+    assert_eq!((report.orderly, report.killed, report.left), (9, 0, vec![]));
+    assert_eq!(loner.join().await, ExitReason::Normal);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tree_that_takes_too_long_is_killed_at_the_deadline_of_the_whole() {
+    let (rt, diary) = (Runtime::new(), Diary::default());
+    let spec =
+        SupervisorSpec::new(Strategy::OneForOne).child(child(&diary, "a").shutdown(Shutdown::Infinity));
+    let supervisor = family(&rt, &diary, spec).await;
+    order(&rt, &supervisor, "a", "deaf").await;
+    let begun = Instant::now();
+    let report = rt.shutdown_within(Duration::from_secs(3)).await;
+    assert!((Duration::from_secs(3)..Duration::from_secs(4)).contains(&begun.elapsed()));
+    assert_eq!((report.killed, report.left), (2, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_with_a_full_mailbox_stops_its_many_children_and_keeps_what_waits() {
+    let (rt, diary) = (Runtime::new(), Diary::default());
+    let supervisor = family(&rt, &diary, SupervisorSpec::new(Strategy::Dynamic)).await;
+    for id in 0..1_000 {
+        let waits =
+            crate::supervisor::ChildSpec::process(
+                id.to_string(),
+                |mut ctx| async move { drop(ctx.recv().await) },
+            );
+        supervisor.start_child(&rt, waits).await.expect("it starts");
+    }
+    let pid = supervisor.to_pid().expect("by pid");
+    for _ in 0..10_000 {
+        rt.try_send(pid, "nothing to it").expect("there is room");
+    }
+    rt.exit(pid, ExitReason::Shutdown);
+    settle(&rt).await;
+    assert_eq!(rt.process_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_took_its_link_back_is_stopped_all_the_same() {
+    let (rt, diary) = (Runtime::new(), Diary::default());
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(child(&diary, "a"));
+    let supervisor = family(&rt, &diary, spec).await;
+    let a = pid(&rt, &supervisor, "a").await.expect("it runs");
+    rt.unlink(a, supervisor.to_pid().expect("by pid"));
+    supervisor.terminate_child(&rt, "a").await.expect("it lives");
+    assert_eq!(diary.read(), ["a ends: shutdown"]);
+    assert!(!rt.is_alive(a));
+    assert_eq!(supervisor.restart_child(&rt, "a").await.map(|_| ()), Ok(()));
+}

@@ -108,6 +108,10 @@ struct Holding {
     version: u64,
     digest: u64,
     claims: usize,
+    /// Those of them that are claims to names, and not memberships.
+    named: usize,
+    /// Those of these that were not said in this filling.
+    unsaid: usize,
     /// Counts how often everything was sent.
     filling: u32,
     /// Pages of everything are on their way.
@@ -320,14 +324,12 @@ impl Names {
         wall_ms: u64,
     ) -> Result<Vec<Change>, TooMany> {
         let mut changes = Vec::new();
-        let number = self.number(peer).unwrap_or_else(|| {
-            changes = self.peer_gone(&peer.name);
-            self.add(peer)
-        });
+        let number = self.number_or_add(peer, &mut changes);
         let holding = self.holding_mut(number);
         let everything = message.all;
         if everything && !std::mem::replace(&mut holding.is_filling, true) {
             holding.filling += 1;
+            holding.unsaid = holding.named;
             holding.version = 0;
         }
         let filling = holding.filling;
@@ -376,15 +378,22 @@ impl Names {
         Ok(changes)
     }
 
-    /// A peer says with its pulse what it claims; whether it must be asked for everything.
-    pub(crate) fn is_astray(&mut self, peer: &NodeId, version: u64, digest: u64) -> bool {
+    /// A peer says with its pulse what it claims; whether it must be asked for everything. The first sign of a later start
+    /// ends what an earlier one claimed.
+    pub(crate) fn is_astray(
+        &mut self,
+        peer: &NodeId,
+        version: u64,
+        digest: u64,
+        changes: &mut Vec<Change>,
+    ) -> bool {
         /// Pulses that what is under way may be late.
         const PATIENCE: u8 = 2;
         let repairs_nothing = planted!(LostWithdraw | NothingResent | ForeignClaim);
         if version == 0 || repairs_nothing {
             return false;
         }
-        let number = self.number(peer).unwrap_or_else(|| self.add(peer));
+        let number = self.number_or_add(peer, changes);
         let holding = self.holding_mut(number);
         let wrong = holding.version < version || holding.version == version && holding.digest != digest;
         if !wrong || holding.is_filling {
@@ -419,7 +428,8 @@ impl Names {
             return Vec::new();
         };
         let mut changes = Vec::new();
-        self.forget(number, &mut changes, |_| true);
+        let named = self.holding(number).named;
+        self.forget(number, named, &mut changes, |_| true);
         self.forget_memberships(number, None, &mut changes);
         self.numbers.remove(peer);
         self.holdings[number as usize] = None;
@@ -428,16 +438,23 @@ impl Names {
 
     /// Everything was said: what was not said is claimed no more.
     fn forget_unsaid(&mut self, number: u32, changes: &mut Vec<Change>) {
-        let filling = self.holding(number).filling;
-        self.forget(number, changes, |filed| filed.filling != filling);
+        let Holding { filling, unsaid, .. } = *self.holding(number);
+        self.forget(number, unsaid, changes, |filed| filed.filling != filling);
         self.forget_memberships(number, Some(filling), changes);
     }
 
-    fn forget(&mut self, number: u32, changes: &mut Vec<Change>, which: impl Fn(&Filed) -> bool) {
+    /// Forgets claims of a node, of which there are `count`: all claims of all nodes are gone through until they are found.
+    fn forget(
+        &mut self,
+        number: u32,
+        count: usize,
+        changes: &mut Vec<Change>,
+        which: impl Fn(&Filed) -> bool,
+    ) {
         let theirs = self.claims.iter().filter(|(_, claimants)| {
             claimants.all().iter().any(|filed| filed.owner == number && which(filed))
         });
-        let names: Vec<Name> = theirs.map(|(name, _)| name.clone()).collect();
+        let names: Vec<Name> = theirs.map(|(name, _)| name.clone()).take(count).collect();
         for name in names {
             let before = self.owner(name.as_str());
             self.unfile(&name, number);
@@ -457,12 +474,16 @@ impl Names {
             }
             Entry::Occupied(mut entry) => {
                 let before = entry.get_mut().file(filed);
-                before.map(|before| before.claim.hash(entry.key().as_str()))
+                before.map(|before| (before.claim.hash(entry.key().as_str()), before.filling))
             }
         };
         let holding = self.holding_mut(filed.owner);
+        let (hash_before, was_unsaid) =
+            before.map_or((0, false), |(hash, filling)| (hash, filling != holding.filling));
         holding.claims += usize::from(before.is_none());
-        holding.digest = holding.digest.wrapping_sub(before.unwrap_or(0)).wrapping_add(hash);
+        holding.named += usize::from(before.is_none());
+        holding.unsaid -= usize::from(was_unsaid);
+        holding.digest = holding.digest.wrapping_sub(hash_before).wrapping_add(hash);
     }
 
     fn unfile(&mut self, name: &Name, number: u32) -> Option<Filed> {
@@ -472,6 +493,8 @@ impl Names {
             let hash = filed.claim.hash(name.as_str());
             let holding = self.holding_mut(number);
             holding.claims -= 1;
+            holding.named -= 1;
+            holding.unsaid -= usize::from(filed.filling != holding.filling);
             holding.digest = holding.digest.wrapping_sub(hash);
         }
         if let Some(left) = left {
@@ -549,6 +572,14 @@ impl Names {
         (self.holding(number).id == *node).then_some(number)
     }
 
+    /// The number of this very start of a node. What an earlier start of it claimed is forgotten with its number.
+    fn number_or_add(&mut self, node: &NodeId, changes: &mut Vec<Change>) -> u32 {
+        self.number(node).unwrap_or_else(|| {
+            changes.extend(self.peer_gone(&node.name));
+            self.add(node)
+        })
+    }
+
     fn add(&mut self, node: &NodeId) -> u32 {
         let free = self.holdings.iter().position(Option::is_none).unwrap_or(self.holdings.len());
         if free == self.holdings.len() {
@@ -576,6 +607,16 @@ fn token(raw: u64) -> Option<FencingToken> {
 
 impl Holding {
     fn new(id: NodeId) -> Self {
-        Self { id, version: 0, digest: 0, claims: 0, filling: 0, is_filling: false, behind: 0 }
+        Self {
+            id,
+            version: 0,
+            digest: 0,
+            claims: 0,
+            named: 0,
+            unsaid: 0,
+            filling: 0,
+            is_filling: false,
+            behind: 0,
+        }
     }
 }

@@ -182,18 +182,38 @@ fn a_peer_is_sent_only_what_it_does_not_hold() {
     assert_eq!(b.held(&node("a")).digest, a.told().1);
 }
 
+/// What so many pulses in a row of `a` come to.
+fn pulses(names: &mut Names, count: usize, version: u64, digest: u64) -> Vec<bool> {
+    (0..count).map(|_| names.is_astray(&node("a"), version, digest, &mut Vec::new())).collect()
+}
+
+#[test]
+fn the_first_pulse_of_a_later_start_ends_the_claims_of_the_earlier_one() {
+    let mut b = Names::new(node("b"), 10);
+    tell(&mut b, "a", &claim("x", 1, 1));
+    let later = NodeId { incarnation: Incarnation::from_raw(1_000), ..node("a") };
+    let mut changes = Vec::new();
+    b.is_astray(&later, 7, 7, &mut changes);
+    assert_eq!(changes, [Change::Owner { name: name("x"), owner: None }]);
+    // The later start's claim is the later one: were the earlier one still there, it would win.
+    b.heard(&later, first(vec![claim("x", 2, 2)]), 1_000).unwrap();
+    assert_eq!(b.owner("x").unwrap().pid, Pid::new(later.incarnation, 2));
+}
+
 #[test]
 fn whoever_holds_something_else_than_the_pulse_says_asks_for_everything_once_it_had_time() {
     let (mut a, mut b) = (Names::new(node("a"), 10), Names::new(node("b"), 10));
     a.claim(name("x"), 1, POLICY, 0).unwrap();
     a.take_news();
     let (version, digest) = a.told();
-    let mut pulses = |digest| (0..6).map(|_| b.is_astray(&node("a"), version, digest)).collect::<Vec<_>>();
-    assert_eq!(pulses(digest), [false, false, true, false, false, true]);
+    assert_eq!(pulses(&mut b, 6, version, digest), [false, false, true, false, false, true]);
     catch_up(&a, &mut b);
-    let mut pulses = |digest| (0..3).map(|_| b.is_astray(&node("a"), version, digest)).collect::<Vec<_>>();
-    assert_eq!(pulses(digest), [false; 3]);
-    assert_eq!(pulses(digest + 1), [false, false, true], "the same version with another digest");
+    assert_eq!(pulses(&mut b, 3, version, digest), [false; 3]);
+    assert_eq!(
+        pulses(&mut b, 3, version, digest + 1),
+        [false, false, true],
+        "the same version with another digest"
+    );
     // What was claimed in between is not missed when everything is said again.
     b.heard(&node("a"), first(vec![claim("ghost", 3, 3)]), 0).unwrap();
     for page in everything(&a) {

@@ -3,9 +3,11 @@
 use regatta::{Bytes, Context, ExitReason, Next, Pid, Received, ReplyTo, Runtime, SendError, Server};
 use serde::{Deserialize, Serialize};
 
-use super::workload::{Countdown, System, TURN, made};
+use super::{Countdown, System, TURN, made};
 
-pub(crate) struct Regatta;
+/// This project.
+#[derive(Debug, Clone, Copy)]
+pub struct Regatta;
 
 impl System for Regatta {
     const NAME: &'static str = "regatta";

@@ -1,20 +1,23 @@
-//! The workloads, and what a system must offer to run them.
+//! Processes of one runtime: what is measured, and what a system must offer to be measured.
+//!
+//! `cargo bench --bench local` runs it on Regatta; `peers/` runs the same on others, too.
 //!
 //! What must stay true: each system does the same work in its own natural words; what one would write by hand to win a
 //! benchmark is not done for any. Bodies of messages are empty or made afresh, the same for all.
 
+mod regatta;
+
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
+pub use regatta::Regatta;
 use tokio::sync::Notify;
 
 /// What can be measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Probe {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Probe {
     /// Processes started and ended per second: waves of 1,000 that one process starts, all of them joined.
     Spawn,
     /// Resident bytes per process that waits for its first message.
@@ -36,11 +39,44 @@ pub(crate) enum Probe {
 }
 
 impl Probe {
-    pub(crate) fn name(self) -> String {
-        self.to_possible_value().expect("no probe is hidden").get_name().to_owned()
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 9] = [
+        Self::Spawn,
+        Self::Parked,
+        Self::PingPong,
+        Self::Pairs,
+        Self::Flood,
+        Self::FloodBody,
+        Self::FanIn,
+        Self::Call,
+        Self::Calls,
+    ];
+
+    /// The probe with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|probe| probe.name() == name)
     }
 
-    pub(crate) fn unit(self) -> &'static str {
+    /// Its name, in lower case, with dashes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Spawn => "spawn",
+            Self::Parked => "parked",
+            Self::PingPong => "ping-pong",
+            Self::Pairs => "pairs",
+            Self::Flood => "flood",
+            Self::FloodBody => "flood-body",
+            Self::FanIn => "fan-in",
+            Self::Call => "call",
+            Self::Calls => "calls",
+        }
+    }
+
+    /// Of what its figure is.
+    #[must_use]
+    pub const fn unit(self) -> &'static str {
         match self {
             Self::Spawn => "processes/s",
             Self::Parked => "bytes",
@@ -52,28 +88,29 @@ impl Probe {
 }
 
 /// One system under test.
-pub(crate) trait System {
+pub trait System {
     /// Its name in every result.
     const NAME: &'static str;
 
     /// Starts `waves` times `wave` processes that end at once, one wave after the other, from inside a process.
-    async fn spawn(waves: u64, wave: u64);
+    fn spawn(waves: u64, wave: u64) -> impl Future<Output = ()>;
 
     /// Starts `count` processes that wait for a message. The result keeps them.
-    async fn park(count: u64) -> Box<dyn Send>;
+    fn park(count: u64) -> impl Future<Output = Box<dyn Send>>;
 
     /// `pairs` pairs of processes exchange `rounds` round trips each.
-    async fn ping_pong(pairs: u64, rounds: u64);
+    fn ping_pong(pairs: u64, rounds: u64) -> impl Future<Output = ()>;
 
     /// `senders` processes send `each` messages with `body` bytes to one receiver, which counts them down.
-    async fn fan_in(senders: u64, each: u64, body: usize);
+    fn fan_in(senders: u64, each: u64, body: usize) -> impl Future<Output = ()>;
 
     /// `clients` callers make `rounds` typed calls each to one server. `false` if the system has none.
-    async fn call(clients: u64, rounds: u64) -> bool;
+    fn call(clients: u64, rounds: u64) -> impl Future<Output = bool>;
 }
 
-/// Runs one probe on the calling thread's runtime: the figure, in the probe's unit.
-pub(crate) async fn run<S: System>(probe: Probe, scale: u64) -> Option<f64> {
+/// Runs one probe on the calling thread's runtime: the figure, in the probe's unit. More `scale` is more work, and a steadier
+/// figure; at 50 a million processes are parked. `None`: the system does not do this.
+pub async fn run<S: System>(probe: Probe, scale: u64) -> Option<f64> {
     let rate = |count: u64, time: Duration| Some(count as f64 / time.as_secs_f64());
     match probe {
         Probe::Spawn => {
@@ -129,31 +166,36 @@ async fn timed(work: impl Future<Output = ()>) -> Duration {
 
 /// Lets one task wait until many have reached a point.
 #[derive(Clone)]
-pub(crate) struct Countdown(Arc<(AtomicU64, Notify)>);
+pub struct Countdown(Arc<(AtomicU64, Notify)>);
 
 impl Countdown {
-    pub(crate) fn new(count: u64) -> Self {
+    /// Ready after `count` arrivals.
+    #[must_use]
+    pub fn new(count: u64) -> Self {
         Self(Arc::new((AtomicU64::new(count), Notify::new())))
     }
 
-    pub(crate) fn arrive(&self) {
+    /// One of them is there.
+    pub fn arrive(&self) {
         if self.0.0.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.1.notify_one();
         }
     }
 
-    pub(crate) async fn wait(&self) {
+    /// Waits for the last one. One task may wait.
+    pub async fn wait(&self) {
         self.0.1.notified().await;
     }
 }
 
 /// The body of a message, made afresh; an empty one costs nothing.
-pub(crate) fn made(bytes: usize) -> Vec<u8> {
+#[must_use]
+pub fn made(bytes: usize) -> Vec<u8> {
     if bytes == 0 { Vec::new() } else { vec![7; bytes] }
 }
 
 /// Messages that a sender sends in one go, so that others run; not all systems would make it stop.
-pub(crate) const TURN: u64 = 256;
+pub const TURN: u64 = 256;
 
 /// Resident memory of this process.
 fn rss_bytes() -> u64 {

@@ -23,6 +23,7 @@ pub mod report;
 pub mod results;
 pub mod run;
 pub mod scenario;
+pub mod shrink;
 mod snapshot;
 mod suite;
 pub mod world;

@@ -1,72 +1,112 @@
 //! The cluster as one value: what conditions, snapshots and reports look at.
+//!
+//! It is looked at often and changes seldom: what a node showed the last time too is not made anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use cel::Value;
+use regatta::Pid;
 
+use crate::condition::observation::{list, map, number, record, text, texts};
 use crate::scenario::Scenario;
-use crate::scenario::model::View;
+use crate::scenario::model::{Node, View};
+use crate::world::order::PidText;
 use crate::world::view::{NodeView, ProcessView};
 
 /// What the running nodes show, by name.
 pub(crate) type Views = BTreeMap<String, Arc<NodeView>>;
 
-/// The nodes of the scenario, in its order, and the names that they know.
-#[must_use]
-pub(crate) fn cluster(scenario: &Scenario, views: &Views) -> (Value, Value) {
-    let mut nodes = Vec::new();
-    let mut owners: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let nothing = NodeView::default();
-    for node in &scenario.nodes {
-        let view = views.get(&node.name);
-        let shown = view.map_or(&nothing, |view| &**view);
-        for (name, owner) in &shown.names {
-            owners.entry(name).or_default().insert(owner);
-        }
-        nodes.push(json!({
-            "name": node.name,
-            "trust": node.trust,
-            "running": view.is_some(),
-            "members": shown.members,
-            "view": shown.view,
-            "nodes_down": shown.nodes_down,
-            "links": shown.links,
-            "names_digest": digest(&shown.names),
-            "names": shown.names.iter().cloned().collect::<BTreeMap<_, _>>(),
-            "processes": shown.processes.iter().map(process).collect::<Vec<_>>(),
-            "handshakes_refused": shown.handshakes_refused,
-            "messages_dropped": shown.messages_dropped,
-        }));
+/// Makes values of views.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    scenario: Arc<Scenario>,
+    /// Whether anybody looks at names all over the cluster.
+    names_wanted: bool,
+    /// What was made last, by node, and of which view.
+    made: BTreeMap<String, (Option<Arc<NodeView>>, Value)>,
+    nodes: Value,
+    names: Value,
+}
+
+impl Observer {
+    /// Has made nothing yet.
+    pub(crate) fn new(scenario: Arc<Scenario>, names_wanted: bool) -> Self {
+        Self { scenario, names_wanted, made: BTreeMap::new(), nodes: list([]), names: list([]) }
     }
-    let sides = sides(scenario, views);
-    let names = owners.iter().map(|(name, owners)| {
-        let sides: Vec<_> = sides
-            .iter()
-            .map(|side| {
-                let known = side.iter().filter_map(|node| views.get(*node)?.owner(name));
-                json!({ "nodes": side, "owners": known.collect::<BTreeSet<_>>() })
-            })
-            .collect();
-        json!({ "name": name, "owners": owners, "sides": sides })
-    });
-    let names = names.collect();
-    (Value::Array(nodes), names)
+
+    /// The nodes of the scenario, in its order, and the names that they know.
+    pub(crate) fn cluster(&mut self, views: &Views, label: impl Fn(Pid) -> String) -> (Value, Value) {
+        let mut changed = self.made.is_empty();
+        for described in &self.scenario.nodes {
+            let view = views.get(&described.name);
+            let same = |made: &(Option<Arc<NodeView>>, Value)| match (&made.0, view) {
+                (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+                (before, now) => before.is_none() && now.is_none(),
+            };
+            if !self.made.get(&described.name).is_some_and(same) {
+                let made = (view.cloned(), node(described, view.map(|view| &**view), &label));
+                self.made.insert(described.name.clone(), made);
+                changed = true;
+            }
+        }
+        if changed {
+            let made = &self.made;
+            self.nodes = list(self.scenario.nodes.iter().map(|node| made[&node.name].1.clone()));
+            if self.names_wanted {
+                self.names = names(&self.scenario, views);
+            }
+        }
+        (self.nodes.clone(), self.names.clone())
+    }
+}
+
+fn node(described: &Node, view: Option<&NodeView>, label: impl Fn(Pid) -> String) -> Value {
+    let labels =
+        |members: &[PidText]| texts(members.iter().map(|member| label(member.0)).collect::<BTreeSet<_>>());
+    let nothing = NodeView::default();
+    let shown = view.unwrap_or(&nothing);
+    record([
+        ("name", text(&described.name)),
+        ("trust", text(&described.trust)),
+        ("running", Value::Bool(view.is_some())),
+        ("members", texts(&shown.members)),
+        ("view", text(&shown.view)),
+        ("nodes_down", number(shown.nodes_down)),
+        ("links", texts(&shown.links)),
+        ("names_count", number(shown.names_count)),
+        ("names_digest", text(&format!("{:016x}", shown.names_digest))),
+        ("names", map(shown.names().iter().map(|(name, owner)| (name.as_str(), text(owner))))),
+        ("groups", map(shown.groups.iter().map(|(group, members)| (group.as_str(), labels(members))))),
+        ("processes", list(shown.processes.iter().map(process))),
+        ("handshakes_refused", number(shown.handshakes_refused)),
+        ("messages_dropped", number(shown.messages_dropped)),
+    ])
 }
 
 fn process(process: &ProcessView) -> Value {
-    json!({ "label": process.label, "names": process.names, "mailbox": process.mailbox })
+    record([
+        ("label", text(&process.label)),
+        ("names", texts(&process.names)),
+        ("mailbox", number(process.mailbox)),
+    ])
 }
 
-/// A short text that is equal for equal names and owners: FNV-1a.
-fn digest(names: &[(String, String)]) -> String {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    let parts = names.iter().flat_map(|(name, owner)| [name.as_str(), "\0", owner, "\0"]);
-    for byte in parts.flat_map(str::bytes) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+/// Each name that anybody knows, with its owners, on each side.
+fn names(scenario: &Scenario, views: &Views) -> Value {
+    let mut owners: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (name, owner) in views.values().flat_map(|view| view.names()) {
+        owners.entry(name).or_default().insert(owner);
     }
-    format!("{hash:016x}")
+    let sides = sides(scenario, views);
+    list(owners.iter().map(|(name, owners)| {
+        let sides = sides.iter().map(|side| {
+            let known = side.iter().filter_map(|node| views.get(*node)?.owner(name));
+            record([("nodes", texts(side)), ("owners", texts(known.collect::<BTreeSet<_>>()))])
+        });
+        record([("name", text(name)), ("owners", texts(owners)), ("sides", list(sides))])
+    }))
 }
 
 /// Groups of nodes that are connected, directly or through others.
@@ -96,41 +136,29 @@ fn sides<'a>(scenario: &'a Scenario, views: &'a Views) -> Vec<Vec<&'a str>> {
 
 /// A view as text: what snapshots hold. No incarnation, serial, address or time is in it.
 #[must_use]
-pub(crate) fn view(view: View, nodes: &Value) -> String {
+pub(crate) fn view(view: View, scenario: &Scenario, views: &Views) -> String {
     let mut out = String::new();
-    for node in nodes.as_array().into_iter().flatten() {
-        let text = |key: &str| node[key].as_str().unwrap_or_default();
-        let state = if node["running"] == true { "" } else { " (not running)" };
+    for node in &scenario.nodes {
+        let shown = views.get(&node.name);
+        let state = if shown.is_some() { "" } else { " (not running)" };
         // Writing to a string does not fail.
-        let _ = writeln!(out, "{}{state}", text("name"));
-        match view {
+        let _ = writeln!(out, "{}{state}", node.name);
+        let Some(shown) = shown else { continue };
+        let lines: Vec<String> = match view {
             View::Registry => {
-                for (name, owner) in node["names"].as_object().into_iter().flatten() {
-                    let _ = writeln!(out, "  {name} -> {}", owner.as_str().unwrap_or_default());
-                }
+                shown.names().iter().map(|(name, owner)| format!("{name} -> {owner}")).collect()
             }
-            View::Members => {
-                for member in node["members"].as_array().into_iter().flatten() {
-                    let _ = writeln!(out, "  {}", member.as_str().unwrap_or_default());
-                }
-            }
+            View::Members => shown.members.clone(),
             View::Processes => {
-                let mut lines: Vec<String> = node["processes"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .map(|process| {
-                        let names =
-                            process["names"].as_array().into_iter().flatten().filter_map(Value::as_str);
-                        let names = names.collect::<Vec<_>>().join(", ");
-                        format!("  {} [{names}]", process["label"].as_str().unwrap_or_default())
-                    })
-                    .collect();
+                let line =
+                    |process: &ProcessView| format!("{} [{}]", process.label, process.names.join(", "));
+                let mut lines: Vec<String> = shown.processes.iter().map(line).collect();
                 lines.sort();
-                for line in lines {
-                    let _ = writeln!(out, "{line}");
-                }
+                lines
             }
+        };
+        for line in lines {
+            let _ = writeln!(out, "  {line}");
         }
     }
     out

@@ -91,3 +91,64 @@ fn the_example_of_the_reference_is_right() {
     scenario::load_str("example.toml", example, &Vocabulary::default())
         .unwrap_or_else(|problems| panic!("{problems}"));
 }
+
+/// The scenario files of the repository, the example of the reference among them, with their names.
+fn right_files() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let mut files = scenario::discover([folder]).expect("there are scenarios");
+    files.push(data("registry-partition.toml"));
+    let read =
+        |file: PathBuf| (file.display().to_string(), std::fs::read_to_string(&file).expect("readable"));
+    files.into_iter().map(read).collect()
+}
+
+fn as_json(text: &str) -> serde_json::Value {
+    serde_json::to_value(toml::from_str::<toml::Table>(text).expect("valid TOML")).expect("JSON can hold it")
+}
+
+#[test]
+fn the_schema_accepts_every_right_file() {
+    let schema = jsonschema::validator_for(&scenario::schema::schema()).expect("the schema is one");
+    for (file, text) in right_files() {
+        let wrong: Vec<String> = schema
+            .iter_errors(&as_json(&text))
+            .map(|error| format!("{} at {}", error, error.instance_path()))
+            .collect();
+        assert!(wrong.is_empty(), "{file}:\n{}", wrong.join("\n"));
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_a_reader_can_see_to_be_wrong() {
+    let schema = jsonschema::validator_for(&scenario::schema::schema()).expect("the schema is one");
+    let right = "about = \"x\"\n[[node]]\nname = \"n\"\n";
+    assert!(schema.is_valid(&as_json(right)));
+    for wrong in [
+        "[[stpe]]\nbarrier = true\n",
+        "[[step]]\nawait = \"true\"\nbarrier = true\n",
+        "[[step]]\nid = \"x\"\n",
+        "[[step]]\nfault = { puase = \"n\" }\n",
+        "[[step]]\nfault = { loss = 2 }\n",
+        "[[step]]\nsleep = \"5\"\n",
+        "[[step]]\ncall = { from = \"n\" }\n",
+        "[[nemesis]]\nevery = { mean = \"1s\" }\n",
+        "[[nemesis]]\nstrikes = [{ pause = \"n\" }]\n",
+        "[[expect]]\nalways = \"true\"\n",
+        "[[load]]\nid = \"l\"\nfrom = \"n\"\nto = \"n\"\nmodel = \"colsed\"\n",
+    ] {
+        assert!(!schema.is_valid(&as_json(&format!("{right}{wrong}"))), "{wrong}");
+    }
+    let none = as_json("about = \"x\"\n");
+    assert!(!schema.is_valid(&none), "no node");
+}
+
+#[test]
+fn every_shipped_scenario_names_the_schema() {
+    for (file, text) in right_files() {
+        let line = text.lines().next().unwrap_or_default();
+        let path =
+            line.strip_prefix("#:schema ").unwrap_or_else(|| panic!("{file} does not begin with `#:schema`"));
+        let schema = Path::new(&file).parent().expect("a folder").join(path);
+        assert!(schema.is_file(), "{file}: there is no {}", schema.display());
+    }
+}

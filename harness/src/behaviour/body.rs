@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use regatta::{Bytes, Context, ExitReason, Pid, Received};
+use regatta::{Bytes, Context, ExitReason, Pid, Received, Reference};
 
 use super::message::{HEADER_BYTES, Kind, Message};
 use super::scene::{Scene, Tally};
@@ -111,6 +111,14 @@ impl Inbox {
             Received::Down { pid, reason, reference } => {
                 self.scene.told(self.context.pid(), pid, "monitor", &reason, Some(reference));
             }
+            Received::NameConflict { other, kept, .. } => {
+                let what = ExitReason::custom(if kept { "kept" } else { "lost" });
+                self.scene.told(self.context.pid(), other, "name", &what, None);
+            }
+            Received::NameLost { .. } => {
+                let me = self.context.pid();
+                self.scene.told(me, me, "name", &ExitReason::custom("unconfirmed"), None);
+            }
             // What scenarios do not speak of yet.
             _ => {}
         }
@@ -170,6 +178,35 @@ impl Inbox {
         accepted
     }
 
+    /// Waits for the reply to a request, or for the end of whoever is watched so.
+    pub(super) async fn reply_within(
+        &mut self,
+        number: u64,
+        watch: Reference,
+        patience: Duration,
+    ) -> Result<(), NoReply> {
+        let until = Instant::now() + patience;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let received = self.context.recv_timeout(left).await.ok_or(NoReply::Late)?;
+            if matches!(&received, Received::Down { reference, .. } if *reference == watch) {
+                return Err(NoReply::Gone);
+            }
+            match self.handle(received).await {
+                Next::Message(Some(reply)) if reply.kind == Kind::Reply && reply.number == number => {
+                    return Ok(());
+                }
+                Next::Over(_) => return Err(NoReply::Over),
+                _ => {}
+            }
+        }
+    }
+
+    /// What the process has received, and done.
+    pub(super) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     /// What the run shares.
     pub(super) fn scene(&self) -> &Arc<Scene> {
         &self.scene
@@ -184,6 +221,17 @@ enum Next {
     Over(Option<Message>),
     /// Nothing that the body sees.
     Nothing,
+}
+
+/// Why there is no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoReply {
+    /// Whoever was asked has ended, or cannot be reached.
+    Gone,
+    /// The time is over.
+    Late,
+    /// The process is to end.
+    Over,
 }
 
 /// Nothing came in time.

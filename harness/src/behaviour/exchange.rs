@@ -18,6 +18,8 @@ pub(crate) struct Counted {
     pub(crate) duplicates: u64,
     pub(crate) gaps: u64,
     pub(crate) uninvited: u64,
+    pub(crate) calls: u64,
+    pub(crate) calls_failed: u64,
 }
 
 /// An end that a process was told of, as data.
@@ -55,6 +57,8 @@ impl Tally {
             duplicates: self.duplicates.load(Relaxed),
             gaps: self.gaps.load(Relaxed),
             uninvited: self.uninvited.load(Relaxed),
+            calls: self.calls.load(Relaxed),
+            calls_failed: self.calls_failed.load(Relaxed),
         }
     }
 
@@ -67,6 +71,8 @@ impl Tally {
         self.duplicates.store(counted.duplicates, Relaxed);
         self.gaps.store(counted.gaps, Relaxed);
         self.uninvited.store(counted.uninvited, Relaxed);
+        self.calls.store(counted.calls, Relaxed);
+        self.calls_failed.store(counted.calls_failed, Relaxed);
     }
 }
 
@@ -81,6 +87,8 @@ impl Counted {
         self.duplicates += other.duplicates;
         self.gaps += other.gaps;
         self.uninvited += other.uninvited;
+        self.calls += other.calls;
+        self.calls_failed += other.calls_failed;
     }
 }
 

@@ -1,10 +1,12 @@
 //! What the processes of a scenario do: the built-in behaviours, and those that a user's crate adds.
 
 mod body;
+mod caller;
 pub(crate) mod exchange;
 mod finder;
 mod linker;
 pub mod message;
+mod names;
 mod register;
 mod scene;
 
@@ -20,6 +22,7 @@ use serde_json::Value;
 use crate::expect::history::{self, Checker, History};
 use crate::scenario::Vocabulary;
 
+use body::NoReply;
 pub use body::{Inbox, NothingCame};
 pub use scene::{Job, Scene, Tally};
 
@@ -65,6 +68,18 @@ impl Whom {
 }
 
 impl Setup {
+    /// An argument that is a number; `otherwise` when it is not there.
+    #[must_use]
+    pub fn number(&self, key: &str, otherwise: u64) -> u64 {
+        self.args.get(key).and_then(Value::as_u64).unwrap_or(otherwise)
+    }
+
+    /// An argument that is a text.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.args.get(key).and_then(Value::as_str)
+    }
+
     /// The process that is meant, as this node sees the cluster now.
     #[must_use]
     pub fn resolve(&self, whom: &Whom) -> Option<Pid> {
@@ -99,6 +114,9 @@ impl Default for Behaviours {
         all.add("linker", linker::linker);
         all.add("register", |inbox, _| register::register(inbox));
         all.add("client", register::client);
+        all.add("caller", caller::caller);
+        all.add("holder", names::holder);
+        all.add("churn", names::churn);
         all.add(FINDER, finder::finder);
         all
     }

@@ -30,6 +30,10 @@ pub struct Tally {
     pub(crate) gaps: AtomicU64,
     /// Exits of processes that it had taken its link with back.
     pub(crate) uninvited: AtomicU64,
+    /// Calls that it made, and that have ended.
+    pub(crate) calls: AtomicU64,
+    /// Those of them that had no reply by their deadline.
+    pub(crate) calls_failed: AtomicU64,
 }
 
 impl Tally {

@@ -11,8 +11,11 @@ mod gate;
 mod history;
 mod output;
 mod outside;
+mod prompt;
+mod replay;
 mod run;
 mod schema;
+mod shrink;
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -34,6 +37,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Run),
+    Replay(replay::Replay),
+    Shrink(shrink::Shrink),
     Check(check::Check),
     Gate(gate::Gate),
     Accept(accept::Accept),
@@ -96,6 +101,8 @@ where
     };
     let answer = match cli.verb {
         Verb::Run(run) => run.run(&mut terminal),
+        Verb::Replay(replay) => replay.run(&mut terminal),
+        Verb::Shrink(shrink) => shrink.run(&mut terminal),
         Verb::Check(check) => check.run(&mut terminal),
         Verb::Gate(gate) => gate.run(&mut terminal),
         Verb::Accept(accept) => accept.run(&mut terminal),

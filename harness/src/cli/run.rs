@@ -11,10 +11,12 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Terminal;
+use super::prompt::Prompt;
 use crate::exit;
 use crate::report::folder;
 use crate::report::json::{Deselected, Document};
 use crate::report::terminal::Reporter;
+use crate::run::hold::{self, Hold};
 use crate::run::many::{Job, Progress, run_all};
 use crate::run::{Outcome, RunOptions, RunReport};
 use crate::scenario::{self, Scenario, Vocabulary, World};
@@ -57,13 +59,16 @@ pub(super) struct Run {
     /// Run each passing seed again in `sim`, and see that it repeats.
     #[arg(long)]
     twice: bool,
+    /// Hold before this step (its id, its number from 1, or `end`) and ask what to do; `help` at the prompt tells the commands.
+    #[arg(long, value_name = "STEP", conflicts_with_all = ["seeds", "repeat", "twice"])]
+    break_at: Option<String>,
     /// Where the folders of runs that did not pass are written; by default results/runs, or target/regatta.
     #[arg(long, value_name = "FOLDER")]
     report: Option<PathBuf>,
     /// Put a planted bug in force, in the world `sim`.
     #[cfg(feature = "planted")]
-    #[arg(long, value_name = "BUG", value_parser = bug)]
-    plant: Option<regatta::planted::Bug>,
+    #[arg(long, value_name = "BUG")]
+    plant: Option<String>,
     /// How many places there are for runs at the same time; a load takes all of them. By default one per core.
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
@@ -85,6 +90,13 @@ impl Run {
                 return Ok(exit::USAGE);
             }
         }
+        let mut options = RunOptions { accept: self.accept, ..RunOptions::default() };
+        #[cfg(feature = "planted")]
+        if let Some(Err(reason)) = self.plant.as_deref().map(|bug| options.plant(bug)) {
+            writeln!(terminal.err, "error: {reason}")?;
+            return Ok(exit::USAGE);
+        }
+        options.stop = Some(super::outside::interruption());
         let vocabulary = Vocabulary::default();
         let mut bad = 0;
         let (mut all, mut codes) = (Vec::new(), Vec::new());
@@ -111,7 +123,14 @@ impl Run {
             writeln!(terminal.err, "error: no scenario is left to run{}", self.why_none(&deselected))?;
             return Ok(exit::USAGE);
         }
-        let reports = self.play(&selected, &mut deselected, terminal)?;
+        match self.hold(&selected) {
+            Ok(hold) => options.hold = hold,
+            Err(message) => {
+                writeln!(terminal.err, "error: {message}")?;
+                return Ok(exit::USAGE);
+            }
+        }
+        let reports = self.play(&selected, &mut deselected, &options, terminal)?;
         if bad > 0 {
             let (are, they) = if bad == 1 { ("file is", "it was") } else { ("files are", "they were") };
             writeln!(terminal.err, "error: {bad} scenario {are} wrong, as told above; {they} not run")?;
@@ -127,6 +146,21 @@ impl Run {
             codes.push(exit::INTERNAL);
         }
         Ok(exit::combine(codes))
+    }
+
+    /// Where to hold, if that is wanted.
+    fn hold(&self, selected: &[(Arc<Scenario>, World)]) -> Result<Option<Hold>, String> {
+        let Some(wanted) = &self.break_at else { return Ok(None) };
+        let [(scenario, _)] = selected else {
+            let titles: Vec<_> = selected.iter().map(|(scenario, _)| scenario.full_title()).collect();
+            return Err(format!(
+                "--break-at holds one run, and these are {}; choose one with --filter: {}",
+                titles.len(),
+                titles.join(", ")
+            ));
+        };
+        let before = hold::find_step(scenario, wanted)?;
+        Ok(Some(Hold { before, console: Arc::new(Prompt::new()) }))
     }
 
     fn why_none(&self, deselected: &[Deselected]) -> String {
@@ -181,6 +215,7 @@ impl Run {
         &self,
         selected: &[(Arc<Scenario>, World)],
         deselected: &mut Vec<Deselected>,
+        options: &RunOptions,
         terminal: &mut Terminal<'_>,
     ) -> io::Result<Vec<RunReport>> {
         let names = selected.iter().map(|(scenario, _)| scenario.full_title().chars().count());
@@ -192,25 +227,19 @@ impl Run {
         } else {
             (&mut *terminal.out, terminal.out_colour, terminal.out_live)
         };
-        let mut reporter = Reporter::new(out, colour, live, width);
+        // Where somebody is asked, no line is written over.
+        let mut reporter = Reporter::new(out, colour, live && self.break_at.is_none(), width);
         let jobs = self.jobs(selected);
         let mut reports: Vec<Option<RunReport>> = jobs.iter().map(|_| None).collect();
-        let stop = super::outside::interruption();
-        let options = RunOptions {
-            accept: self.accept,
-            stop: Some(stop.clone()),
-            #[cfg(feature = "planted")]
-            planted: self.plant,
-            ..RunOptions::default()
-        };
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let places = self.jobs.map_or(cores, NonZeroUsize::get);
         let many = self.times() > 1;
-        let (gone, stopper) = (terminal.out_gone, stop);
+        let gone = terminal.out_gone;
+        let stopped = || options.stop.as_ref().is_some_and(|stop| *stop.borrow());
         let (told, stopping) = tokio::sync::watch::channel(false);
         let (mut wrote, mut explained) = (Ok(()), BTreeMap::new());
-        run_all(&jobs, places, &stopping, &options, |progress| {
-            if *stopper.borrow() || (!to_err && gone.get()) || wrote.is_err() {
+        run_all(&jobs, places, &stopping, options, |progress| {
+            if stopped() || (!to_err && gone.get()) || wrote.is_err() {
                 told.send_replace(true);
             }
             let write = match progress {
@@ -284,16 +313,6 @@ impl Run {
         }
         Ok(())
     }
-}
-
-/// Reads a bug's name.
-#[cfg(feature = "planted")]
-fn bug(text: &str) -> Result<regatta::planted::Bug, String> {
-    let all = regatta::planted::Bug::ALL;
-    all.iter().find(|(name, ..)| *name == text).map(|(_, bug, _)| *bug).ok_or_else(|| {
-        let names: Vec<_> = all.iter().map(|(name, ..)| *name).collect();
-        format!("the bugs are {}", names.join(", "))
-    })
 }
 
 /// Reads `0..1000`.

@@ -1,4 +1,4 @@
-//! `regatta schema`: the JSON schemas of the documents that the other verbs write.
+//! `regatta schema`: the JSON schemas of scenario files, and of the documents that the other verbs write.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use super::Terminal;
 use crate::exit;
 use crate::report::schema::Kind;
 
-/// Print the JSON schema of a document, or write all of them.
+/// Print the JSON schema of scenario files or of a document, or write all of them.
 #[derive(Debug, Args)]
 pub(super) struct Schema {
     /// Which document.

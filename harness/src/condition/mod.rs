@@ -7,7 +7,7 @@
 
 mod explain;
 mod macros;
-mod observation;
+pub(crate) mod observation;
 mod shape;
 mod unparse;
 
@@ -22,6 +22,11 @@ use thiserror::Error;
 pub use explain::{Explanation, LINES_MAX, Part};
 pub use observation::{NotAnObservation, Observation};
 pub use shape::{Ids, fields};
+
+/// The variables of conditions.
+pub(crate) fn variables() -> impl Iterator<Item = &'static str> {
+    shape::variables().map(|(name, _)| name)
+}
 
 /// The standard CEL environment: a constant table of functions and macros.
 static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
@@ -64,6 +69,18 @@ impl Condition {
     /// Every mistake that was found: syntax, unknown variables, unknown fields, unknown ids, or a value that can be
     /// neither true nor false.
     pub fn compile(source: &str, ids: &Ids) -> Result<Self, Vec<CompileError>> {
+        Self::compiled(source, ids, true)
+    }
+
+    /// Compiles an expression that may have any value, to be [explained](Self::explain).
+    ///
+    /// # Errors
+    /// As for [`compile`](Self::compile), but for the value.
+    pub(crate) fn compile_value(source: &str, ids: &Ids) -> Result<Self, Vec<CompileError>> {
+        Self::compiled(source, ids, false)
+    }
+
+    fn compiled(source: &str, ids: &Ids, boolean: bool) -> Result<Self, Vec<CompileError>> {
         let program = STANDARD.compile(source).map_err(|errors| {
             let first_line = errors.errors.iter().map(|error| error.pos.0).min();
             errors
@@ -75,7 +92,8 @@ impl Condition {
                 .map(|error| syntax_error(source, error))
                 .collect::<Vec<_>>()
         })?;
-        let errors = shape::check(program.expression(), &Places::new(source, program.source_info()), ids);
+        let errors =
+            shape::check(program.expression(), &Places::new(source, program.source_info()), ids, boolean);
         if errors.is_empty() {
             Ok(Self { source: source.into(), program: Arc::new(program) })
         } else {
@@ -87,6 +105,11 @@ impl Condition {
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// Every word of the condition: whatever variable or field it speaks of is among them.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
+        self.source.split(|c: char| !c.is_alphanumeric() && c != '_')
     }
 
     /// Whether the condition holds for `observation`.

@@ -11,13 +11,11 @@ use super::shape;
 
 /// One observation of the cluster.
 ///
-/// It is made from one JSON object, whose keys are the variables of conditions; `docs/SCENARIOS.md` documents them all.
-/// A variable that the object leaves out is there all the same, empty, so a condition over loads has a value in a run
-/// without any.
+/// Its variables are those of conditions; `docs/SCENARIOS.md` documents them all. A variable that nobody fills is there all
+/// the same, empty, so a condition over loads has a value in a run without any.
 #[derive(Debug, Clone)]
 pub struct Observation {
-    json: serde_json::Value,
-    variables: BTreeMap<String, Value>,
+    variables: BTreeMap<&'static str, Value>,
 }
 
 /// The JSON value is no object.
@@ -30,22 +28,26 @@ impl Observation {
     ///
     /// # Errors
     /// [`NotAnObservation`] when `json` is no object.
-    pub fn new(json: serde_json::Value) -> Result<Self, NotAnObservation> {
+    pub fn new(json: &serde_json::Value) -> Result<Self, NotAnObservation> {
         let object = json.as_object().ok_or(NotAnObservation)?;
-        let mut variables: BTreeMap<String, Value> =
-            shape::variables().map(|(name, is_list)| (name.to_owned(), empty(is_list))).collect();
-        variables.extend(object.iter().map(|(name, value)| (name.clone(), value_of(value))));
-        Ok(Self { json, variables })
+        Ok(Self::of(shape::variables().filter_map(|(name, _)| Some((name, value_of(object.get(name)?))))))
     }
 
-    /// The observation as JSON, for reports.
-    #[must_use]
-    pub const fn json(&self) -> &serde_json::Value {
-        &self.json
+    /// An observation of these variables.
+    pub(crate) fn of(variables: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
+        let mut all: BTreeMap<&'static str, Value> =
+            shape::variables().map(|(name, is_list)| (name, empty(is_list))).collect();
+        all.extend(variables);
+        Self { variables: all }
     }
 
-    pub(super) fn variables(&self) -> impl Iterator<Item = (&String, &Value)> {
-        self.variables.iter()
+    /// A variable as JSON; null if there is none of this name.
+    pub(crate) fn json(&self, variable: &str) -> serde_json::Value {
+        self.variables.get(variable).map_or(serde_json::Value::Null, json_of)
+    }
+
+    pub(super) fn variables(&self) -> impl Iterator<Item = (&'static str, &Value)> {
+        self.variables.iter().map(|(name, value)| (*name, value))
     }
 }
 
@@ -53,8 +55,39 @@ fn empty(is_list: bool) -> Value {
     if is_list { Value::List(Arc::default()) } else { Value::Map(Map { map: Arc::default() }) }
 }
 
+/// A record with these fields.
+pub(crate) fn record<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
+    map(fields.into_iter())
+}
+
+/// A map from texts to values.
+pub(crate) fn map<'a>(entries: impl Iterator<Item = (&'a str, Value)>) -> Value {
+    let map: HashMap<Key, Value> = entries.map(|(key, value)| (Key::from(key.to_owned()), value)).collect();
+    Value::Map(Map { map: Arc::new(map) })
+}
+
+/// A list of texts.
+pub(crate) fn texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Value {
+    list(texts.into_iter().map(|each| text(each.as_ref())))
+}
+
+/// A list.
+pub(crate) fn list(values: impl IntoIterator<Item = Value>) -> Value {
+    Value::List(Arc::new(values.into_iter().collect()))
+}
+
+/// A text.
+pub(crate) fn text(text: &str) -> Value {
+    Value::String(Arc::new(text.to_owned()))
+}
+
+/// A number that is counted.
+pub(crate) fn number(number: u64) -> Value {
+    i64::try_from(number).map_or(Value::UInt(number), Value::Int)
+}
+
 /// Integers become CEL's `int` wherever they fit, so that a condition can compare and add them without casts.
-fn value_of(json: &serde_json::Value) -> Value {
+pub(crate) fn value_of(json: &serde_json::Value) -> Value {
     match json {
         serde_json::Value::Null => Value::Null,
         serde_json::Value::Bool(boolean) => Value::Bool(*boolean),
@@ -71,6 +104,24 @@ fn value_of(json: &serde_json::Value) -> Value {
                 object.iter().map(|(key, value)| (Key::from(key.clone()), value_of(value))).collect();
             Value::Map(Map { map: Arc::new(map) })
         }
+    }
+}
+
+/// The way back.
+fn json_of(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Int(int) => (*int).into(),
+        Value::UInt(uint) => (*uint).into(),
+        Value::Float(float) => (*float).into(),
+        Value::String(text) => text.as_str().into(),
+        Value::Bool(boolean) => (*boolean).into(),
+        Value::List(values) => values.iter().map(json_of).collect(),
+        Value::Map(map) => {
+            let entry = |(key, value): (&Key, &Value)| (key.to_string(), json_of(value));
+            serde_json::Value::Object(map.map.iter().map(entry).collect())
+        }
+        // Observations hold nothing else.
+        _ => serde_json::Value::Null,
     }
 }
 

@@ -69,7 +69,9 @@ const NODE: Shape = Shape::Record(
         ("members", TEXTS),
         ("links", TEXTS),
         ("names", Shape::MapOf(&Shape::Text)),
+        ("names_count", Shape::Number),
         ("names_digest", Shape::Text),
+        ("groups", Shape::MapOf(&TEXTS)),
         ("processes", Shape::List(&PROCESS)),
         ("view", Shape::Text),
         ("nodes_down", Shape::Number),
@@ -94,6 +96,8 @@ const RECEIVED: Shape = Shape::Record(
         ("duplicates", Shape::Number),
         ("gaps", Shape::Number),
         ("uninvited", Shape::Number),
+        ("calls", Shape::Number),
+        ("calls_failed", Shape::Number),
     ],
 );
 
@@ -181,10 +185,15 @@ pub(super) fn variables() -> impl Iterator<Item = (&'static str, bool)> {
 }
 
 /// Everything in `expression` that an observation cannot have.
-pub(super) fn check(expression: &IdedExpr, places: &Places<'_>, ids: &Ids) -> Vec<CompileError> {
+pub(super) fn check(
+    expression: &IdedExpr,
+    places: &Places<'_>,
+    ids: &Ids,
+    boolean: bool,
+) -> Vec<CompileError> {
     let mut check = Check { places, ids, scope: Vec::new(), errors: Vec::new() };
     let shape = check.shape(expression);
-    if check.errors.is_empty() && !matches!(shape, Shape::Any | Shape::Bool) {
+    if boolean && check.errors.is_empty() && !matches!(shape, Shape::Any | Shape::Bool) {
         check.errors.push(CompileError {
             message: format!("a condition must be true or false, but this is {}", shape.describe()),
             span: 0..places.source.len(),

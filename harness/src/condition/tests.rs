@@ -18,7 +18,7 @@ fn three_nodes() -> Observation {
     let node = |name: &str, members: &[&str]| {
         json!({
             "name": name, "trust": "member", "running": true, "members": members, "links": [],
-            "names": { "svc/echo": "n2" }, "names_digest": "d1", "processes": [],
+            "names": { "svc/echo": "n2" }, "names_count": 1, "names_digest": "d1", "groups": {}, "processes": [],
             "view": "n1 n2; cut: n1/n3", "nodes_down": 1,
             "handshakes_refused": 0, "messages_dropped": 0,
         })
@@ -29,7 +29,7 @@ fn three_nodes() -> Observation {
         ],
         "received": { "sink": { "messages": 7, "out_of_order": 0 } },
     });
-    Observation::new(json).expect("an object")
+    Observation::new(&json).expect("an object")
 }
 
 fn holds(source: &str) -> bool {
@@ -67,7 +67,7 @@ fn a_condition_without_an_answer_is_not_met_and_says_why() {
 #[test]
 fn a_number_can_be_compared_with_a_number_of_another_type() {
     let json = json!({ "loads": { "latency": { "rate": 10.5, "errors": 0 } } });
-    let observation = Observation::new(json).expect("an object");
+    let observation = Observation::new(&json).expect("an object");
     let condition =
         Condition::compile("loads.latency.rate > 10 && loads.latency.errors < 0.5", &ids()).expect("valid");
     assert_eq!(condition.evaluate(&observation), Ok(true));
@@ -156,7 +156,7 @@ fn an_explanation_shows_both_sides_of_a_comparison_and_what_is_missing() {
 #[test]
 fn an_explanation_has_a_bound() {
     let nodes: Vec<_> = (0..100).map(|n| json!({ "name": format!("n{n}"), "members": [] })).collect();
-    let observation = Observation::new(json!({ "nodes": nodes })).expect("an object");
+    let observation = Observation::new(&json!({ "nodes": nodes })).expect("an object");
     let source = "nodes.all(n, nodes.all(m, m.members.size() == n.members.size() + 1))";
     let explanation = Condition::compile(source, &ids()).expect("valid").explain(&observation);
     assert!(explanation.parts.len() <= LINES_MAX && explanation.left_out > 0, "{explanation}");

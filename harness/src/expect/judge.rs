@@ -1,5 +1,6 @@
 //! Judging expectations, observation by observation. Pure: what it needs to know is passed in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::condition::{Condition, Observation};
@@ -20,8 +21,8 @@ pub(crate) struct Verdict {
     since: Option<Duration>,
     /// Its `until` has been reached, or it was looked at for good.
     closed: bool,
-    /// Values of the condition's parts when it was last seen not to hold.
-    last_unmet: Option<String>,
+    /// What was last seen not to hold, or to hold and must not. Explained only when somebody asks.
+    last_unmet: Option<Arc<Observation>>,
 }
 
 /// Where an expectation's window stands.
@@ -40,7 +41,7 @@ impl Verdict {
         expectation: &Expectation,
         window: Window,
         now: Duration,
-        observation: &Observation,
+        observation: &Arc<Observation>,
     ) -> bool {
         let Some(since) = window.since else { return false };
         if self.closed || self.failed.is_some() {
@@ -63,9 +64,12 @@ impl Verdict {
         let since = *self.since.get_or_insert(since);
         let Some(condition) = expectation.rule.condition() else { return false };
         self.seen += 1;
+        if self.met && matches!(expectation.rule, Rule::Sometimes(_)) {
+            return false;
+        }
         let holds = condition.evaluate(observation).unwrap_or(false);
         if !holds {
-            self.last_unmet = Some(explain(condition, observation));
+            self.last_unmet = Some(observation.clone());
         }
         match &expectation.rule {
             Rule::Always(_) if !holds => {
@@ -73,7 +77,7 @@ impl Verdict {
             }
             Rule::Never(_) if holds => {
                 self.failed = Some(format!("held {} s into the run", seconds(now)));
-                self.last_unmet = Some(explain(condition, observation));
+                self.last_unmet = Some(observation.clone());
             }
             Rule::Sometimes(_) if holds => return !std::mem::replace(&mut self.met, true),
             Rule::Eventually { within, .. } => {
@@ -98,7 +102,12 @@ impl Verdict {
     }
 
     /// Judges for good: `last` is the observation after the last step and load.
-    pub(crate) fn end(&mut self, expectation: &Expectation, since: Option<Duration>, last: &Observation) {
+    pub(crate) fn end(
+        &mut self,
+        expectation: &Expectation,
+        since: Option<Duration>,
+        last: &Arc<Observation>,
+    ) {
         if self.failed.is_some() {
             return;
         }
@@ -121,17 +130,17 @@ impl Verdict {
     }
 
     /// Looks once and for all.
-    fn finally(&mut self, condition: &Condition, observation: &Observation, otherwise: &str) {
+    fn finally(&mut self, condition: &Condition, observation: &Arc<Observation>, otherwise: &str) {
         self.seen += 1;
         if !condition.evaluate(observation).unwrap_or(false) {
-            self.last_unmet = Some(explain(condition, observation));
+            self.last_unmet = Some(observation.clone());
             self.failed = Some(otherwise.to_owned());
         }
     }
 
     /// The values of the condition's parts when it was last seen not to hold.
-    pub(crate) fn values(&self) -> Option<&str> {
-        self.last_unmet.as_deref()
+    pub(crate) fn values(&self, expectation: &Expectation) -> Option<String> {
+        Some(explain(expectation.rule.condition()?, self.last_unmet.as_ref()?))
     }
 }
 
@@ -158,9 +167,9 @@ mod tests {
         Condition::compile(source, &Ids::default()).expect("compiles")
     }
 
-    fn nodes(count: usize) -> Observation {
+    fn nodes(count: usize) -> Arc<Observation> {
         let all: Vec<_> = (0..count).map(|n| json!({ "name": format!("n{n}") })).collect();
-        Observation::new(json!({ "nodes": all })).expect("an object")
+        Arc::new(Observation::new(&json!({ "nodes": all })).expect("an object"))
     }
 
     const OPEN: Window = Window { since: Some(Duration::ZERO), closed: false };

@@ -7,11 +7,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::terminal::Reporter;
 use super::{pcap, perfetto, sequence};
+use crate::diagnostic::Diagnostics;
 use crate::run::RunReport;
 use crate::run::remains::Remains;
+use crate::scenario::{self, Scenario, Vocabulary};
 
 /// The file that says how to run it again.
 pub(crate) const MANIFEST: &str = "run.json";
@@ -33,6 +36,9 @@ pub(crate) struct Manifest {
     pub(crate) world: String,
     /// The seed.
     pub(crate) seed: u64,
+    /// The bug that the runtime had on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) planted: Option<String>,
     /// How it came out.
     pub(crate) outcome: String,
     /// What was wrong first.
@@ -83,6 +89,7 @@ pub(crate) fn write(root: &Path, report: &RunReport) -> io::Result<Option<PathBu
         cell_index: scenario.cell_index,
         world: report.world.name().to_owned(),
         seed: report.seed,
+        planted: report.planted.map(str::to_owned),
         outcome: report.outcome.name().to_owned(),
         finding: report.findings.first().map(|finding| finding.what.clone()),
         digest: report.digest.map(|digest| format!("{digest:016x}")),
@@ -120,6 +127,101 @@ pub(crate) fn write(root: &Path, report: &RunReport) -> io::Result<Option<PathBu
         fs::write(folder.join("views.txt"), views)?;
     }
     Ok(Some(folder))
+}
+
+/// A run as its folder keeps it.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// The folder.
+    pub(crate) folder: PathBuf,
+    /// What it was.
+    pub(crate) manifest: Manifest,
+    /// The scenario, from the text that was run: the file may have changed since.
+    pub(crate) scenario: Scenario,
+    /// What became of the file: nothing when it is as it was.
+    pub(crate) changed: Option<&'static str>,
+}
+
+/// Why a folder's run cannot be played again.
+#[derive(Debug, Error)]
+pub(crate) enum KeptError {
+    /// Nothing has this name.
+    #[error("there is no folder `{0}`, and no run with this name below {1}; `last` is the latest one")]
+    Missing(String, String),
+    /// There is no run at all.
+    #[error("no run has a folder below {0}: only runs that do not pass have one")]
+    None(String),
+    /// It is the folder of something else.
+    #[error("`{}` is not the folder of a run: {}", .0.display(), .1)]
+    Foreign(PathBuf, String),
+    /// The scenario's text is no scenario for this program.
+    #[error("the scenario that was run is not one for this program\n{}", .0.render(false))]
+    Scenario(Diagnostics),
+}
+
+/// The latest run, as a name.
+pub(crate) const LAST: &str = "last";
+
+/// Finds the run of a folder, by its path, by its name below one of the places where folders are written, or the latest.
+///
+/// # Errors
+/// [`KeptError`]; of a folder that is there, why it is none.
+pub(crate) fn read(name: &str, vocabulary: &Vocabulary) -> Result<Kept, KeptError> {
+    let folder = find(name)?;
+    let foreign = |reason: String| KeptError::Foreign(folder.clone(), reason);
+    let text = |file: &str| {
+        fs::read_to_string(folder.join(file))
+            .map_err(|error| foreign(format!("its {file} cannot be read: {error}")))
+    };
+    let manifest: Manifest = serde_json::from_str(&text(MANIFEST)?)
+        .map_err(|error| foreign(format!("its {MANIFEST} is not what this program writes: {error}")))?;
+    if manifest.schema != MANIFEST_SCHEMA {
+        let reason = format!("its {MANIFEST} is a `{}`, and not a `{MANIFEST_SCHEMA}`", manifest.schema);
+        return Err(foreign(reason));
+    }
+    let source = text(SCENARIO)?;
+    let cells = scenario::load_str(&manifest.file, &source, vocabulary).map_err(KeptError::Scenario)?;
+    let scenario = cells.into_iter().nth(manifest.cell_index);
+    let scenario = scenario
+        .filter(|scenario| scenario.cell.to_string() == manifest.cell)
+        .ok_or_else(|| foreign(format!("its {SCENARIO} has no cell `{}`", manifest.cell)))?;
+    let changed = match fs::read_to_string(&manifest.file) {
+        Ok(now) if now == source => None,
+        Ok(_) => Some("has changed since"),
+        Err(_) => Some("is not there any more"),
+    };
+    Ok(Kept { folder, manifest, scenario, changed })
+}
+
+fn find(name: &str) -> Result<PathBuf, KeptError> {
+    let given = Path::new(name);
+    if given.is_dir() {
+        return Ok(given.to_owned());
+    }
+    if given.is_file() {
+        // The manifest stands for its folder.
+        return match given.file_name().and_then(std::ffi::OsStr::to_str) {
+            Some(MANIFEST) => Ok(given.parent().unwrap_or_else(|| Path::new(".")).to_owned()),
+            _ => Err(KeptError::Foreign(given.to_owned(), "it is a file".to_owned())),
+        };
+    }
+    let mut roots = vec![root(), Path::new("results").join("runs"), Path::new("target").join("regatta")];
+    roots.dedup();
+    let shown = || {
+        let shown: Vec<_> = roots.iter().map(|root| format!("`{}`", root.display())).collect();
+        shown.join(", ")
+    };
+    if name == LAST {
+        let folders = roots.iter().filter_map(|root| fs::read_dir(root).ok()).flatten().flatten();
+        let written = |folder: PathBuf| {
+            let at = fs::metadata(folder.join(MANIFEST)).and_then(|it| it.modified()).ok()?;
+            Some((at, folder))
+        };
+        let latest = folders.filter_map(|entry| written(entry.path())).max();
+        return latest.map(|(_, folder)| folder).ok_or_else(|| KeptError::None(shown()));
+    }
+    let below = roots.iter().map(|root| root.join(name)).find(|folder| folder.is_dir());
+    below.ok_or_else(|| KeptError::Missing(name.to_owned(), shown()))
 }
 
 /// The registries side by side, name by name, where nodes differ; nothing where all agree.

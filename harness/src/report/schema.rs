@@ -13,6 +13,8 @@ use crate::results::history::Record;
 /// A kind of document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
+    /// A scenario file; `#:schema PATH` in its first line lets editors complete and check it.
+    Scenario,
     /// Of `regatta run --json`.
     Run,
     /// Of `regatta bench --json`, and `manifest.json` of a stored run.
@@ -31,13 +33,22 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 7] =
-        [Self::Run, Self::Bench, Self::Compare, Self::Gate, Self::SelfTest, Self::Exact, Self::History];
+    pub const ALL: [Self; 8] = [
+        Self::Scenario,
+        Self::Run,
+        Self::Bench,
+        Self::Compare,
+        Self::Gate,
+        Self::SelfTest,
+        Self::Exact,
+        Self::History,
+    ];
 
     /// The name of its file in `docs/schema`.
     #[must_use]
     pub const fn file(self) -> &'static str {
         match self {
+            Self::Scenario => "scenario.schema.json",
             Self::Run => "run.schema.json",
             Self::Bench => "bench.schema.json",
             Self::Compare => "compare.schema.json",
@@ -52,6 +63,8 @@ impl Kind {
     #[must_use]
     pub fn schema(self) -> Schema {
         match self {
+            // A scenario is read by hand, for the sake of its messages; so its schema is put together by hand too.
+            Self::Scenario => Schema::try_from(crate::scenario::schema::schema()).unwrap_or_default(),
             Self::Run => schema_for!(json::Document),
             Self::Bench => schema_for!(Bench),
             Self::Compare => schema_for!(Stored),

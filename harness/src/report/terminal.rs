@@ -156,19 +156,16 @@ impl<'a> Reporter<'a> {
             }
         }
         if matches!(report.outcome, Outcome::Fail | Outcome::Invalid) {
-            let again = format!(
-                "regatta run {}{} --world {} --seed {}{}",
-                report.scenario.file,
-                if report.scenario.is_long(report.world) { " --long" } else { "" },
-                report.world,
-                report.seed,
-                if report.scenario.cell.to_string().is_empty() {
-                    String::new()
-                } else {
-                    format!(" --filter '{}'", report.scenario.title())
-                }
-            );
+            let again = again(report);
             writeln!(self.out, "             {}  {again}", self.paint("again with", Style::new().bold()))?;
+        }
+        if report.outcome == Outcome::Fail && report.world == World::Sim {
+            let smaller = shrink(report);
+            writeln!(
+                self.out,
+                "             {}  {smaller}",
+                self.paint("smaller with", Style::new().bold())
+            )?;
         }
         if let Some(views) = report.remains.as_ref().and_then(|remains| super::folder::views(remains)) {
             writeln!(
@@ -334,6 +331,30 @@ fn offered(of: &Figures) -> String {
     } else {
         of.in_flight.to_string()
     }
+}
+
+/// The command that plays a run again.
+pub(crate) fn again(report: &RunReport) -> String {
+    let scenario = &report.scenario;
+    let long = if scenario.is_long(report.world) { " --long" } else { "" };
+    format!("regatta run {}{long} --world {}{}", scenario.file, report.world, choice(report))
+}
+
+/// The command that makes a failure smaller.
+fn shrink(report: &RunReport) -> String {
+    format!("regatta shrink {}{}", report.scenario.file, choice(report))
+}
+
+/// Seed, cell and bug as the command line has them.
+fn choice(report: &RunReport) -> String {
+    let mut choice = format!(" --seed {}", report.seed);
+    if !report.scenario.cell.is_empty() {
+        choice.push_str(&format!(" --filter '{}'", report.scenario.title()));
+    }
+    if let Some(bug) = report.planted {
+        choice.push_str(&format!(" --plant {bug}"));
+    }
+    choice
 }
 
 fn running(title: &str, world: &str) -> String {

@@ -13,12 +13,14 @@ use crate::fault::wire::Counts;
 use crate::record::What;
 use crate::scenario::fault::{Fault, FaultKind, PartitionShape, Path, Sides, Target};
 use crate::world::cluster::index_of;
-use crate::world::order::Order;
+use crate::world::order::{Order, Refused};
 
 /// Every fault that was begun in a run.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     all: Mutex<BTreeMap<Key, Record>>,
+    /// When each nemesis began, since the run's start.
+    nemeses: Mutex<BTreeMap<usize, Duration>>,
 }
 
 /// One fault that was begun.
@@ -47,6 +49,8 @@ pub(crate) enum Source {
     Step(usize),
     /// The nemesis with this index.
     Nemesis(usize),
+    /// Somebody at the prompt of a run that holds.
+    Hand,
 }
 
 impl Faults {
@@ -57,6 +61,16 @@ impl Faults {
     /// Every fault so far, in the order of their beginning.
     pub(super) fn records(&self) -> Vec<(Key, Record)> {
         self.all().iter().map(|(key, record)| (*key, record.clone())).collect()
+    }
+
+    /// A nemesis begins, this long after the run's start.
+    pub(super) fn nemesis_begins(&self, index: usize, at: Duration) {
+        self.nemeses.lock().unwrap_or_else(PoisonError::into_inner).insert(index, at);
+    }
+
+    /// When each nemesis began, since the run's start.
+    pub(super) fn nemeses(&self) -> BTreeMap<usize, Duration> {
+        self.nemeses.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn active(&self) -> Vec<Key> {
@@ -103,6 +117,8 @@ impl Faults {
         for (key, record) in all.iter() {
             match record.by {
                 Source::Nemesis(index) => *nemeses.entry(index).or_default() += did(key, record),
+                // Whoever began it by hand was there to see.
+                Source::Hand => {}
                 by if did(key, record) == 0 => idle.push((by, record.describe())),
                 _ => {}
             }
@@ -114,6 +130,15 @@ impl Faults {
 }
 
 impl Record {
+    /// The fault with the time that it was in force, if it has ended.
+    pub(crate) fn as_it_was(&self) -> Fault {
+        let mut fault = self.fault.clone();
+        if !matches!(fault.kind, FaultKind::Rebind(_)) {
+            fault.hold = fault.hold.or_else(|| Some(self.ended?.saturating_sub(self.begun)));
+        }
+        fault
+    }
+
     /// The fault in a few words: its id, or else its kind.
     pub(crate) fn describe(&self) -> String {
         match &self.id {
@@ -197,9 +222,9 @@ impl Stage {
             match record.fault.kind {
                 FaultKind::Pause(_) if runs => self.cluster.pause(node, false).await.map_err(told)?,
                 FaultKind::Crash(_) if !runs => self.cluster.start(node).await.map_err(told)?,
-                FaultKind::CpuHog(_) if runs => self.order(node, Order::Hog { on: false }).await?,
+                FaultKind::CpuHog(_) if runs => self.lift(node, Order::Hog { on: false }).await?,
                 FaultKind::Clock { .. } if runs => {
-                    self.order(node, Order::Clock { offset_ms: 0, drift: 0.0 }).await?;
+                    self.lift(node, Order::Clock { offset_ms: 0, drift: 0.0 }).await?;
                 }
                 _ => {}
             }
@@ -258,6 +283,15 @@ impl Stage {
     async fn order(&self, node: &str, order: Order) -> Result<(), Failed> {
         let seat = self.cluster.seat(node).ok_or_else(|| super::steps::gone(node))?;
         seat.ask(order).await.map(drop).map_err(told)
+    }
+
+    /// Has a node carry out the end of a fault. One that ends meanwhile takes the fault with it: its next start has none.
+    async fn lift(&self, node: &str, order: Order) -> Result<(), Failed> {
+        let Some(seat) = self.cluster.seat(node) else { return Ok(()) };
+        match seat.ask(order).await {
+            Ok(_) | Err(Refused::Gone) => Ok(()),
+            Err(refused) => Err(told(refused)),
+        }
     }
 
     /// The fault with what the seed chooses written out.

@@ -35,7 +35,7 @@ impl Stage {
                     line: Some(expectation.line),
                     what: format!("expectation `{}`", expectation.id),
                     message: format!("`{}` {failed}: {}", expectation.rule.kind(), condition.trim()),
-                    values: verdict.values().map(str::to_owned),
+                    values: verdict.values(expectation),
                 });
             }
         }

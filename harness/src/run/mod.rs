@@ -1,7 +1,8 @@
 //! One run of one scenario: start the nodes, do the steps, watch the cluster, judge.
 
 mod changes;
-mod faults;
+pub(crate) mod faults;
+pub mod hold;
 mod judgement;
 pub mod many;
 mod nemesis;
@@ -37,6 +38,7 @@ use crate::world::cluster::{Cluster, Ground};
 use crate::world::inproc::{CAPTURE_BYTES, Inproc};
 use crate::world::process::ProcessGround;
 use crate::world::sim::{self, HarnessTasks, Sim, SimClock, SimGround};
+use crate::world::wanted::Wanted;
 use crate::world::{self, KeyLines, Means};
 use remains::Remains;
 use stage::Stage;
@@ -117,6 +119,8 @@ pub struct RunReport {
     pub world: World,
     /// The seed of its choices.
     pub seed: u64,
+    /// The name of the bug that the runtime had on purpose.
+    pub planted: Option<&'static str>,
     /// How it came out.
     pub outcome: Outcome,
     /// How long it took.
@@ -155,8 +159,42 @@ pub struct RunOptions {
     /// The bug that the runtime has, in the world `sim`.
     #[cfg(feature = "planted")]
     pub planted: Option<regatta::planted::Bug>,
+    /// Where the run holds for somebody who wants to look. Where time is real, it then has no timeout.
+    pub hold: Option<hold::Hold>,
     /// Turns true when the run must stop; without one, nobody can ask for that.
     pub stop: Option<watch::Receiver<bool>>,
+}
+
+impl RunOptions {
+    /// The name of the planted bug, if there is one.
+    fn planted_name(&self) -> Option<&'static str> {
+        #[cfg(feature = "planted")]
+        let found = self.planted.and_then(|planted| {
+            regatta::planted::Bug::ALL.iter().find(|(_, bug, _)| *bug == planted).map(|(name, ..)| *name)
+        });
+        #[cfg(not(feature = "planted"))]
+        let found = None;
+        found
+    }
+
+    /// Puts the planted bug with this name in force.
+    ///
+    /// # Errors
+    /// Whether there is no such bug, or none at all in this build.
+    pub(crate) fn plant(&mut self, name: &str) -> Result<(), String> {
+        #[cfg(feature = "planted")]
+        {
+            let all = regatta::planted::Bug::ALL;
+            let found = all.iter().find(|(known, ..)| *known == name).map(|(_, bug, _)| *bug);
+            self.planted = Some(found.ok_or_else(|| {
+                let names: Vec<_> = all.iter().map(|(name, ..)| *name).collect();
+                format!("there is no planted bug `{name}`; the bugs are {}", names.join(", "))
+            })?);
+            Ok(())
+        }
+        #[cfg(not(feature = "planted"))]
+        Err(format!("there is no planted bug `{name}` in this build: it needs the feature `planted`"))
+    }
 }
 
 impl RunReport {
@@ -166,6 +204,7 @@ impl RunReport {
             scenario,
             world,
             seed,
+            planted: None,
             outcome: Outcome::Pass,
             duration: Duration::ZERO,
             virtual_time: None,
@@ -207,6 +246,7 @@ impl RunReport {
 pub fn run(scenario: Arc<Scenario>, world: World, options: &RunOptions) -> RunReport {
     let begun = Instant::now();
     let mut report = RunReport::new(scenario.clone(), world, options.seed);
+    report.planted = options.planted_name();
     let missing = world::unsupported(&scenario, world);
     if missing.is_empty() {
         let played = match world {
@@ -243,7 +283,7 @@ fn in_real_time(
         },
     );
     let cluster = Cluster::new(scenario, ground.clone(), options.seed);
-    let stage = Stage::new(options.clone(), scene, cluster, Arc::new(OnTokio), LOOK);
+    let stage = Stage::new(options.clone(), world, scene, cluster, Arc::new(OnTokio), LOOK);
     *report = tokio.block_on(stage.play(report.clone()));
     tokio.shutdown_background();
     report.gather(keys.as_deref(), &*ground);
@@ -265,7 +305,7 @@ fn in_virtual_time(scenario: Arc<Scenario>, options: &RunOptions, report: &mut R
     let ground = Arc::new(SimGround::new(sim.clone(), means));
     let cluster = Cluster::new(scenario, ground.clone(), options.seed);
     let tasks = Arc::new(HarnessTasks(sim.clone()));
-    let stage = Stage::new(options.clone(), scene, cluster, tasks, LOOK_SIM);
+    let stage = Stage::new(options.clone(), World::Sim, scene, cluster, tasks, LOOK_SIM);
     let begun = report.clone();
     let play = || sim::block_on(&sim, async move { stage.play(begun).await });
     *report = match dispatch {
@@ -292,6 +332,7 @@ fn means(scenario: Arc<Scenario>, options: &RunOptions, scene: Arc<Scene>) -> Me
         started: scene.recorder().started(),
         taps: !measures || scenario.has_faults(),
         captures: !measures,
+        wanted: if options.hold.is_some() { Wanted::ALL } else { Wanted::of(&scenario) },
         keys: (!measures).then(|| Arc::new(KeyLines::default())),
         logs: (!measures).then(|| {
             let logs = Logs::new(scene.recorder().clone());

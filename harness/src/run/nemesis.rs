@@ -54,6 +54,7 @@ impl Stage {
     async fn strike(self: &Arc<Self>, index: usize, nemesis: &Nemesis, ends: impl Future<Output = ()>) {
         let mut ends = std::pin::pin!(ends);
         let begun = tokio::time::Instant::now();
+        self.faults.nemesis_begins(index, self.points.now());
         let mut plan = Plan::new(nemesis, self.options.seed, index);
         while let Some((pause, chosen, fault)) = plan.next() {
             let at = match pause {

@@ -25,6 +25,10 @@ pub(crate) struct Remains {
     pub(crate) nodes: BTreeMap<Incarnation, String>,
     /// Every fault that was begun, with what it did.
     pub(crate) faults: Vec<(Key, Record, Counts)>,
+    /// When the first step began, since the run's start.
+    pub(crate) begun: Duration,
+    /// When each nemesis began, by its index; those that did not are not here.
+    pub(crate) nemeses: BTreeMap<usize, Duration>,
     /// The last datagrams, in the order of time.
     pub(crate) captured: Vec<Captured>,
     /// The secrets of connections.
@@ -60,10 +64,12 @@ impl Stage {
                     (key, record, counts)
                 })
                 .collect(),
+            begun: self.points.begun().unwrap_or_default(),
+            nemeses: self.faults.nemeses(),
             captured,
             keys: Vec::new(),
             logs: BTreeMap::new(),
-            registries: views.iter().map(|(node, view)| (node.clone(), view.names.clone())).collect(),
+            registries: views.iter().map(|(node, view)| (node.clone(), view.names().to_vec())).collect(),
             ended,
         }
     }

@@ -1,8 +1,8 @@
 //! What a run plays on: the cluster, the observer, and what has come out so far.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,26 +17,34 @@ use super::tasks::{Run, Task};
 use super::timeline::Timeline;
 use super::{Finding, Outcome, RunOptions, RunReport};
 use crate::behaviour::Scene;
-use crate::condition::{Condition, Observation};
+use crate::condition::observation::value_of;
+use crate::condition::{self, Condition, Observation};
 use crate::expect::judge::{Verdict, Window, explain};
 use crate::load::Figures;
 use crate::load::allocation::uncounted;
+use crate::observe::{Observer, Views};
 use crate::random::Random;
 use crate::record::What;
-use crate::scenario::Scenario;
 use crate::scenario::action::{Address, ScopedName};
 use crate::scenario::load::Load;
 use crate::scenario::model::{Expectation, Point, Rule, StartMode, View};
+use crate::scenario::{Scenario, World};
 use crate::snapshot::{self, Comparison};
 use crate::world::cluster::Cluster;
 use crate::world::order::{Answer, Order, PidText};
+use crate::world::wanted::words;
 
 /// How often the cluster is looked at while a load runs: looking costs time that the load should have.
 const LOOK_UNDER_LOAD: Duration = Duration::from_millis(100);
 
-/// How long a look waits for more changes.
+/// How long a look waits for more changes, at least.
 const SWARM: Duration = Duration::from_millis(1);
+/// Pairs of nodes, of which each has something to show, that cost a look another such wait: it is taken seldom enough to be
+/// a small part of the run.
+const SWARM_PAIRS: u32 = 1_000;
 
+/// How long a run may take that holds for somebody: he has the day.
+const TIMEOUT_HELD: Duration = Duration::from_secs(24 * 3600);
 /// How long the nodes may take to end after a run.
 const END_WITHIN: Duration = Duration::from_secs(30);
 /// How long nodes may take to tell what has happened on them.
@@ -57,6 +65,9 @@ pub struct StepState {
 pub(super) struct Stage {
     pub(super) scenario: Arc<Scenario>,
     pub(super) options: RunOptions,
+    pub(super) world: World,
+    /// Whether the run holds before the next step too.
+    pub(super) holds_next: AtomicBool,
     pub(super) scene: Arc<Scene>,
     pub(super) cluster: Cluster,
     pub(super) points: Points,
@@ -74,6 +85,10 @@ pub(super) struct Stage {
     state: Mutex<State>,
     latest: watch::Sender<Arc<Observation>>,
     loads_running: AtomicU32,
+    /// The variables that conditions speak of.
+    variables: BTreeSet<&'static str>,
+    /// How long a look waits for more changes.
+    swarm: Duration,
 }
 
 #[derive(Default)]
@@ -86,6 +101,7 @@ pub(super) struct State {
     pub(super) taken: Vec<bool>,
     accepted: Vec<String>,
     seen: Seen,
+    observer: Option<Observer>,
     /// The step that fails does so because the harness could not do its part.
     unable: bool,
 }
@@ -93,6 +109,7 @@ pub(super) struct State {
 impl Stage {
     pub(super) fn new(
         options: RunOptions,
+        world: World,
         scene: Arc<Scene>,
         cluster: Cluster,
         run: Arc<dyn Run>,
@@ -105,12 +122,23 @@ impl Stage {
             taken: vec![false; scenario.snapshots.len()],
             ..State::default()
         };
-        let empty = Observation::new(json!({})).expect("an object");
+        let words = words(&scenario);
+        // Who holds a run before a step may ask for anything.
+        let wanted = |variable: &&'static str| options.hold.is_some() || words.contains(variable);
+        let variables: BTreeSet<&'static str> = condition::variables().filter(wanted).collect();
+        let nodes = u32::try_from(scenario.nodes.len()).unwrap_or(u32::MAX);
+        let state =
+            State { observer: Some(Observer::new(scenario.clone(), variables.contains("names"))), ..state };
+        let empty = Observation::of([]);
         Arc::new(Self {
+            variables,
+            swarm: SWARM * (nodes.saturating_mul(nodes) / SWARM_PAIRS).max(1),
             random: Mutex::new(Random::new(options.seed)),
             points: Points::new(scene.recorder().clone()),
             scenario,
             options,
+            world,
+            holds_next: AtomicBool::new(false),
             scene,
             cluster,
             faults: Faults::default(),
@@ -147,7 +175,8 @@ impl Stage {
 
     /// Plays the scenario to its end and puts what came out into the report.
     pub(super) async fn play(self: Arc<Self>, mut report: RunReport) -> RunReport {
-        let timeout = self.scenario.timeout;
+        let held = self.options.hold.is_some() && self.world != World::Sim;
+        let timeout = if held { TIMEOUT_HELD } else { self.scenario.timeout };
         let stage = self.clone();
         let observer = self.spawn(async move { stage.watch().await });
         let nemeses: Vec<Task<()>> =
@@ -253,7 +282,7 @@ impl Stage {
         for (by, what) in self.faults.idle(&self.cluster.counts()) {
             let line = match by {
                 Source::Step(step) => self.scenario.steps.get(step).map(|step| step.line),
-                Source::Nemesis(_) => None,
+                Source::Nemesis(_) | Source::Hand => None,
             };
             let message = format!("{what} did nothing: no datagram or node met it");
             self.find(Outcome::Invalid, line, "fault", message, None);
@@ -288,11 +317,10 @@ impl Stage {
     }
 
     async fn acts(self: &Arc<Self>) {
-        for node in self.scenario.nodes.iter().filter(|node| node.start == StartMode::Auto) {
-            if let Err(error) = self.cluster.start(&node.name).await {
-                self.find(Outcome::Internal, None, "start", error.to_string(), None);
-                return;
-            }
+        let auto = self.scenario.nodes.iter().filter(|node| node.start == StartMode::Auto);
+        if let Err(error) = self.cluster.start_all(auto.map(|node| node.name.as_str())).await {
+            self.find(Outcome::Internal, None, "start", error.to_string(), None);
+            return;
         }
         self.points.begin();
         self.observe();
@@ -308,6 +336,10 @@ impl Stage {
         }
         let scenario = self.scenario.clone();
         for (index, step) in scenario.steps.iter().enumerate() {
+            if self.hold(index).await {
+                waiting.iter().for_each(Task::abort);
+                return;
+            }
             self.state().steps[index].outcome = "running";
             self.scene.recorder().note(What::StepBegun { step: index });
             let done = self.step(index, step).await;
@@ -343,6 +375,10 @@ impl Stage {
             }
             self.points.reach(Point::Step(index));
             self.observe();
+        }
+        if self.hold(scenario.steps.len()).await {
+            waiting.iter().for_each(Task::abort);
+            return;
         }
         for task in waiting {
             // A load that panicked has no figures, which `finally` notices; it is told here too.
@@ -416,7 +452,7 @@ impl Stage {
             }
             self.observe();
             // Changes come in swarms: they are looked at together.
-            tokio::time::sleep(SWARM).await;
+            tokio::time::sleep(self.swarm).await;
         }
     }
 
@@ -430,44 +466,21 @@ impl Stage {
         let mut state = self.state();
         let views = self.cluster.views();
         state.seen.look(&views, self.scene.recorder());
-        let (nodes, names) = crate::observe::cluster(&self.scenario, &views);
-        let faults = self.faults.json(
-            self.scenario.fault_ids().into_iter(),
-            &self.cluster.counts(),
-            self.points.now(),
-        );
-        let steps: serde_json::Map<_, _> = self
-            .scenario
-            .steps
-            .iter()
-            .zip(&state.steps)
-            .filter_map(|(step, of)| {
-                let shown = json!({ "outcome": of.outcome, "reply": of.reply, "error": of.error });
-                Some((step.id.clone()?, shown))
-            })
-            .collect();
-        let loads: serde_json::Map<_, _> = self
-            .scenario
-            .loads
-            .iter()
-            .map(|load| {
-                let mut figures = state.loads.get(&load.id).cloned().unwrap_or_default();
-                // Conditions do not see them, and they are long.
-                figures.log.clear();
-                figures.ladder.clear();
-                (load.id.clone(), serde_json::to_value(figures).unwrap_or(Value::Null))
-            })
-            .collect();
-        let observation = Observation::new(json!({
-            "nodes": nodes,
-            "names": names,
-            "received": self.scene.received(),
-            "steps": steps,
-            "downs": self.scene.downs(),
-            "faults": faults,
-            "loads": loads,
-        }));
-        let observation = Arc::new(observation.expect("an object"));
+        let observer = state.observer.as_mut().expect("there from the start");
+        let (nodes, names) = observer.cluster(&views, |pid| self.scene.label(pid));
+        let others = self.variables.iter().filter_map(|variable| {
+            let shown = match *variable {
+                "received" => self.scene.received(),
+                "steps" => self.steps_shown(&state),
+                "downs" => self.scene.downs(),
+                "faults" => self.faults_shown(),
+                "loads" => self.loads_shown(&state),
+                _ => return None,
+            };
+            Some((*variable, value_of(&shown)))
+        });
+        let observation =
+            Arc::new(Observation::of([("nodes", nodes), ("names", names)].into_iter().chain(others)));
         let now = self.points.now();
         for (index, expectation) in self.scenario.expectations.iter().enumerate() {
             let window = Window {
@@ -489,7 +502,8 @@ impl Stage {
         for (index, snapshot) in self.scenario.snapshots.iter().enumerate() {
             if !state.taken[index] && self.points.when(&self.scenario, &snapshot.after).is_some() {
                 state.taken[index] = true;
-                let found = self.compare(&snapshot.id, snapshot.view, &observation, &mut state.accepted);
+                let State { seen, accepted, .. } = &mut *state;
+                let found = self.compare(&snapshot.id, snapshot.view, seen.views(), accepted);
                 state.findings.extend(found);
             }
         }
@@ -498,15 +512,43 @@ impl Stage {
         observation
     }
 
+    /// The steps that have ids, as conditions see them.
+    fn steps_shown(&self, state: &State) -> Value {
+        let all = self.scenario.steps.iter().zip(&state.steps).filter_map(|(step, of)| {
+            let shown = json!({ "outcome": of.outcome, "reply": of.reply, "error": of.error });
+            Some((step.id.clone()?, shown))
+        });
+        Value::Object(all.collect())
+    }
+
+    /// The loads, as conditions see them.
+    fn loads_shown(&self, state: &State) -> Value {
+        let all = self.scenario.loads.iter().map(|load| {
+            let mut figures = state.loads.get(&load.id).cloned().unwrap_or_default();
+            // Conditions do not see them, and they are long.
+            figures.log.clear();
+            figures.ladder.clear();
+            (load.id.clone(), serde_json::to_value(figures).unwrap_or(Value::Null))
+        });
+        Value::Object(all.collect())
+    }
+
+    /// The faults, as conditions see them.
+    fn faults_shown(&self) -> Value {
+        let ids = self.scenario.fault_ids();
+        Value::Object(self.faults.json(ids.into_iter(), &self.cluster.counts(), self.points.now()))
+    }
+
+    /// Compares what the nodes show now with its accepted text.
+    pub(super) fn compare_now(&self, id: &str, view: View, accepted: &mut Vec<String>) -> Option<Finding> {
+        self.observe();
+        let views = self.state().seen.views().clone();
+        self.compare(id, view, &views, accepted)
+    }
+
     /// Compares a view with its accepted text.
-    pub(super) fn compare(
-        &self,
-        id: &str,
-        view: View,
-        observation: &Observation,
-        accepted: &mut Vec<String>,
-    ) -> Option<Finding> {
-        let text = crate::observe::view(view, &observation.json()["nodes"]);
+    fn compare(&self, id: &str, view: View, views: &Views, accepted: &mut Vec<String>) -> Option<Finding> {
+        let text = crate::observe::view(view, &self.scenario, views);
         let finding = |outcome, message, values| Finding {
             outcome,
             line: None,

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use super::Outcome;
 use super::faults::Source;
 use super::stage::{Stage, name_of};
-use crate::scenario::action::{Action, Actor, Address, AttachQuery, Dial, DialResult, Heal, Step};
+use crate::scenario::action::{
+    Action, Actor, Address, AttachQuery, ConfirmResult, Dial, DialResult, Heal, Step,
+};
 use crate::scenario::fault::Target;
 use crate::world::cluster::Seat;
 use crate::world::order::{Answer, Order, PidText};
@@ -65,10 +67,9 @@ impl Stage {
                 }
             },
             Action::Snapshot { view } => {
-                let observation = self.observe();
                 let mut accepted = Vec::new();
                 let id = step.id.clone().unwrap_or_else(|| format!("step-{}", index + 1));
-                let found = self.compare(&id, *view, &observation, &mut accepted);
+                let found = self.compare_now(&id, *view, &mut accepted);
                 self.note_accepted(accepted);
                 let Some(found) = found else { return Ok(OK) };
                 if found.outcome == Outcome::Internal {
@@ -132,6 +133,17 @@ impl Stage {
                 let (seat, pid) = self.process(process)?;
                 seat.ask(Order::Register { pid, name: name.clone() }).await.map_err(told)?;
             }
+            Action::Confirm { process, name, expect } => {
+                return self.confirm(process, name, *expect, within).await;
+            }
+            Action::Join { process, group } => {
+                let (seat, pid) = self.process(process)?;
+                seat.ask(Order::Join { pid, group: group.clone() }).await.map_err(told)?;
+            }
+            Action::Leave { process, group } => {
+                let (seat, pid) = self.process(process)?;
+                seat.ask(Order::Leave { pid, group: group.clone() }).await.map_err(told)?;
+            }
             Action::Unregister { process, name } => {
                 let (seat, pid) = self.process(process)?;
                 seat.ask(Order::Unregister { pid, name: name.clone() }).await.map_err(told)?;
@@ -154,6 +166,28 @@ impl Stage {
             other => return failed(format!("`{}` is not carried out yet", other.verb())),
         }
         Ok(OK)
+    }
+
+    async fn confirm(
+        &self,
+        process: &str,
+        name: &str,
+        expect: ConfirmResult,
+        within: Duration,
+    ) -> Result<Done, Failed> {
+        let (seat, pid) = self.process(process)?;
+        // A refusal comes by the deadline, and the step waits longer than that.
+        let deadline = if expect == ConfirmResult::Refused { within / 2 } else { within };
+        let order = Order::Confirm { pid, name: name.to_owned(), deadline };
+        let Answer::Confirmed(confirmed) = seat.ask(order).await.map_err(told)? else {
+            return failed("the node answered something else");
+        };
+        match (confirmed, expect) {
+            (Ok(token), ConfirmResult::Ok) => Ok(("ok", Value::from(token))),
+            (Err(why), ConfirmResult::Refused) => Ok(("refused", Value::from(why))),
+            (Ok(_), ConfirmResult::Refused) => failed("the name was confirmed all the same"),
+            (Err(why), ConfirmResult::Ok) => failed(why),
+        }
     }
 
     /// The nodes that are meant. Nobody at all is an error: a step that does nothing would prove nothing.

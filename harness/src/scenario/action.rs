@@ -26,8 +26,9 @@ pub const STEP_WITHIN_DEFAULT: Duration = Duration::from_secs(10);
 pub const PAYLOAD_BYTES_MIN: u64 = 32;
 
 /// The behaviours that every node knows, as processes and as factories.
-pub const BEHAVIOURS: [&str; 8] =
-    ["echo", "counter", "sink", "relay", "ticker", "linker", "register", "client"];
+pub const BEHAVIOURS: [&str; 11] = [
+    "echo", "counter", "sink", "relay", "ticker", "linker", "register", "client", "caller", "holder", "churn",
+];
 
 /// One step.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,6 +142,16 @@ pub enum Action {
         process: String,
         /// The name.
         name: ScopedName,
+    },
+    /// Has a majority confirm a global name of a process. The deadline is the step's `within` (for `expect = "refused"`,
+    /// half of it). Done when it ends as expected by then; the fencing token is `steps.<id>.reply`.
+    Confirm {
+        /// The process, by its label.
+        process: String,
+        /// The name.
+        name: String,
+        /// How it must end.
+        expect: ConfirmResult,
     },
     /// Takes a name back. Done when the process's node no longer knows it; fails when the process does not hold it.
     Unregister {
@@ -321,6 +332,20 @@ pub enum ScopedName {
     Global(String),
 }
 
+/// How the confirmation of a name ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfirmResult {
+    /// The process holds the name.
+    Ok,
+    /// By the deadline there was no majority for it, or another process holds it.
+    Refused,
+}
+
+impl ConfirmResult {
+    /// Every result, as files name it.
+    pub const ALL: [(&'static str, Self); 2] = [("ok", Self::Ok), ("refused", Self::Refused)];
+}
+
 /// How a call ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallResult {
@@ -424,7 +449,7 @@ impl Action {
             Self::Spawn(_) => "spawn",
             Self::Send { .. } => "send",
             Self::Call { .. } => "call",
-            Self::Register { .. } => "register",
+            Self::Register { .. } | Self::Confirm { .. } => "register",
             Self::Unregister { .. } => "unregister",
             Self::Join { .. } => "join",
             Self::Leave { .. } => "leave",

@@ -11,12 +11,14 @@ pub mod model;
 
 mod build;
 mod discover;
+pub(crate) mod draft;
 mod fields;
 mod matrix;
 mod needs;
 mod parse;
 mod problem;
 mod raw;
+pub mod schema;
 mod units;
 mod vocabulary;
 
@@ -90,6 +92,18 @@ pub fn load_str(file: &str, text: &str, vocabulary: &Vocabulary) -> Result<Vec<S
         }
     }
     if problems.is_empty() { Ok(scenarios) } else { Err(problems.into_diagnostics(file, text).into()) }
+}
+
+/// Reads a fault as it stands behind `fault =` in a step, for the nodes of `scenario`.
+///
+/// # Errors
+/// Every mistake that was found.
+pub(crate) fn load_fault(text: &str, scenario: &Scenario) -> Result<fault::Fault, Diagnostics> {
+    let problems = Problems::default();
+    let line = format!("fault = {text}");
+    let document = parse::parse(&line, &problems);
+    let found = if problems.is_empty() { build::fault(&document, &line, scenario, &problems) } else { None };
+    found.filter(|_| problems.is_empty()).ok_or_else(|| problems.into_diagnostics("prompt", &line).into())
 }
 
 #[cfg(test)]

@@ -266,6 +266,8 @@ pub struct Process {
     pub name: Option<String>,
     /// Its name in the cluster.
     pub global: Option<String>,
+    /// The group that it joins.
+    pub group: Option<String>,
     /// What the behaviour is given.
     pub args: Option<serde_json::Value>,
 }

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use futures_util::future::join_all;
 use regatta::cluster::identity::{CA_VALID_FOR, IdentityError, IssueOptions, SHARED_VALID_FOR};
 use regatta::{Clock, ClusterCa, Identity, Pid};
 use thiserror::Error;
@@ -249,7 +250,27 @@ impl Cluster {
     /// # Errors
     /// [`WorldError`]; the node does not run then.
     pub(crate) async fn start(&self, name: &str) -> Result<(), WorldError> {
-        let _life = self.life(name).await?;
+        let started = self.launch(name).await?;
+        self.dial_all(started).await;
+        Ok(())
+    }
+
+    /// Starts several nodes, in order; then all dial at the same moment.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); nodes that were started before stay so.
+    pub(crate) async fn start_all(&self, names: impl Iterator<Item = &str>) -> Result<(), WorldError> {
+        let mut started = Vec::new();
+        for name in names {
+            started.push(self.launch(name).await?);
+        }
+        join_all(started.into_iter().map(|started| self.dial_all(started))).await;
+        Ok(())
+    }
+
+    /// Starts a node and its processes; it has yet to dial.
+    async fn launch(&self, name: &str) -> Result<Started<'_>, WorldError> {
+        let life = self.life(name).await?;
         if self.is_running(name) {
             return Err(WorldError::State(name.to_owned(), "runs already"));
         }
@@ -274,7 +295,6 @@ impl Cluster {
                 Connect::To(nodes) => nodes.clone(),
             }
         };
-        let one_is_enough = node.connect == Connect::First;
         self.tell_network().await;
         let processes = scenario.processes.iter().enumerate().filter(|(_, process)| process.on == name);
         for (process, _) in processes {
@@ -282,17 +302,21 @@ impl Cluster {
                 .await
                 .map_err(|refused| WorldError::Process(refused.to_string()))?;
         }
-        for target in targets {
+        let one_is_enough = node.connect == Connect::First;
+        Ok(Started { _life: life, seat, targets, one_is_enough })
+    }
+
+    async fn dial_all(&self, started: Started<'_>) {
+        for target in started.targets {
             if let Some(addr) = self.seat(&target).map(|target| target.addr) {
                 // Whatever the answer: a node that is refused is up as well.
-                let answer = seat.ask(Order::Dial { addr }).await;
-                if one_is_enough && matches!(answer, Ok(Answer::Dialed(Ok(())))) {
+                let answer = started.seat.ask(Order::Dial { addr }).await;
+                if started.one_is_enough && matches!(answer, Ok(Answer::Dialed(Ok(())))) {
                     // The others are met through it.
                     break;
                 }
             }
         }
-        Ok(())
     }
 
     /// Ends a node in an orderly way and looks at what is left.
@@ -327,13 +351,11 @@ impl Cluster {
         self.ground.kill(seat).await
     }
 
-    /// Ends every node in an orderly way; what each of them left behind.
+    /// Ends every node in an orderly way, all at the same time; what each of them left behind.
     pub(crate) async fn end(&self) -> Vec<WorldError> {
-        let mut errors = Vec::new();
-        for seat in self.seats() {
-            errors.extend(self.stop(&seat.name).await.err());
-        }
-        errors
+        let seats = self.seats();
+        let stopped = join_all(seats.iter().map(|seat| self.stop(&seat.name))).await;
+        stopped.into_iter().filter_map(Result::err).collect()
     }
 
     /// Gives every node up.
@@ -543,6 +565,16 @@ impl Cluster {
             None => Err(WorldError::State(node.name.clone(), "has a trust that is not there")),
         }
     }
+}
+
+/// A node that runs and has yet to dial.
+struct Started<'a> {
+    /// Nobody else starts or ends it meanwhile.
+    _life: tokio::sync::MutexGuard<'a, ()>,
+    seat: Seat,
+    targets: Vec<String>,
+    /// Whether it is done with the first target that it is linked with.
+    one_is_enough: bool,
 }
 
 /// A node's place in the scenario.

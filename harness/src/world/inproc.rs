@@ -253,7 +253,7 @@ impl Hand for HereHand {
     fn view(&self) -> Arc<NodeView> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(agent) = self.with(|body| body.agent.clone()) {
-            *last = Arc::new(agent.view());
+            *last = agent.view();
         }
         last.clone()
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `cluster` | who runs, under which identity, on what network: the same in every world |
 //! | `order`, `view` | what is asked of a node and what it shows, as data |
+//! | `wanted` | which of the large parts of that anybody looks at |
 //! | `agent` | the harness's half beside a node: carries orders out |
 //! | `clock` | a node's clock, which can be set off |
 //! | `inproc` | all nodes in this process, real UDP, real time |
@@ -20,6 +21,7 @@ pub(crate) mod order;
 pub(crate) mod process;
 pub(crate) mod sim;
 pub(crate) mod view;
+pub(crate) mod wanted;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -47,6 +49,8 @@ pub(crate) struct Means {
     pub(crate) started: Instant,
     /// Whether sockets are such that faults can happen to them.
     pub(crate) taps: bool,
+    /// What of the nodes' views is looked at.
+    pub(crate) wanted: wanted::Wanted,
     /// Whether the last datagrams are kept.
     pub(crate) captures: bool,
     /// Where the secrets of connections are noted.

@@ -21,7 +21,7 @@ pub fn unsupported(scenario: &Scenario, world: World) -> Vec<String> {
 
 fn can(need: Capability) -> bool {
     match need {
-        Capability::Step("join" | "leave" | "rotate" | "revoke") => false,
+        Capability::Step("rotate" | "revoke") => false,
         Capability::Fault("expire" | "revoke") => false,
         Capability::Step(_)
         | Capability::Fault(_)

@@ -49,6 +49,12 @@ pub(crate) enum Order {
     Register { pid: PidText, name: ScopedName },
     /// Take a name from a process of this node.
     Unregister { pid: PidText, name: ScopedName },
+    /// Have a majority confirm a name of a process of this node.
+    Confirm { pid: PidText, name: String, deadline: Duration },
+    /// Have a process of this node enter a group.
+    Join { pid: PidText, group: String },
+    /// Have it leave one.
+    Leave { pid: PidText, group: String },
     /// Send numbered messages.
     Send(SendOrder),
     /// Send a request and await its end.
@@ -141,6 +147,8 @@ pub(crate) enum Answer {
     Dialed(Result<(), DialFailure>),
     /// How a spawn ended.
     Spawned(Result<PidText, NoChild>),
+    /// How the confirmation of a name ended: with its token, or who or what was against it.
+    Confirmed(Result<u64, String>),
     /// How a call ended: with a reply, or otherwise.
     Called(Result<String, CallResult>),
     /// A list.

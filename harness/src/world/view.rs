@@ -5,6 +5,7 @@ use regatta::cluster::{ClusterView, MemberInfo, Standing};
 use serde::{Deserialize, Serialize};
 
 use super::order::PidText;
+use super::wanted::Wanted;
 use crate::behaviour::OWN_LABEL;
 
 /// Processes that are asked for at a time.
@@ -18,12 +19,21 @@ pub(crate) struct NodeView {
     /// The nodes that it takes for members, itself among them, sorted: linked, or out of its reach and not lost.
     pub(crate) members: Vec<String>,
     /// The cluster as it sees it: members that are reached, then pairs that are cut off from each other.
+    ///
+    /// Empty when nobody looks at it.
     pub(crate) view: String,
     /// Nodes that it found to be down so far.
     pub(crate) nodes_down: u64,
-    /// Global names with their owners' nodes, in the order of the names.
-    pub(crate) names: Vec<(String, String)>,
-    /// Processes of the scenario, in the order of their start.
+    /// How many global names it knows.
+    pub(crate) names_count: u64,
+    /// Equal where the same names have the same owners.
+    pub(crate) names_digest: u64,
+    /// Global names with their owners' nodes, in the order of the names; nothing when they were left out.
+    names: Option<Vec<(String, String)>>,
+    /// Groups with their members, in the order of their names, each as often as it has joined; none when nobody looks at
+    /// them.
+    pub(crate) groups: Vec<(String, Vec<PidText>)>,
+    /// Processes of the scenario, in the order of their start; none when nobody looks at them.
     pub(crate) processes: Vec<ProcessView>,
     /// Dials to it that came to nothing.
     pub(crate) handshakes_refused: u64,
@@ -48,25 +58,58 @@ pub(crate) struct ProcessView {
 
 impl NodeView {
     /// Looks at a node.
-    pub(crate) fn of(node: &ClusterNode) -> Self {
-        let (runtime, stats) = (node.runtime().stats(), node.stats());
+    pub(crate) fn of(node: &ClusterNode, wanted: Wanted) -> Self {
+        let names_count = node.global_names_count();
         Self {
             links: node.peers(),
             members: members(node),
-            view: view(node),
+            view: if wanted.view { view(node) } else { String::new() },
+            names_count: names_count as u64,
+            names_digest: node.global_names_digest(),
+            names: wanted.names(names_count).then(|| node.global_names()),
+            ..Self::default()
+        }
+        .counted(node, wanted)
+    }
+
+    /// The same with what can be different though the node's count of changes is not: counters and mailboxes.
+    pub(crate) fn counted(self, node: &ClusterNode, wanted: Wanted) -> Self {
+        let (runtime, stats) = (node.runtime().stats(), node.stats());
+        Self {
             nodes_down: stats.nodes_down,
-            names: node.global_names(),
-            processes: processes(node),
+            groups: if wanted.groups { groups(node) } else { Vec::new() },
+            processes: if wanted.processes { processes(node) } else { Vec::new() },
             handshakes_refused: stats.handshakes_refused,
             messages_dropped: stats.signals_dropped + runtime.refused_full + runtime.refused_no_proc,
             links_down: stats.links_down,
+            ..self
         }
+    }
+
+    /// Whether nothing that is counted differs from what the node shows now.
+    pub(crate) fn still_counts(&self, node: &ClusterNode, wanted: Wanted) -> bool {
+        let now = Self::default().counted(node, wanted);
+        (self.nodes_down, self.handshakes_refused, self.messages_dropped, self.links_down)
+            == (now.nodes_down, now.handshakes_refused, now.messages_dropped, now.links_down)
+            && self.processes == now.processes
+            && self.groups == now.groups
+    }
+
+    /// Global names with their owners' nodes, in the order of the names; none when they were left out.
+    pub(crate) fn names(&self) -> &[(String, String)] {
+        self.names.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the node knows names that are not shown.
+    pub(crate) const fn leaves_names_out(&self) -> bool {
+        self.names.is_none()
     }
 
     /// The node whose process holds a global name, as this node sees it.
     pub(crate) fn owner(&self, name: &str) -> Option<&str> {
-        let at = self.names.binary_search_by(|(of, _)| of.as_str().cmp(name)).ok()?;
-        Some(&self.names[at].1)
+        let names = self.names();
+        let at = names.binary_search_by(|(of, _)| of.as_str().cmp(name)).ok()?;
+        Some(&names[at].1)
     }
 }
 
@@ -89,6 +132,14 @@ fn view(node: &ClusterNode) -> String {
     } else {
         format!("{}; cut: {}", members.join(" "), cuts.join(" "))
     }
+}
+
+fn groups(node: &ClusterNode) -> Vec<(String, Vec<PidText>)> {
+    let runtime = node.runtime();
+    let groups = runtime.groups_with_members().into_iter();
+    groups
+        .map(|group| (group.to_string(), runtime.group_members(&group).into_iter().map(PidText).collect()))
+        .collect()
 }
 
 fn processes(node: &ClusterNode) -> Vec<ProcessView> {

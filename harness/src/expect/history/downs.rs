@@ -12,6 +12,8 @@ pub(super) fn check(history: &History) -> Result<(), String> {
     let mut ended: BTreeSet<Pid> = BTreeSet::new();
     let mut wrong = Vec::new();
     let tellings = history.of(|what| match what {
+        // What is told of names is nobody's end.
+        What::Told { kind, .. } if kind == "name" => None,
         What::Told { watcher, process, reason, monitor, .. } => Some((watcher, process, reason, monitor)),
         _ => None,
     });

@@ -166,6 +166,7 @@ impl Build<'_> {
             let label = own.string("label", "\"receiver\"").map(|label| label.value);
             let name = own.string("name", "\"echo\"").map(|name| name.value);
             let global = own.string("global", "\"svc/echo\"").map(|name| name.value);
+            let group = own.string("group", "\"workers\"").map(|group| group.value);
             let args = self.args(&own);
             own.finish();
             let (Some(on), Some(nodes), Some(behaviour)) = (on, nodes, behaviour) else { continue };
@@ -200,6 +201,7 @@ impl Build<'_> {
                         behaviour: behaviour.clone(),
                         name,
                         global: own_name(&global),
+                        group: group.clone(),
                         args: args.clone(),
                     });
                 }

@@ -23,6 +23,9 @@ use super::vocabulary::Vocabulary;
 use crate::condition::Condition;
 use names::Names;
 
+pub(super) use cluster::{NODES_MAX, PROCESSES_MAX};
+pub(super) use step::SENDERS_MAX;
+
 /// What every reader of a part of the file needs.
 struct Build<'a> {
     text: &'a str,
@@ -138,6 +141,23 @@ pub(super) fn scenario(
         loads,
         gates,
     })
+}
+
+/// Reads the fault under the key `fault` of a document that has nothing else.
+pub(super) fn fault(
+    document: &Table,
+    text: &str,
+    scenario: &Scenario,
+    problems: &Problems,
+) -> Option<super::fault::Fault> {
+    let vocabulary = Vocabulary::default();
+    let names = Names::of_nodes(&scenario.nodes);
+    let build = Build { text, problems, vocabulary: &vocabulary, names };
+    let node = &document.get("fault")?.node;
+    let fields = Fields::of(node, "`fault`", "fault = { pause = \"n1\" }", problems)?;
+    let fault = build.fault(&fields);
+    fields.finish();
+    fault
 }
 
 fn about(fields: &Fields<'_>) -> Option<String> {

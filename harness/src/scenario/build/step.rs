@@ -2,8 +2,8 @@
 
 use super::Build;
 use crate::scenario::action::{
-    Action, Actor, AttachList, AttachQuery, CallResult, Dial, DialResult, Heal, PAYLOAD_BYTES_MIN,
-    STEP_WITHIN_DEFAULT, ScopedName, Spawn, SpawnResult, Step,
+    Action, Actor, AttachList, AttachQuery, CallResult, ConfirmResult, Dial, DialResult, Heal,
+    PAYLOAD_BYTES_MIN, STEP_WITHIN_DEFAULT, ScopedName, Spawn, SpawnResult, Step,
 };
 use crate::scenario::fields::{At, Fields};
 use crate::scenario::model::View;
@@ -126,7 +126,20 @@ impl Build<'_> {
             "call" => self.call(fields)?,
             "register" => {
                 let (process, name) = (process(), scoped_name(fields));
-                Action::Register { process: process?, name: name? }
+                let confirmed = fields.boolean("confirmed").unwrap_or(false);
+                let expect = if confirmed { fields.word("expect", &ConfirmResult::ALL) } else { None };
+                match name? {
+                    ScopedName::Global(name) if confirmed => {
+                        let expect = expect.unwrap_or(ConfirmResult::Ok);
+                        Action::Confirm { process: process?, name, expect }
+                    }
+                    ScopedName::Local(_) if confirmed => {
+                        let problem = Problem::new(fields.span(), "only a `global` name can be confirmed");
+                        fields.report(problem.help("a local name has no nodes to ask"));
+                        return None;
+                    }
+                    name => Action::Register { process: process?, name },
+                }
             }
             "unregister" => {
                 let (process, name) = (process(), scoped_name(fields));

@@ -9,8 +9,8 @@ mod traffic;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use regatta::cluster::ConnectError;
@@ -21,6 +21,7 @@ use super::Means;
 use super::clock::NodeClock;
 use super::order::{Answer, Answered, DialFailure, Order, PidText, Refused, because};
 use super::view::NodeView;
+use super::wanted::Wanted;
 use crate::behaviour::{Behaviours, Scene, Setup, start_control};
 use crate::fault::network::Network;
 use crate::load::{self, SocketCounts, Source};
@@ -66,6 +67,10 @@ pub(crate) struct Agent {
     pub(crate) clock: Arc<NodeClock>,
     pub(crate) underlay: Arc<dyn Underlay>,
     hog: Arc<AtomicBool>,
+    /// What the scenario looks at.
+    wanted: Wanted,
+    /// What was shown last, and the node's count of changes just before that.
+    shown: Mutex<Option<(u64, Arc<NodeView>)>>,
 }
 
 impl fmt::Debug for Agent {
@@ -104,12 +109,25 @@ impl Agent {
             clock,
             underlay,
             hog: Arc::default(),
+            wanted: means.wanted,
+            shown: Mutex::default(),
         })
     }
 
-    /// What the node shows now.
-    pub(crate) fn view(&self) -> NodeView {
-        NodeView::of(&self.node)
+    /// What the node shows now: the same view as before if nothing has changed.
+    pub(crate) fn view(&self) -> Arc<NodeView> {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        // First: what changes meanwhile is seen the next time.
+        let changes = *self.node.changes().borrow();
+        let (node, wanted) = (&self.node, self.wanted);
+        let view = match shown.take() {
+            Some((before, view)) if before == changes && view.still_counts(node, wanted) => view,
+            Some((before, view)) if before == changes => {
+                Arc::new(NodeView::clone(&view).counted(node, wanted))
+            }
+            _ => Arc::new(NodeView::of(node, wanted)),
+        };
+        shown.insert((changes, view)).1.clone()
     }
 
     /// Carries an order out.
@@ -121,6 +139,9 @@ impl Agent {
             Order::Spawn(order) => self.spawn(order).await,
             Order::Register { pid, name } => self.register(pid.0, &name),
             Order::Unregister { pid, name } => self.unregister(pid.0, &name),
+            Order::Confirm { pid, name, deadline } => self.confirm(pid.0, &name, deadline).await,
+            Order::Join { pid, group } => self.join(pid.0, &group),
+            Order::Leave { pid, group } => self.leave(pid.0, &group),
             Order::Send(order) => self.send(order).await,
             Order::Call(order) => self.call(order).await,
             Order::Link { pid, target } => {
@@ -182,6 +203,9 @@ impl Agent {
         }
         if let Some(name) = &process.global {
             self.node.try_register_global(name, pid).map_err(|error| failed(error.to_string()))?;
+        }
+        if let Some(group) = &process.group {
+            self.node.runtime().join_group(group, pid).map_err(|error| failed(error.to_string()))?;
         }
         Ok(Answer::Pid(Some(PidText(pid))))
     }

@@ -1,6 +1,9 @@
-//! Names of this node's processes.
+//! Names and groups of this node's processes.
+
+use std::time::Duration;
 
 use regatta::Pid;
+use regatta::cluster::{ConfirmName, ConfirmNameError};
 
 use super::Agent;
 use crate::scenario::action::ScopedName;
@@ -24,6 +27,30 @@ impl Agent {
             ScopedName::Global(name) => self.node.try_register_global(name, pid).map_err(because)?,
         }
         Ok(Answer::Done)
+    }
+
+    /// Has a majority confirm a global name. That others are against it, or too few for it, is an answer.
+    pub(super) async fn confirm(&self, pid: Pid, name: &str, deadline: Duration) -> Answered {
+        let options = ConfirmName { deadline: Some(deadline), ..ConfirmName::default() };
+        match self.node.register_global_confirmed(name, pid, options).await {
+            Ok(token) => Ok(Answer::Confirmed(Ok(token.raw()))),
+            Err(error @ (ConfirmNameError::Taken { .. } | ConfirmNameError::NoQuorum { .. })) => {
+                Ok(Answer::Confirmed(Err(error.to_string())))
+            }
+            Err(error) => Err(because(error)),
+        }
+    }
+
+    pub(super) fn join(&self, pid: Pid, group: &str) -> Answered {
+        self.node.runtime().join_group(group, pid).map(|()| Answer::Done).map_err(because)
+    }
+
+    pub(super) fn leave(&self, pid: Pid, group: &str) -> Answered {
+        if self.node.runtime().leave_group(group, pid) {
+            return Ok(Answer::Done);
+        }
+        let label = self.scene.label(pid);
+        Err(Refused::Because(format!("process `{label}` is not in the group")))
     }
 
     pub(super) fn unregister(&self, pid: Pid, name: &ScopedName) -> Answered {

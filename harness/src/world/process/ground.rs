@@ -102,6 +102,7 @@ impl ProcessGround {
             started_ns: super::node::monotonic_ns(means.started),
             taps: means.taps,
             captures: means.captures,
+            wanted: means.wanted,
             notes_messages: means.scene.recorder().notes_messages(),
             network,
         };

@@ -180,6 +180,7 @@ fn live(
         started,
         taps: birth.taps,
         captures: birth.captures,
+        wanted: birth.wanted,
         keys,
         // Its stderr is its log.
         logs: None,
@@ -299,7 +300,7 @@ fn captured(number: u64, tap: Option<&Arc<Tap>>) -> FromNode {
 /// What the harness has been told.
 #[derive(Default)]
 struct Seen {
-    view: Option<NodeView>,
+    view: Option<Arc<NodeView>>,
     scene: Option<Shared>,
     counts: Vec<(Key, Counts)>,
 }
@@ -327,7 +328,7 @@ impl Seen {
         }
         let view = agent.view();
         if self.view.as_ref() != Some(&view) {
-            say.say(&FromNode::View(view.clone()));
+            say.say(&FromNode::View(NodeView::clone(&view)));
             self.view = Some(view);
         }
     }

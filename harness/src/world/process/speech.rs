@@ -11,6 +11,7 @@ use crate::fault::wire::Counts;
 use crate::record::Event;
 use crate::world::order::{Answered, Order, PidText};
 use crate::world::view::NodeView;
+use crate::world::wanted::Wanted;
 
 /// The first line to a node: what it is to be.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,6 +42,8 @@ pub(super) struct Birth {
     pub(super) taps: bool,
     /// Whether its last datagrams and its connections' secrets are kept.
     pub(super) captures: bool,
+    /// What is looked at.
+    pub(super) wanted: Wanted,
     /// Whether single messages are noted.
     pub(super) notes_messages: bool,
     /// What the network is like.

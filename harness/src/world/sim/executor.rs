@@ -1,7 +1,7 @@
 //! Tasks of the simulation: who is ready, who runs next, who stands still.
 //!
-//! Time goes in turns. A turn runs everything that was ready at its beginning: first the processes, in an order that the
-//! seed chooses, then the nodes' loops, then the harness. What they make ready belongs to the next turn. So the answers of
+//! Time goes in turns. A turn runs everything that was ready at its beginning: first the schedulers of the nodes, in an
+//! order that the seed chooses, each with its processes first in, first out; then the nodes' loops, then the harness. What they make ready belongs to the next turn. So the answers of
 //! all processes that one batch of datagrams has woken leave together, as on a real runtime.
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ pub(super) type Body = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// What a task is, in the order in which the kinds run within a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    /// A process, or an order to a node.
+    /// The scheduler of a node's processes, or an order to a node.
     Process,
     /// The loop of a node.
     Loop,

@@ -54,7 +54,7 @@ impl SimGround {
         let runtime = Runtime::builder()
             .clock(clock.clone())
             .spawner(spawner.clone())
-            .incarnation(Incarnation::at(clock.unix_us(), random.next()))
+            .incarnation(Incarnation::at(sim.starts_at(clock.unix_us()), random.next()))
             .build();
         let mut builder = ClusterNode::builder(&launch.name, runtime, &launch.identity)
             .spin(Duration::ZERO)
@@ -201,7 +201,7 @@ impl Hand for SimHand {
     }
 
     fn view(&self) -> Arc<NodeView> {
-        Arc::new(self.agent().map(|agent| agent.view()).unwrap_or_default())
+        self.agent().map(|agent| agent.view()).unwrap_or_default()
     }
 
     fn pause(&self, paused: bool) -> Boxed<Result<(), Refused>> {

@@ -10,8 +10,8 @@
 //! | `run` | the loop: run what is ready, then let the next thing happen |
 //!
 //! # What makes a run repeat
-//! - One thread. Who is ready is a set, and the seed chooses the order within each turn: it does not matter in which order
-//!   tasks were woken.
+//! - One thread. Which tasks are ready is a set, and the seed chooses the order within each turn: it does not matter in
+//!   which order tasks were woken. The processes of one node are one task, its scheduler, and run first in, first out.
 //! - The simulator owns a queue of events in nanoseconds; a node's engine gets the event's time. Processes' own timers are
 //!   tokio's, on its paused clock, which goes in whole milliseconds: a timer for a millisecond fires before any event of
 //!   it.
@@ -62,6 +62,8 @@ struct State {
     owners: BTreeMap<OwnerId, executor::Owner>,
     tasks: BTreeMap<TaskId, executor::Slot>,
     next_task: u64,
+    /// The microseconds in which nodes have started.
+    starts_us: BTreeSet<u64>,
     /// Chooses the order of a turn.
     order: Random,
     /// Over every datagram: when, from whom to whom, how large, what became of it.
@@ -86,6 +88,7 @@ impl Sim {
             owners: BTreeMap::from([(OwnerId::HARNESS, executor::Owner::default())]),
             tasks: BTreeMap::new(),
             next_task: 0,
+            starts_us: BTreeSet::new(),
             order: Random::apart(seed, "order"),
             digest: crate::record::Digest::default(),
         };
@@ -98,6 +101,17 @@ impl Sim {
 
     fn ready(&self) -> MutexGuard<'_, Ready> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The microsecond of a node's start: one in which no other has started. A start takes no virtual time, and two nodes of
+    /// one microsecond would be told apart by twelve bits of chance only.
+    fn starts_at(&self, now_us: u64) -> u64 {
+        let mut state = self.state();
+        let mut at_us = now_us;
+        while !state.starts_us.insert(at_us) {
+            at_us += 1;
+        }
+        at_us
     }
 
     /// The digest of all datagrams so far.

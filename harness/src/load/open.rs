@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::cost::Reading;
 use super::figures::Rung;
-use super::pacing::{Attempt, now_ns, pace, prompt};
+use super::pacing::{Attempt, Monotonic, now_ns, pace, prompt};
 use super::recorder::{Recorder, histogram};
 use super::schedule;
 use super::{LoadError, REPLY_WITHIN, Source, payload};
@@ -113,7 +113,7 @@ pub(super) async fn run(
         move || {
             prompt();
             let mut buffer = Vec::new();
-            let outcome = pace(course.start, &course.times, give_up, |index| {
+            let outcome = pace(&Monotonic, course.start, &course.times, give_up, |index| {
                 before_each(index);
                 let sender = index % pids.len();
                 buffer.resize(sizes.of_number(index as u64), 0);

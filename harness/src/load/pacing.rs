@@ -49,6 +49,27 @@ pub(super) fn prompt() {
 /// The shortest slice that the scheduler gives.
 const SLICE_NS: u64 = 100_000;
 
+/// What [`pace`] tells the time by, and waits with.
+pub(super) trait Clock {
+    /// Nanoseconds since some moment.
+    fn now(&self) -> u64;
+    /// Returns when [`Self::now`] is at least `at`.
+    fn wait_until(&self, at: u64);
+}
+
+/// The system's monotonic clock.
+pub(super) struct Monotonic;
+
+impl Clock for Monotonic {
+    fn now(&self) -> u64 {
+        now_ns()
+    }
+
+    fn wait_until(&self, at: u64) {
+        wait_until(at);
+    }
+}
+
 /// Nanoseconds of the system's monotonic clock.
 pub(super) fn now_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -105,26 +126,32 @@ pub(super) struct Paced {
     pub(super) cut: bool,
 }
 
-/// Sends a request at each of `times`, which count from `start` on the monotonic clock; `give_up` is when nothing more is
-/// sent, on the same clock.
-pub(super) fn pace(start: u64, times: &[u64], give_up: u64, mut send: impl FnMut(usize) -> Attempt) -> Paced {
+/// Sends a request at each of `times`, which count from `start` on `clock`; `give_up` is when nothing more is sent, on the
+/// same clock.
+pub(super) fn pace(
+    clock: &impl Clock,
+    start: u64,
+    times: &[u64],
+    give_up: u64,
+    mut send: impl FnMut(usize) -> Attempt,
+) -> Paced {
     let late = Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("the bounds are in order");
     let mut paced = Paced { late, sent: 0, refused: 0, cut: false };
     // Since when the generator itself has been free to send.
     let mut free = 0;
     for (index, time) in times.iter().enumerate() {
         let due = start + time;
-        wait_until(due);
-        let now = now_ns();
+        clock.wait_until(due);
+        let now = clock.now();
         paced.late.saturating_record(now.saturating_sub(due.max(free)).max(1));
         let mut waited = false;
         loop {
             match send(index) {
                 Attempt::Sent => paced.sent += 1,
                 Attempt::Refused => paced.refused += 1,
-                Attempt::Busy if now_ns() < give_up => {
+                Attempt::Busy if clock.now() < give_up => {
                     waited = true;
-                    wait_until(now_ns() + BUSY_PAUSE_NS);
+                    clock.wait_until(clock.now() + BUSY_PAUSE_NS);
                     continue;
                 }
                 Attempt::Busy => {
@@ -135,9 +162,9 @@ pub(super) fn pace(start: u64, times: &[u64], give_up: u64, mut send: impl FnMut
             break;
         }
         if waited {
-            free = now_ns();
+            free = clock.now();
         }
-        if now_ns() > give_up {
+        if clock.now() > give_up {
             paced.cut = index + 1 < times.len();
             return paced;
         }
@@ -147,47 +174,82 @@ pub(super) fn pace(start: u64, times: &[u64], give_up: u64, mut send: impl FnMut
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
-    use std::time::Duration;
 
     const MS: u64 = 1_000_000;
 
+    /// A clock that stands still unless it is waited for, or a test says that time has passed.
+    struct Told(Cell<u64>);
+
+    impl Told {
+        fn new() -> Self {
+            Self(Cell::new(5 * MS))
+        }
+
+        fn pass(&self, ns: u64) {
+            self.0.set(self.0.get() + ns);
+        }
+    }
+
+    impl Clock for Told {
+        fn now(&self) -> u64 {
+            self.0.get()
+        }
+
+        fn wait_until(&self, at: u64) {
+            self.0.set(self.0.get().max(at));
+        }
+    }
+
+    /// Forty requests, one in each millisecond.
+    fn forty() -> Vec<u64> {
+        (0..40).map(|at| at * MS).collect()
+    }
+
     #[test]
     fn a_generator_that_stalls_knows_that_it_was_late() {
-        let times: Vec<u64> = (0..40).map(|at| at * MS).collect();
-        let start = now_ns() + MS;
-        let paced = pace(start, &times, u64::MAX, |index| {
+        let clock = Told::new();
+        let paced = pace(&clock, clock.now() + MS, &forty(), u64::MAX, |index| {
             if index == 10 {
-                std::thread::sleep(Duration::from_millis(20));
+                clock.pass(20 * MS);
             }
             Attempt::Sent
         });
         assert_eq!(paced.sent, 40);
-        // Those that were due while it slept left afterwards: the first of them 19 ms late.
-        assert!(paced.late.max() >= 18 * MS, "{}", paced.late.max());
+        // Those that were due while it stalled left afterwards: the first of them 19 ms late, the last one 1 ms.
+        assert!(paced.late.equivalent(paced.late.max(), 19 * MS), "{}", paced.late.max());
+        assert_eq!(paced.late.count_between(MS - MS / 100, u64::MAX), 19);
     }
 
     #[test]
     fn waiting_for_a_full_link_is_not_the_generators_lateness() {
-        let times: Vec<u64> = (0..40).map(|at| at * MS).collect();
-        let start = now_ns() + MS;
+        let clock = Told::new();
         let (mut busy_until, mut tried) = (0, 0);
-        let paced = pace(start, &times, u64::MAX, |index| {
+        let paced = pace(&clock, clock.now() + MS, &forty(), u64::MAX, |index| {
             if index == 10 && busy_until == 0 {
-                busy_until = now_ns() + 50 * MS;
+                busy_until = clock.now() + 50 * MS;
             }
             tried += 1;
-            if now_ns() < busy_until { Attempt::Busy } else { Attempt::Sent }
+            if clock.now() < busy_until { Attempt::Busy } else { Attempt::Sent }
         });
         assert!(tried > 41, "it tried again and again");
         assert_eq!(paced.sent, 40);
-        // At most what others on this machine take from it; the wait of 50 ms is not in there.
-        assert!(paced.late.value_at_quantile(0.9) < 20 * MS, "{}", paced.late.value_at_quantile(0.9));
+        assert_eq!(paced.late.max(), 1, "it was never late");
     }
 
     #[test]
     fn a_link_that_never_takes_more_ends_it() {
-        let paced = pace(now_ns(), &[0, 1, 2], now_ns() + 5 * MS, |_| Attempt::Busy);
+        let clock = Told::new();
+        let paced = pace(&clock, clock.now(), &[0, 1, 2], clock.now() + 5 * MS, |_| Attempt::Busy);
         assert!(paced.cut && paced.sent == 0);
+    }
+
+    #[test]
+    fn the_systems_clock_is_not_early() {
+        let at = Monotonic.now() + MS;
+        Monotonic.wait_until(at);
+        assert!(Monotonic.now() >= at);
     }
 }

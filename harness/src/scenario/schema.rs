@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::action::{Action, AttachList, CallResult, DialResult, PAYLOAD_BYTES_MIN, SpawnResult};
+use super::action::{Action, AttachList, CallResult, ConfirmResult, DialResult, PAYLOAD_BYTES_MIN, SpawnResult};
 use super::build::{NODES_MAX, PROCESSES_MAX, SENDERS_MAX};
 use super::fault::{FaultKind, PacketKind, PartitionShape, Target};
 use super::load::{Arrivals, LoadModel};
@@ -99,7 +99,8 @@ fn definitions() -> Value {
         ], &["name"]),
         "process": object(&[
             ("on", string()), ("behaviour", string()), ("label", string()), ("name", string()),
-            ("global", string()), ("args", json!({ "type": "object" })), ("count", bounded(1, PROCESSES_MAX)),
+            ("global", string()), ("group", string()), ("args", json!({ "type": "object" })),
+            ("count", bounded(1, PROCESSES_MAX)),
         ], &["on", "behaviour"]),
         "network": object(&[
             ("default", reference("link-shape")),
@@ -176,7 +177,17 @@ fn step() -> Value {
             ],
             &["from", "to"],
         ),
-        "register" | "unregister" => named.clone(),
+        "register" => object(
+            &[
+                ("process", string()),
+                ("global", string()),
+                ("name", string()),
+                ("confirmed", boolean()),
+                ("expect", words(ConfirmResult::ALL.map(|(word, _)| word))),
+            ],
+            &["process"],
+        ),
+        "unregister" => named.clone(),
         "join" | "leave" => grouped.clone(),
         "link" | "monitor" => object(&ends, &["from", "to"]),
         "exit" => object(

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) fn run(test: impl Future<Output = ()>) {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let tokio = tokio.expect("a tokio runtime");
-    let outcome = tokio.block_on(async { tokio::time::timeout(Duration::from_secs(30), test).await });
+    let outcome = tokio.block_on(async { tokio::time::timeout(Duration::from_secs(150), test).await });
     outcome.expect("the test waits for something that does not happen");
 }
 

@@ -1,5 +1,6 @@
 //! Scenario files as tests: each file and matrix cell is one, by libtest-mimic, so that `cargo nextest run` sees them.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,10 +14,19 @@ use crate::run::many::Job;
 use crate::run::{self, Outcome, RunOptions};
 use crate::scenario::{self, Scenario, World};
 
+/// The environment variable that says how many times as long things may take.
+const TIME_FACTOR: &str = "REGATTA_TIME_FACTOR";
+/// How many times as long they may take when it does not.
+const TIME_FACTOR_DEFAULT: NonZeroU32 = NonZeroU32::new(4).expect("it is four");
+
 /// The most of the machine's test slots that a test says it takes; what measures is alone anyway.
 const WEIGHT_MAX: usize = 2;
 
 /// Runs every scenario file below `folder` as a test: the body of a test target with `harness = false`.
+///
+/// A suite runs many tests beside each other, often in a debug build and on a busy machine. So where time is real, what must
+/// happen within some time may take four times as long; the environment variable `REGATTA_TIME_FACTOR` says otherwise.
+/// In `sim` every time is what the file says.
 ///
 /// A test is called `area/name[cell]@world w=N`, where `w` is how many test slots it should take, and ends in ` long`
 /// when the file is tagged so; `.config/nextest.toml` maps both.
@@ -69,7 +79,8 @@ fn trial(scenario: Arc<Scenario>, world: World, behaviours: Behaviours) -> Trial
     let name = name(&scenario, world);
     Trial::test(name, move || {
         let seed = scenario.seed.unwrap_or(1);
-        let options = RunOptions { seed, behaviours, ..RunOptions::default() };
+        let time_factor = Some(time_factor()?);
+        let options = RunOptions { seed, behaviours, time_factor, ..RunOptions::default() };
         let mut report = run::run(scenario, world, &options);
         if report.outcome == Outcome::Pass {
             return Ok(());
@@ -80,6 +91,15 @@ fn trial(scenario: Arc<Scenario>, world: World, behaviours: Behaviours) -> Trial
         let written = Reporter::new(&mut text, false, false, 0).end(&report);
         written.map_err(|error| Failed::from(error.to_string()))?;
         Err(Failed::from(String::from_utf8_lossy(&text).into_owned()))
+    })
+}
+
+/// How many times as long things may take that must happen in time.
+fn time_factor() -> Result<NonZeroU32, Failed> {
+    let Some(text) = std::env::var_os(TIME_FACTOR) else { return Ok(TIME_FACTOR_DEFAULT) };
+    let number = text.to_str().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| {
+        Failed::from(format!("{TIME_FACTOR} is {}: it must be a whole number from 1 on", text.display()))
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,6 +56,9 @@ pub(super) struct Run {
     /// Run each scenario so many times.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
+    /// In `inproc` and `process`, let everything that must happen within some time take so many times as long.
+    #[arg(long, value_name = "N")]
+    time_factor: Option<NonZeroU32>,
     /// Run each passing seed again in `sim`, and see that it repeats.
     #[arg(long)]
     twice: bool,
@@ -90,7 +93,8 @@ impl Run {
                 return Ok(exit::USAGE);
             }
         }
-        let mut options = RunOptions { accept: self.accept, ..RunOptions::default() };
+        let mut options =
+            RunOptions { accept: self.accept, time_factor: self.time_factor, ..RunOptions::default() };
         #[cfg(feature = "planted")]
         if let Some(Err(reason)) = self.plant.as_deref().map(|bug| options.plant(bug)) {
             writeln!(terminal.err, "error: {reason}")?;

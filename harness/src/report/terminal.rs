@@ -337,7 +337,8 @@ fn offered(of: &Figures) -> String {
 pub(crate) fn again(report: &RunReport) -> String {
     let scenario = &report.scenario;
     let long = if scenario.is_long(report.world) { " --long" } else { "" };
-    format!("regatta run {}{long} --world {}{}", scenario.file, report.world, choice(report))
+    let longer = report.time_factor.map_or(String::new(), |factor| format!(" --time-factor {factor}"));
+    format!("regatta run {}{long} --world {}{longer}{}", scenario.file, report.world, choice(report))
 }
 
 /// The command that makes a failure smaller.

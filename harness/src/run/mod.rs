@@ -17,6 +17,7 @@ pub mod timeline;
 mod traffic;
 
 use std::io;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -121,6 +122,8 @@ pub struct RunReport {
     pub seed: u64,
     /// The name of the bug that the runtime had on purpose.
     pub planted: Option<&'static str>,
+    /// How many times as long things might take that must happen in time; once when absent.
+    pub time_factor: Option<NonZeroU32>,
     /// How it came out.
     pub outcome: Outcome,
     /// How long it took.
@@ -159,6 +162,8 @@ pub struct RunOptions {
     /// The bug that the runtime has, in the world `sim`.
     #[cfg(feature = "planted")]
     pub planted: Option<regatta::planted::Bug>,
+    /// How many times as long things may take that must happen in time, where time is real; once when absent.
+    pub time_factor: Option<NonZeroU32>,
     /// Where the run holds for somebody who wants to look. Where time is real, it then has no timeout.
     pub hold: Option<hold::Hold>,
     /// Turns true when the run must stop; without one, nobody can ask for that.
@@ -205,6 +210,7 @@ impl RunReport {
             world,
             seed,
             planted: None,
+            time_factor: None,
             outcome: Outcome::Pass,
             duration: Duration::ZERO,
             virtual_time: None,
@@ -245,7 +251,10 @@ impl RunReport {
 #[must_use]
 pub fn run(scenario: Arc<Scenario>, world: World, options: &RunOptions) -> RunReport {
     let begun = Instant::now();
+    let time_factor = options.time_factor.filter(|_| world != World::Sim);
+    let scenario = time_factor.map_or(scenario.clone(), |factor| Arc::new(scenario.dilated(factor)));
     let mut report = RunReport::new(scenario.clone(), world, options.seed);
+    report.time_factor = time_factor;
     report.planted = options.planted_name();
     let missing = world::unsupported(&scenario, world);
     if missing.is_empty() {

@@ -10,6 +10,7 @@ pub mod load;
 pub mod model;
 
 mod build;
+mod dilate;
 mod discover;
 pub(crate) mod draft;
 mod fields;

@@ -5,7 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::action::{Action, AttachList, CallResult, ConfirmResult, DialResult, PAYLOAD_BYTES_MIN, SpawnResult};
+use super::action::{
+    Action, AttachList, CallResult, ConfirmResult, DialResult, PAYLOAD_BYTES_MIN, SpawnResult,
+};
 use super::build::{NODES_MAX, PROCESSES_MAX, SENDERS_MAX};
 use super::fault::{FaultKind, PacketKind, PartitionShape, Target};
 use super::load::{Arrivals, LoadModel};

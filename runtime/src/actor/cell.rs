@@ -32,6 +32,7 @@ use super::runtime::Runtime;
 use super::scheduler::Schedulers;
 use super::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use super::sync::{Mutex, MutexGuard};
+use super::timers::Alarm;
 
 /// What others touch of a process.
 pub(crate) struct Cell {
@@ -44,6 +45,7 @@ pub(crate) struct Cell {
     /// The name of the type of its body.
     initial_call: fn() -> &'static str,
     flags: AtomicU16,
+    pub(crate) alarm: Alarm,
     pub(crate) own: Own,
     pub(crate) shared: Shared,
 }
@@ -200,6 +202,7 @@ impl Cell {
             born,
             initial_call,
             flags: AtomicU16::new(flags),
+            alarm: Alarm::default(),
             own: Own::default(),
             shared: Shared { arrived: AtomicU64::new(0), state: Mutex::new(state) },
         }
@@ -231,6 +234,11 @@ impl Cell {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock()
+    }
+
+    /// Whether the waker is the process's own, and not that of a sub-executor of its body.
+    pub(crate) fn is_woken_by(self: &Arc<Self>, waker: &Waker) -> bool {
+        std::ptr::addr_eq(waker.data(), Arc::as_ptr(self))
     }
 
     pub(crate) fn has(&self, flag: u16) -> bool {

@@ -91,8 +91,8 @@ impl Context {
         if timeout.is_zero() {
             return self.recv_now().await;
         }
-        let rt = self.runtime().clone();
-        let mut deadline = pin!(Deadline::after(&rt, timeout));
+        let cell = Arc::clone(&self.cell);
+        let mut deadline = pin!(Deadline::after(cell.runtime(), Some(&cell), timeout));
         poll_fn(|poller| match self.poll_recv(poller) {
             Poll::Pending => deadline.as_mut().poll(poller).map(|()| None),
             received => received.map(Some),
@@ -193,8 +193,8 @@ impl Context {
         timeout: Duration,
         mut wanted: impl FnMut(&Received) -> bool,
     ) -> Option<Received> {
-        let rt = self.runtime().clone();
-        let mut deadline = pin!(Deadline::after(&rt, timeout));
+        let cell = Arc::clone(&self.cell);
+        let mut deadline = pin!(Deadline::after(cell.runtime(), Some(&cell), timeout));
         poll_fn(|poller| match self.poll_match(&mut seen, &mut wanted, poller) {
             Poll::Pending => deadline.as_mut().poll(poller).map(|()| None),
             received => received.map(Some),
@@ -468,7 +468,7 @@ impl Context {
     #[cold]
     fn may_receive_after_all(&mut self, poller: &mut Poller<'_>) -> bool {
         // Whoever resumes it wakes the process; a receive in a sub-executor has a waker of its own.
-        if !self.is_polled_by(poller) {
+        if !self.cell.is_woken_by(poller.waker()) {
             let mut state = self.cell.lock();
             let before = if self.cell.has(STOP | SUSPENDED) { state.wait(poller.waker()) } else { None };
             drop(state);
@@ -488,7 +488,7 @@ impl Context {
 
     /// Takes what is in the inbox; if nothing is, waits for the next push.
     fn refill(&mut self, poller: &mut Poller<'_>) -> bool {
-        let own = self.is_polled_by(poller);
+        let own = self.cell.is_woken_by(poller.waker());
         let taken = self.cell.own.handled.count() + self.queue.len() as u64;
         // Seen without the lock, that nothing has come may be old news; the scheduler looks again before it parks us.
         // After a flood: its memory is not kept while we wait.
@@ -512,12 +512,6 @@ impl Context {
         }
         self.budget = RECEIVES_PER_TURN;
         false
-    }
-
-    /// Whether it is the process itself that polls, and not a sub-executor of its body.
-    fn is_polled_by(&self, poller: &Poller<'_>) -> bool {
-        // A waker of the process points to its cell.
-        std::ptr::addr_eq(poller.waker().data(), Arc::as_ptr(&self.cell))
     }
 
     fn hand_over(&mut self, envelope: Envelope) -> Received {

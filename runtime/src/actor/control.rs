@@ -37,7 +37,8 @@ pub struct RuntimeStats {
     pub groups: u64,
     /// Aliases that there are now.
     pub aliases: u64,
-    /// Timers that wait now: messages to be sent later, and deadlines of receives and calls.
+    /// Timers that wait now: messages to be sent later, and deadlines of receives and calls. A process that has waited with
+    /// a deadline counts as one until it ends or that time is over.
     pub timers: u64,
     /// Calls to other nodes that wait for their answers now.
     pub calls_away: u64,

@@ -85,6 +85,7 @@ pub(crate) fn tell(cell: &Arc<Cell>, what: Received) {
 pub(crate) fn finish(cell: &Arc<Cell>, outcome: ExitReason) {
     let Some(Remains { reason, cold, unread, tracked }) = cell.end(outcome) else { return };
     let rt = cell.runtime();
+    rt.timers().clear_alarm(rt, cell);
     if unread > 0 {
         rt.drops().unread.fetch_add(unread, Ordering::Relaxed);
     }

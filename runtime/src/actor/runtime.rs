@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::available_parallelism;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use regatta_proto::id::{Incarnation, Pid, Reference};
@@ -529,8 +529,18 @@ impl Runtime {
 
     /// How long the runtime has been there, in nanoseconds.
     pub(crate) fn age(&self) -> u64 {
-        let age = self.inner.clock.now().saturating_duration_since(self.inner.began);
+        self.age_at(self.inner.clock.now())
+    }
+
+    /// How long the runtime will have been there at `at`, in nanoseconds.
+    pub(crate) fn age_at(&self, at: Instant) -> u64 {
+        let age = at.saturating_duration_since(self.inner.began);
         u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// When the runtime has been there for `ns` nanoseconds.
+    pub(crate) fn moment(&self, ns: u64) -> Instant {
+        self.inner.began + Duration::from_nanos(ns)
     }
 
     fn is_closing(&self) -> bool {

@@ -53,7 +53,7 @@ impl Runtime {
         request: S::Call,
         timeout: Duration,
     ) -> Result<S::Reply, CallError> {
-        self.call_from(self.sender(), server, request, timeout).await
+        self.call_from(None, server, request, timeout).await
     }
 
     /// Asks a server something that has no answer. Waits for room on the link, never on a local mailbox.
@@ -97,19 +97,20 @@ impl Runtime {
         self.registry().find(name.as_str()).map(Route::Here).ok_or(SendError::NoProc)
     }
 
+    /// `caller` is the process that waits, where it is known.
     async fn call_from<S: Server>(
         &self,
-        from: u64,
+        caller: Option<&Arc<Cell>>,
         server: &ServerRef<S>,
         request: S::Call,
         timeout: Duration,
     ) -> Result<S::Reply, CallError> {
         match self.counted(self.route(server))? {
-            Route::Here(cell) => self.call_here::<S>(from, cell, request, timeout).await,
+            Route::Here(cell) => self.call_here::<S>(caller, cell, request, timeout).await,
             Route::Away(to, name) => {
                 let body = S::encode(&request).map_err(CallError::Encode)?;
                 drop(request);
-                let answer = self.call_away(from, to, name, body.into(), timeout).await?;
+                let answer = self.call_away(caller, to, name, body.into(), timeout).await?;
                 S::decode(&answer).map_err(|_| CallError::BadReply)
             }
         }
@@ -117,18 +118,19 @@ impl Runtime {
 
     async fn call_here<S: Server>(
         &self,
-        from: u64,
+        caller: Option<&Arc<Cell>>,
         cell: Arc<Cell>,
         request: S::Call,
         timeout: Duration,
     ) -> Result<S::Reply, CallError> {
+        let from = caller.map_or_else(|| self.sender(), |caller| caller.serial());
         let exchange = Exchange::<S>::new(Pid::new(self.incarnation(), from), request);
         if cell.serial() == from {
             return Err(CallError::CallsItself);
         }
         self.post(&cell, Posted::new(Arc::clone(&exchange) as _))?;
         let waiting = Waiting(&exchange);
-        let mut deadline = pin!(Deadline::after(self, timeout));
+        let mut deadline = pin!(Deadline::after(self, caller, timeout));
         let lost = poll_fn(|poller| match waiting.0.poll(poller.waker()) {
             Poll::Ready(Ok(answer)) => Poll::Ready(Ok(answer)),
             Poll::Ready(Err(lost)) => Poll::Ready(Err(Some(lost))),
@@ -154,17 +156,18 @@ impl Runtime {
 
     async fn call_away(
         &self,
-        from: u64,
+        caller: Option<&Arc<Cell>>,
         to: Pid,
         name: Option<&Name>,
         body: Bytes,
         timeout: Duration,
     ) -> Result<Bytes, CallError> {
+        let from = caller.map_or_else(|| self.sender(), |caller| caller.serial());
         let remote = self.remote().ok_or(SendError::NoConnection)?;
         let reference = self.reference();
         let slot = self.pending().begin(reference).ok_or(CallError::TooMany)?;
         let mut under_way = UnderWay { rt: self, from, to, reference, sent: false };
-        let mut deadline = pin!(Deadline::after(self, timeout));
+        let mut deadline = pin!(Deadline::after(self, caller, timeout));
         loop {
             match remote.request(from, to, name, Some(reference), body.clone()) {
                 Err(SendError::Busy) => {}
@@ -259,7 +262,7 @@ impl Context {
         request: S::Call,
         timeout: Duration,
     ) -> impl Future<Output = Result<S::Reply, CallError>> + Send {
-        self.runtime().call_from(self.cell().serial(), server, request, timeout)
+        self.runtime().call_from(Some(self.cell()), server, request, timeout)
     }
 
     /// Asks a server something that has no answer: see [`Runtime::cast`].

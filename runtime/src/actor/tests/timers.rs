@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use regatta_proto::reason::ExitReason;
 use tokio::time::Instant;
 
 use super::world::{Probe, dead, parked};
+use crate::actor::timers::Deadline;
 use crate::actor::{Received, Runtime};
 
 const MS: Duration = Duration::from_millis(1);
@@ -87,7 +90,7 @@ async fn an_interval_ends_with_the_process_that_it_is_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receive_ends_at_its_deadline_and_leaves_no_timer_behind() {
+async fn a_receive_ends_at_its_deadline_and_a_process_leaves_no_timer_behind() {
     let rt = Runtime::new();
     let process = rt.spawn(|mut ctx| async move {
         let begun = Instant::now();
@@ -95,7 +98,7 @@ async fn a_receive_ends_at_its_deadline_and_leaves_no_timer_behind() {
         assert!(begun.elapsed() >= 10 * MS);
         ctx.send_self_after("in time", 10 * MS);
         assert!(ctx.recv_timeout(20 * MS).await.is_some());
-        assert_eq!(ctx.runtime().timer_count(), 0, "a deadline that was not needed is gone");
+        assert_eq!(ctx.runtime().timer_count(), 1, "its alarm is set still");
         ctx.try_send(ctx.pid(), "other").expect("room");
         let wanted = |received: &Received| *received == Received::Message("wanted".into());
         assert_eq!(ctx.recv_match_timeout(10 * MS, wanted).await, None);
@@ -107,6 +110,47 @@ async fn a_receive_ends_at_its_deadline_and_leaves_no_timer_behind() {
     tokio::time::sleep(100 * MS).await;
     process.kill();
     process.join().await;
+    assert_eq!(rt.timer_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_has_one_timer_for_all_its_deadlines() {
+    let rt = Runtime::new();
+    let process = rt.spawn(|mut ctx| async move {
+        // Each is shorter than the one before, so that the alarm is moved each time; none comes.
+        for left in (3..=1_000).rev() {
+            ctx.send_self_after("comes", MS);
+            assert!(ctx.recv_timeout(MS * left).await.is_some());
+            assert!(ctx.runtime().timer_count() <= 1);
+        }
+        let begun = Instant::now();
+        assert_eq!(ctx.recv_timeout(50 * MS).await, None);
+        assert!(begun.elapsed() >= 50 * MS, "an alarm that rings for a deadline that is over ends no other");
+    });
+    assert_eq!(process.join().await, ExitReason::Normal);
+    assert_eq!(rt.timer_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadlines_of_one_process_that_wait_at_once_each_come_at_their_time() {
+    let rt = Runtime::new();
+    let process = rt.spawn(|mut ctx| async move {
+        let (rt, cell) = (ctx.runtime().clone(), std::sync::Arc::clone(ctx.cell()));
+        let begun = Instant::now();
+        let after = |ms| {
+            let deadline = Deadline::after(&rt, Some(&cell), MS * ms);
+            async move {
+                deadline.await;
+                begun.elapsed().as_millis()
+            }
+        };
+        assert_eq!(tokio::join!(after(20), after(5), after(10), after(5)), (20, 5, 10, 5));
+        // A sub-executor polls only those that were woken.
+        let apart: FuturesUnordered<_> = [50, 30, 40].into_iter().map(after).collect();
+        assert_eq!(apart.collect::<Vec<_>>().await, [50, 60, 70], "in their order, 20 ms later");
+        assert_eq!(ctx.recv_timeout(MS).await, None);
+    });
+    assert_eq!(process.join().await, ExitReason::Normal);
     assert_eq!(rt.timer_count(), 0);
 }
 

@@ -54,7 +54,8 @@ impl Runtime {
         Some(at.saturating_duration_since(self.clock().now()))
     }
 
-    /// How many timers wait: deadlines of receives and calls too.
+    /// How many timers wait: deadlines of receives and calls too, as [`RuntimeStats::timers`](super::super::RuntimeStats::timers)
+    /// counts them.
     #[must_use]
     pub fn timer_count(&self) -> usize {
         self.timers().len()

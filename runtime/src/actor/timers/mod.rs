@@ -1,6 +1,6 @@
 //! Everything that processes wait for by time: one queue and one task per runtime, on the runtime's [`Clock`].
 //!
-//! - A deadline of a receive or a call is an entry that wakes a task; a message to be sent later is one that sends it. Neither
+//! - A process that waits with deadlines has one entry, its alarm; a message to be sent later is one that sends it. Neither
 //!   costs a task of its own.
 //! - **Time comes from the clock alone**, so that a simulated world drives all of it. The one task sleeps on the clock's timer,
 //!   set to the first entry; whoever puts in an earlier one wakes it.
@@ -11,6 +11,7 @@
 //!
 //! [`Clock`]: crate::clock::Clock
 
+mod alarm;
 mod api;
 mod deadline;
 mod queue;
@@ -21,12 +22,14 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+pub(crate) use alarm::Alarm;
 pub use api::TimerRef;
 pub(crate) use deadline::Deadline;
 use queue::{Key, Queue};
 
+use super::cell::Cell;
 use super::runtime::Runtime;
-use super::sync::Mutex;
+use super::sync::{Mutex, MutexGuard};
 
 /// The timers of one runtime.
 #[derive(Default)]
@@ -72,6 +75,8 @@ impl Default for State {
 enum Due {
     /// A task that waits is woken.
     Wake(Waker),
+    /// A process is woken, for the earliest of its deadlines.
+    Alarm(Arc<Cell>),
     /// Done once.
     Once(Box<dyn FnOnce(&Runtime) + Send>),
     /// Done again and again, until it says that it is over.
@@ -89,6 +94,12 @@ impl Timers {
         if is_interval {
             state.intervals.insert(key.number, at);
         }
+        self.put(rt, state, at);
+        key
+    }
+
+    /// Something was put in, due at `at`: sees to it that somebody looks at it in time.
+    fn put(&self, rt: &Runtime, mut state: MutexGuard<'_, State>, at: Instant) {
         let start = !std::mem::replace(&mut state.started, true);
         let sleeper = if state.wakes_at.is_none_or(|wakes| at < wakes) { state.sleeper.take() } else { None };
         drop(state);
@@ -97,7 +108,6 @@ impl Timers {
             rt.run(task::TimerTask::new(shared, rt.downgrade(), timer, rt.staff().member()));
         }
         sleeper.into_iter().for_each(Waker::wake);
-        key
     }
 
     /// Takes an entry out. Returns when it was due, if it was there.
@@ -114,7 +124,7 @@ impl Timers {
     /// many there were.
     pub(crate) fn retire(&self) -> u64 {
         let mut state = self.shared.0.lock();
-        let dropped = state.queue.take_if(|due| !matches!(due, Due::Wake(_)));
+        let dropped = state.queue.take_if(|due| !matches!(due, Due::Wake(_) | Due::Alarm(_)));
         state.intervals.clear();
         state.leaves = true;
         let sleeper = state.sleeper.take();

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// Names one entry of one queue; never given out twice.
+/// Names one entry of one queue; [`Queue::insert`] never gives one out twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub(crate) at: Instant,
@@ -36,6 +36,11 @@ impl<T> Queue<T> {
         self.next += 1;
         self.entries.insert(key, entry);
         key
+    }
+
+    /// Puts an entry in under a key of the caller's, which nothing in the queue has.
+    pub(crate) fn put(&mut self, key: Key, entry: T) {
+        self.entries.insert(key, entry);
     }
 
     /// Puts an entry in again, under the number that it had, for another time.

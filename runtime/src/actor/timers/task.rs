@@ -52,6 +52,9 @@ impl TimerTask {
                 state.intervals.insert(next.number, next.at);
                 due.push((Some(next), entry));
             } else {
+                if let Due::Alarm(cell) = &entry {
+                    cell.alarm.ring();
+                }
                 due.push((None, entry));
             }
         }
@@ -79,6 +82,7 @@ impl TimerTask {
         for (next, due) in due {
             match due {
                 Due::Wake(waker) => waker.wake(),
+                Due::Alarm(cell) => cell.notify(),
                 Due::Once(act) => act(rt),
                 Due::Every(period, mut act) => {
                     let goes_on = act(rt);

@@ -226,6 +226,7 @@ async fn ten_thousand_calls_of_each_of_eight_callers_are_answered_each_with_its_
                     let mine = (number as u8).wrapping_mul(8).wrapping_add(caller);
                     assert_eq!(ctx.call(&other, mine).await, Ok(mine));
                 }
+                assert!(ctx.runtime().timer_count() <= 8, "each caller has one timer");
             })
         })
         .collect();

@@ -100,7 +100,7 @@ fn definitions() -> Value {
             ("start", words(["auto", "manual"])), ("connect", reference("nodes")),
         ], &["name"]),
         "process": object(&[
-            ("on", string()), ("behaviour", string()), ("label", string()), ("name", string()),
+            ("on", reference("nodes")), ("behaviour", string()), ("label", string()), ("name", string()),
             ("global", string()), ("group", string()), ("args", json!({ "type": "object" })),
             ("count", bounded(1, PROCESSES_MAX)),
         ], &["on", "behaviour"]),

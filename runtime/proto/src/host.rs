@@ -325,6 +325,11 @@ pub enum Event {
     },
     /// The cluster as this node sees it may have changed: its members, or the cut pairs among them.
     View,
+    /// A node that somebody here wanted a link with ([`Engine::want`](crate::engine::Engine::want)) does not answer, or answers no.
+    Unreached {
+        /// The node.
+        node: NodeName,
+    },
     /// A peer that dialled was turned away before there was a link.
     Rejected {
         /// Where it came from.

@@ -19,8 +19,9 @@ pub enum SendError {
     /// The pid is of an earlier start of its node; that process is gone for good. Not sent.
     #[error("the pid is of an earlier start of its node")]
     StaleIncarnation,
-    /// The queue of the link to that node is above its high-water mark. Not sent; a sender that can wait does.
-    #[error("the link to the process's node is above its high-water mark")]
+    /// The queue of the link to that node is above its high-water mark, or the node is being dialled
+    /// ([`connect_all(false)`](crate::cluster::ClusterNodeBuilder::connect_all)). Not sent; a sender that can wait does.
+    #[error("the link to the process's node is above its high-water mark, or being dialled")]
     Busy,
     /// The body is above what the link takes. Not sent.
     #[error("a body of {len} bytes is above the bound of {max}")]

@@ -92,7 +92,8 @@ impl ClusterNodeBuilder {
     }
 
     /// Whether the node links with every member that it hears of, and they with it. Default true: the cluster is a full
-    /// mesh, whichever members a node was told to dial.
+    /// mesh, whichever members a node was told to dial. With false, a member is dialled when something is first sent to it: a
+    /// message, a call, a spawn, an attach. Links and monitors do not dial, and end at once where there is no link.
     #[must_use]
     pub fn connect_all(mut self, connect_all: bool) -> Self {
         self.membership.connect_all = connect_all;

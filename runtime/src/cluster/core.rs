@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::Context;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use regatta_proto::engine::Engine;
 use regatta_proto::host::{
     CallError, CallOutcome, ConfirmError, ConflictPolicy, ConnectError, FencingToken, LinkId, Owner,
 };
-use regatta_proto::id::{Name, NodeId, Pid};
+use regatta_proto::id::{Incarnation, Name, NodeId, Pid};
 use regatta_proto::link::outgoing::{Outgoing, TooLarge};
 use regatta_proto::wire::control::Question;
 use regatta_proto::wire::frame::SpawnRequest;
@@ -206,6 +206,55 @@ impl Core {
         }
     }
 
+    /// The link to the node that runs this incarnation. To a member that this node has heard of and is not linked with, one is
+    /// dialled.
+    ///
+    /// # Errors
+    /// [`SendError::Busy`] while that is under way, and those of [`Peers::find`].
+    pub(crate) fn link_to(&self, incarnation: Incarnation) -> Result<Arc<PeerLink>, SendError> {
+        match self.peers.find(incarnation) {
+            Err(SendError::NoConnection) if self.wants(|id| id.incarnation == incarnation) => {
+                Err(SendError::Busy)
+            }
+            found => found,
+        }
+    }
+
+    /// The link to a node, dialled and waited for if need be; `None` if there is none.
+    pub(crate) async fn reach(&self, node: &str) -> Option<Arc<PeerLink>> {
+        let mut changes = self.changes.subscribe();
+        loop {
+            if let Some(link) = self.peers.by_name(node) {
+                return Some(link);
+            }
+            if !self.wants(|id| id.name.as_str() == node) {
+                return None;
+            }
+            changes.changed().await.ok()?;
+        }
+    }
+
+    /// Waits until the dial that [`Self::link_to`] began has come to something. The node may end meanwhile.
+    pub(crate) async fn dialled(this: Weak<Self>, incarnation: Incarnation) {
+        let Some(mut changes) = this.upgrade().map(|core| core.changes.subscribe()) else { return };
+        loop {
+            let found = this.upgrade().map(|core| core.link_to(incarnation).map(|_| ()));
+            if !matches!(found, Some(Err(SendError::Busy))) || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Begins to dial a member that is not linked; whether that is under way.
+    pub(crate) fn wants(&self, which: impl Fn(&NodeId) -> bool) -> bool {
+        let is_running = !self.closing.load(Ordering::Acquire);
+        let wanted = is_running && self.engine.lock().want(self.runtime.clock().now(), which);
+        if wanted {
+            self.poke();
+        }
+        wanted
+    }
+
     /// How often a guard did the loop's work.
     pub(crate) fn takeovers(&self) -> u64 {
         self.takeovers.load(Ordering::Relaxed)
@@ -322,6 +371,8 @@ impl Core {
         self.closing.store(true, Ordering::Release);
         self.life.send_replace(Life::Over);
         self.peers.clear();
+        // Whoever waits for a link waits in vain.
+        self.changes.send_modify(|count| *count += 1);
         self.runtime.forget_remote_members();
         self.dials.lock().drain().for_each(|(_, dial)| {
             // Whoever dialled may have stopped waiting.

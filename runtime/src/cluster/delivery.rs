@@ -23,7 +23,7 @@ impl Core {
         name: &str,
         body: &[u8],
     ) -> Result<(), NodeSendError> {
-        let Some(link) = self.away(node, name)? else { return self.send_here(name, body) };
+        let Some(link) = self.away(node, name).await? else { return self.send_here(name, body) };
         link.ready().await;
         self.put(&link, |from, outgoing| outgoing.message_unordered(from, To::Name(name), body))
     }
@@ -35,7 +35,17 @@ impl Core {
         name: &str,
         body: &[u8],
     ) -> Result<(), NodeSendError> {
-        let Some(link) = self.away(node, name)? else { return self.send_here(name, body) };
+        Name::check(name)?;
+        if node == self.id.name.as_str() {
+            return self.send_here(name, body);
+        }
+        let link = match self.peers.by_name(node) {
+            Some(link) => link,
+            None if self.wants(|id| id.name.as_str() == node) => {
+                return Err(NodeSendError::Busy { node: node.to_owned() });
+            }
+            None => return Err(NodeSendError::NoConnection { node: node.to_owned() }),
+        };
         if !link.has_room() {
             return Err(NodeSendError::Busy { node: node.to_owned() });
         }
@@ -51,14 +61,16 @@ impl Core {
         timeout: Duration,
     ) -> Result<(), NodeAckError> {
         let whom = || (node.to_owned(), name.to_owned());
-        let Some(link) = self.away(node, name)? else {
+        let deadline = Instant::now() + timeout;
+        let away = timeout_at(deadline, self.away(node, name)).await;
+        let Some(link) = away.map_err(|_| NodeSendError::Busy { node: node.to_owned() })?? else {
             return match self.runtime.send_named(name, body) {
                 Err(SendError::NoProc) => Err(NodeAckError::no_proc(whom())),
                 Err(SendError::MailboxFull) => Err(NodeAckError::mailbox_full(whom())),
                 sent => sent.map_err(|source| NodeSendError::Local { name: name.to_owned(), source }.into()),
             };
         };
-        match self.acked(self.caller(), &link, To::Name(name), body, timeout).await {
+        match self.acked(self.caller(), &link, To::Name(name), body, deadline).await {
             Ok(Delivery::Delivered) => Ok(()),
             Ok(Delivery::NoProc) => Err(NodeAckError::no_proc(whom())),
             Ok(Delivery::MailboxFull) => Err(NodeAckError::mailbox_full(whom())),
@@ -67,16 +79,15 @@ impl Core {
         }
     }
 
-    /// Sends by `link`, and waits for word of what became of it: at most `timeout`, the wait for room included.
+    /// Sends by `link`, and waits for word of what became of it: at most until `deadline`, the wait for room included.
     pub(crate) async fn acked(
         &self,
         from: u64,
         link: &Arc<PeerLink>,
         to: To<'_>,
         body: Bytes,
-        timeout: Duration,
+        deadline: Instant,
     ) -> Result<Delivery, Unknown> {
-        let deadline = Instant::now() + timeout;
         if timeout_at(deadline, link.ready()).await.is_err() {
             return Err(Unknown::NotSent(SendError::Busy));
         }
@@ -99,13 +110,13 @@ impl Core {
     }
 
     /// The link to `node`, or nothing if it is this one.
-    fn away(&self, node: &str, name: &str) -> Result<Option<Arc<PeerLink>>, NodeSendError> {
+    async fn away(&self, node: &str, name: &str) -> Result<Option<Arc<PeerLink>>, NodeSendError> {
         Name::check(name)?;
         if node == self.id.name.as_str() {
             return Ok(None);
         }
         let no_connection = || NodeSendError::NoConnection { node: node.to_owned() };
-        self.peers.by_name(node).map(Some).ok_or_else(no_connection)
+        self.reach(node).await.map(Some).ok_or_else(no_connection)
     }
 
     fn send_here(&self, name: &str, body: &[u8]) -> Result<(), NodeSendError> {

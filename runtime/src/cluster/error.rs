@@ -91,8 +91,9 @@ pub enum NodeSendError {
         /// Why.
         source: SendError,
     },
-    /// The queue of the link is above its high-water mark. Not sent. Only what never waits ends so.
-    #[error("the link to node \"{node}\" is above its high-water mark")]
+    /// The queue of the link is above its high-water mark, or the node is being dialled. Not sent. Only what never waits, or not
+    /// for long enough, ends so.
+    #[error("the link to node \"{node}\" is above its high-water mark, or being dialled")]
     Busy {
         /// The node.
         node: String,

@@ -85,6 +85,10 @@ impl Host for NodeHost<'_> {
                 core.events.publish(NodeEvent::new(node, change));
                 self.changed();
             }
+            Event::Unreached { node } => {
+                tracing::info!(node = %core.id.name, peer = %node, "a node that was to be sent to does not answer");
+                self.changed();
+            }
             Event::View => self.changed(),
             Event::Rejected { addr, detail } => {
                 if let Some(left_out) = core.rejections.lock().admit(self.now) {

@@ -6,11 +6,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use regatta_proto::engine::Standing;
 use regatta_proto::host::Delivery;
 use regatta_proto::id::{Incarnation, Name, NodeName, Pid, Reference};
 use regatta_proto::link::outgoing::Encoded;
 use regatta_proto::signal::Signal;
 use regatta_proto::wire::frame::To;
+use tokio::time::{Instant, timeout_at};
 
 use super::core::Core;
 use crate::actor::{AckError, Acked, Remote, SendError, Way};
@@ -27,9 +29,11 @@ impl Wire {
 impl Remote for Wire {
     fn signal(&self, from: u64, to: Pid, signal: Signal) -> Result<(), SendError> {
         let core = self.core()?;
-        let link = core.peers.find(to.incarnation())?;
-        // Only messages wait for room: what ends or watches processes must get through.
-        if matches!(signal, Signal::Message(_)) && !link.has_room() {
+        // Only messages wait, for a dial and for room: what ends or watches processes must get through, or fail at once.
+        let is_message = matches!(signal, Signal::Message(_));
+        let link =
+            if is_message { core.link_to(to.incarnation())? } else { core.peers.find(to.incarnation())? };
+        if is_message && !link.has_room() {
             return Err(SendError::Busy);
         }
         core.push(&link, |outgoing| outgoing.signal(from, to, signal))
@@ -44,7 +48,7 @@ impl Remote for Wire {
         body: Bytes,
     ) -> Result<(), SendError> {
         let core = self.core()?;
-        let link = core.peers.find(to.incarnation())?;
+        let link = core.link_to(to.incarnation())?;
         if !link.has_room() {
             return Err(SendError::Busy);
         }
@@ -57,7 +61,14 @@ impl Remote for Wire {
         if core.id.name == *name {
             return Some(core.id.incarnation);
         }
-        core.peers.by_name(name.as_str()).map(|link| link.peer.incarnation)
+        if let Some(link) = core.peers.by_name(name.as_str()) {
+            return Some(link.peer.incarnation);
+        }
+        // One that it has heard of can be dialled.
+        core.read_engine(|engine| {
+            let heard = engine.members().find(|member| member.id.name == *name);
+            heard.filter(|member| member.standing == Standing::Heard).map(|member| member.id.incarnation)
+        })
     }
 
     fn whereis_global(&self, name: &Name) -> Option<Pid> {
@@ -68,7 +79,7 @@ impl Remote for Wire {
 
     fn message(&self, from: u64, to: Pid, payload: Bytes, way: Way) -> Result<(), SendError> {
         let core = self.core()?;
-        let link = core.peers.find(to.incarnation())?;
+        let link = core.link_to(to.incarnation())?;
         if !link.has_room() {
             return Err(SendError::Busy);
         }
@@ -81,9 +92,17 @@ impl Remote for Wire {
 
     fn acked(&self, from: u64, to: Pid, payload: Bytes, timeout: Duration) -> Acked<'_> {
         Box::pin(async move {
+            let deadline = Instant::now() + timeout;
             let core = self.core()?;
-            let link = core.peers.find(to.incarnation())?;
-            match core.acked(from, &link, To::Serial(to.serial()), payload, timeout).await? {
+            let link = match core.link_to(to.incarnation()) {
+                Err(SendError::Busy) => {
+                    let dialled = Core::dialled(self.0.clone(), to.incarnation());
+                    timeout_at(deadline, dialled).await.map_err(|_| SendError::Busy)?;
+                    core.peers.find(to.incarnation())?
+                }
+                found => found?,
+            };
+            match core.acked(from, &link, To::Serial(to.serial()), payload, deadline).await? {
                 Delivery::Delivered => Ok(()),
                 Delivery::NoProc => Err(AckError::NoProc),
                 Delivery::MailboxFull => Err(AckError::MailboxFull),
@@ -94,9 +113,11 @@ impl Remote for Wire {
     fn ready(&self, to: Pid) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
             // The node is let go before the wait: it may shut down meanwhile.
-            let link = self.core().and_then(|core| core.peers.find(to.incarnation()));
-            if let Ok(link) = link {
-                link.ready().await;
+            let link = self.core().and_then(|core| core.link_to(to.incarnation()));
+            match link {
+                Ok(link) => link.ready().await,
+                Err(SendError::Busy) => Core::dialled(self.0.clone(), to.incarnation()).await,
+                Err(_) => {}
             }
         })
     }

@@ -25,7 +25,7 @@ impl Core {
             return sent.map_err(|source| NodeSendError::Local { name: name.to_owned(), source });
         }
         let no_connection = || NodeSendError::NoConnection { node: node.to_owned() };
-        let link = self.peers.by_name(node).ok_or_else(no_connection)?;
+        let link = self.reach(node).await.ok_or_else(no_connection)?;
         link.ready().await;
         self.send_by_name(&link, name, body)
     }
@@ -38,8 +38,10 @@ impl Core {
             let sent = self.runtime.try_send(pid, body.to_vec());
             return sent.map_err(|source| NodeSendError::Local { name: name.to_owned(), source });
         }
-        let no_connection = |_| NodeSendError::NoConnection { node: node.to_string() };
-        let link = self.peers.find(pid.incarnation()).map_err(no_connection)?;
+        let no_connection = || NodeSendError::NoConnection { node: node.to_string() };
+        let link = self.reach(node.as_str()).await;
+        let link =
+            link.filter(|link| link.peer.incarnation == pid.incarnation()).ok_or_else(no_connection)?;
         link.ready().await;
         self.send_by_name(&link, name, body)
     }

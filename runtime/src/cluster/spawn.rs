@@ -77,7 +77,7 @@ impl Core {
         options: SpawnRemote,
     ) -> Result<RemoteChild, SpawnError> {
         let no_connection = || SpawnError::NoConnection { node: node.to_owned() };
-        let link = self.peers.by_name(node).ok_or_else(no_connection)?;
+        let link = self.reach(node).await.ok_or_else(no_connection)?;
         let caller = self.caller();
         let monitor = (options.monitor && caller != 0).then(|| self.runtime.reference());
         let request = SpawnRequest {

@@ -1,7 +1,7 @@
 //! A node that is gone without a word, over UDP.
 
 use regatta::cluster::{DownCause, LinkEnd, NodeChange, NodeEvents};
-use regatta::{ClusterCa, ClusterNode, Received, Runtime};
+use regatta::{ClusterCa, ClusterNode, NodeId, Received, Runtime};
 
 use super::world::{Apart, Probe, bind, link, run};
 
@@ -13,6 +13,14 @@ async fn change_of(events: &mut NodeEvents, node: &str) -> NodeChange {
         if event.node.name.as_str() == node && !is_suspicion {
             return event.change;
         }
+    }
+}
+
+/// Waits until each of these nodes sees exactly these, and nothing between them is cut.
+async fn agree<const N: usize>(nodes: [&ClusterNode; N]) {
+    let all: Vec<NodeId> = nodes.iter().map(|node| node.id().clone()).collect();
+    for node in nodes {
+        node.settled(|node| node.view().members == all && node.view().cuts.is_empty()).await;
     }
 }
 
@@ -40,9 +48,9 @@ fn a_node_that_is_gone_without_a_word_is_found_down_and_its_next_start_is_found_
         assert_eq!(a.why_down("c"), Some(*evidence));
         assert!(matches!(watcher.next().await, Received::Down { .. }));
         assert_eq!(a.whereis_global("svc"), None);
-        a.settled(|a| a.view() == b.view() && a.view().members.len() == 2).await;
+        agree([&a, &b]).await;
         let again = ClusterNode::bind("c", Runtime::new(), addr, &c_id).expect("it starts");
         assert_eq!(change_of(&mut events, "c").await, NodeChange::Up);
-        a.settled(|a| a.view() == again.view() && a.view().members.len() == 3).await;
+        agree([&a, &b, &again]).await;
     });
 }

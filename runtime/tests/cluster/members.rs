@@ -1,9 +1,11 @@
 //! Members find each other, and find again whom they lost.
 
-use regatta::cluster::{BindError, ClusterNodeBuilder, EventsError, NodeChange};
-use regatta::{ClusterCa, ClusterNode, Runtime};
+use std::time::Duration;
 
-use super::world::{bind, link, run, shared};
+use regatta::cluster::{BindError, ClusterNodeBuilder, EventsError, NodeChange, NodeSendError};
+use regatta::{ClusterCa, ClusterNode, ExitReason, Identity, Runtime, SendError};
+
+use super::world::{Apart, Probe, anywhere, bind, link, run, shared};
 
 fn peers(node: &ClusterNode) -> Vec<String> {
     node.peers()
@@ -88,5 +90,82 @@ fn a_node_that_is_bound_to_a_wildcard_says_where_it_can_be_dialled_or_stays_out_
         c.settled(|c| peers(c) == ["b", "x"]).await;
         let member = c.members().into_iter().find(|member| member.id.name.as_str() == "b").expect("known");
         assert_eq!(member.addrs, [([127, 0, 0, 1], port).into()]);
+    });
+}
+
+/// A node that links with whom it must, and knows of `b` through `a`, to which alone it is linked.
+async fn sparse(a: &ClusterNode, b: &ClusterNode, identity: &Identity) -> ClusterNode {
+    let sparse = ClusterNode::builder("s", Runtime::new(), identity).connect_all(false).bind(anywhere());
+    let sparse = sparse.expect("the node starts");
+    link(&sparse, a).await;
+    let hears = |s: &ClusterNode| s.members().iter().any(|member| member.id == *b.id());
+    sparse.settled(hears).await;
+    assert_eq!(sparse.peers(), ["a"]);
+    sparse
+}
+
+async fn end(node: ClusterNode, other: &ClusterNode) {
+    node.shutdown();
+    other.settled(|other| !other.peers().iter().any(|peer| peer == node.name())).await;
+}
+
+#[test]
+fn a_node_that_does_not_connect_to_all_dials_whom_it_sends_to() {
+    run(async {
+        let identity = shared();
+        let (a, b) = (bind("a", &identity), bind("b", &identity));
+        link(&a, &b).await;
+        let mut sink = Probe::start(&b);
+        b.runtime().register("sink", sink.pid()).expect("it lives");
+        b.register_spawnable("idle", |rt, _| rt.spawn(|_| async {}).pid());
+
+        // Each in its own way, each from a node that is not linked with `b`.
+        let s = sparse(&a, &b, &identity).await;
+        s.send("b", "sink", b"by name").await.expect("it is dialled");
+        assert_eq!(sink.message().await, "by name");
+        assert_eq!(s.peers(), ["a", "b"]);
+        end(s, &a).await;
+
+        let s = sparse(&a, &b, &identity).await;
+        s.runtime().send(sink.pid(), "by pid").await.expect("it is dialled");
+        assert_eq!(sink.message().await, "by pid");
+        end(s, &a).await;
+
+        let s = sparse(&a, &b, &identity).await;
+        let pid = sink.pid();
+        let sends = s.runtime().spawn(move |ctx| async move {
+            ctx.send_acked(pid, "acked", Duration::from_secs(20)).await.expect("it is dialled");
+        });
+        assert_eq!(sends.join().await, ExitReason::Normal);
+        assert_eq!(sink.message().await, "acked");
+        end(s, &a).await;
+
+        let s = sparse(&a, &b, &identity).await;
+        s.spawn_remote("b", "idle", Vec::new()).await.expect("it is dialled");
+        end(s, &a).await;
+
+        // Whoever never waits is told to come back.
+        let s = sparse(&a, &b, &identity).await;
+        assert_eq!(s.runtime().try_send(sink.pid(), "soon"), Err(SendError::Busy));
+        s.settled(|s| s.peers() == ["a", "b"]).await;
+        s.runtime().try_send(sink.pid(), "now").expect("it is linked");
+        assert_eq!(sink.message().await, "now");
+    });
+}
+
+#[test]
+fn a_send_to_a_member_that_does_not_answer_ends_without_a_connection() {
+    run(async {
+        let identity = shared();
+        let a = bind("a", &identity);
+        let b = Apart::bind("b", &identity);
+        link(&a, &b.node).await;
+        let pid = b.node.runtime().spawn(|mut ctx| async move { drop(ctx.recv().await) }).pid();
+        let s = sparse(&a, &b.node, &identity).await;
+        let _gone = b.kill();
+        let (by_pid, by_name) = tokio::join!(s.runtime().send(pid, "x"), s.send("b", "sink", b"x"));
+        assert_eq!(by_pid, Err(SendError::NoConnection));
+        assert!(matches!(by_name, Err(NodeSendError::NoConnection { .. })), "{by_name:?}");
+        assert!(!s.peers().iter().any(|peer| peer == "b"));
     });
 }

@@ -157,8 +157,8 @@ impl Build<'_> {
         let mut processes: Vec<Process> = Vec::new();
         for (table, span) in fields.tables("process") {
             let own = Fields::new(table, span.clone(), "[[process]]", self.problems);
-            let on = own.require("on", own.string("on", "\"n1\""), "\"n1\"");
-            let nodes = on.as_ref().and_then(|on| self.names.nodes(on, self.problems));
+            let on = own.require("on", own.strings("on", "\"n1\""), "\"n1\"");
+            let nodes = on.as_ref().and_then(|on| self.nodes_of(on));
             let behaviour = own
                 .require("behaviour", own.string("behaviour", "\"echo\""), "\"echo\"")
                 .and_then(|b| self.behaviour(&b));
@@ -171,8 +171,8 @@ impl Build<'_> {
             own.finish();
             let (Some(on), Some(nodes), Some(behaviour)) = (on, nodes, behaviour) else { continue };
             let base = label.as_ref().or(global.as_ref()).or(name.as_ref()).unwrap_or(&behaviour);
-            // A group's name stands for its nodes even when it has only one.
-            let grouped = !nodes.contains(&on.value);
+            // A group's name stands for its nodes even when it has only one; so does a list.
+            let grouped = !matches!(on.as_slice(), [one] if nodes.contains(&one.value));
             for node in &nodes {
                 for (index, numbered_label) in numbered(base, count).into_iter().enumerate() {
                     let label = if grouped { format!("{numbered_label}@{node}") } else { numbered_label };

@@ -142,9 +142,13 @@ impl Build<'_> {
 
     /// The nodes under `key`: names and groups.
     pub(super) fn nodes(&self, fields: &Fields<'_>, key: &'static str) -> Option<Vec<String>> {
-        let found = fields.strings(key, "\"n1\"")?;
+        self.nodes_of(&fields.strings(key, "\"n1\"")?)
+    }
+
+    /// The nodes that these names and groups stand for.
+    pub(super) fn nodes_of(&self, found: &[At<String>]) -> Option<Vec<String>> {
         let mut nodes: Vec<String> = Vec::new();
-        for name in &found {
+        for name in found {
             nodes.extend(self.names.nodes(name, self.problems)?);
         }
         Some(nodes)

@@ -26,6 +26,8 @@ use crate::wire::control;
 const DIALS_MAX: usize = 64;
 /// Addresses that are kept of one node.
 const ADDRS_MAX: usize = 8;
+/// How long a node that somebody wants a link with is dialled, one dial after the other.
+const WANTED_FOR: Duration = Duration::from_secs(2);
 /// News wait this long for others, to leave in one message.
 const TELL_DELAY: Duration = Duration::from_millis(10);
 /// A link that lived for less does not count as success: dials after it go on where they were.
@@ -95,7 +97,7 @@ pub struct MemberInfo {
     pub id: NodeId,
     /// How this node stands with it.
     pub standing: Standing,
-    /// Where it says that it can be dialled.
+    /// Where it says that it can be dialled, and where others have it.
     pub addrs: Vec<SocketAddr>,
     /// Whether it keeps to itself.
     pub hidden: bool,
@@ -122,6 +124,10 @@ struct Entry {
     /// A later start that others speak of while this one is linked, and where it is.
     rumour: Option<(Incarnation, Vec<SocketAddr>)>,
     redial: Redial,
+    /// Somebody here waits for a link with it: until when it is dialled for that.
+    wanted: Option<Instant>,
+    /// It was wanted in vain: until when it is not dialled for that again.
+    rests: Option<Instant>,
     /// When to dial it, or to forget it.
     due: Option<Instant>,
 }
@@ -142,6 +148,8 @@ impl Entry {
             evidence: None,
             rumour: None,
             redial: Redial::new(now),
+            wanted: None,
+            rests: None,
             due: None,
         }
     }
@@ -260,9 +268,15 @@ impl Members {
         entry.standing = Standing::Up;
         entry.since = now;
         entry.link = Some(generation);
-        entry.observed = Some(addr).filter(dialable);
+        let before = std::mem::replace(&mut entry.observed, Some(addr).filter(dialable));
         entry.rumour = None;
+        (entry.wanted, entry.rests) = (None, None);
+        let has_moved = before.is_some() && before != entry.observed;
         self.set_due(&id.name, None);
+        if has_moved {
+            // Others that have lost it may not find it where it says that it is.
+            self.tell(&id.name, &id.name, now);
+        }
     }
 
     /// The link to a node has ended.
@@ -513,19 +527,49 @@ impl Members {
         None
     }
 
-    /// A dial for a node ended, with a link or without; `refused` if the answer was no.
-    pub(crate) fn dial_ended(&mut self, name: &NodeName, refused: bool, now: Instant) {
+    /// Somebody here wants a link with a node that has been heard of: it is dialled, though it may be none that this node
+    /// links with unasked. Whether that is under way; a node that did not answer, or was linked and is lost, is not dialled
+    /// for that.
+    pub(crate) fn want(&mut self, which: impl Fn(&NodeId) -> bool, now: Instant) -> bool {
+        let Some(entry) = self.entries.values_mut().find(|entry| which(&entry.id)) else { return false };
+        if entry.standing != Standing::Heard || entry.rests.is_some_and(|until| until > now) {
+            return false;
+        }
+        if entry.wanted.is_none() {
+            entry.wanted = Some(now + WANTED_FOR);
+            entry.redial = Redial::new(now);
+            let name = entry.id.name.clone();
+            if !self.dialing.contains(&name) {
+                self.set_due(&name, Some(now));
+            }
+        }
+        true
+    }
+
+    /// A dial for a node ended, with a link or without; `refused` if the answer was no. Whether somebody had wanted the link,
+    /// and waits in vain.
+    pub(crate) fn dial_ended(&mut self, name: &NodeName, refused: bool, now: Instant) -> bool {
         self.dialing.remove(name);
-        let Some(entry) = self.entries.get_mut(name) else { return };
+        let Some(entry) = self.entries.get_mut(name) else { return false };
         match entry.standing {
             // Whatever was rumoured, nobody is there.
             Standing::Up | Standing::Suspect => entry.rumour = None,
             Standing::Left => {}
             Standing::Heard | Standing::Unreachable | Standing::Down => {
                 let due = entry.redial.next(now, refused, &mut self.random);
+                let in_vain = entry.wanted.take_if(|until| refused || *until <= now).is_some();
+                if in_vain {
+                    entry.rests = Some(due);
+                }
+                let goes_on = entry.standing != Standing::Heard
+                    || entry.wanted.is_some()
+                    || links_unasked(&self.membership, entry);
+                let due = if goes_on { due } else { entry.since + self.forget_after };
                 self.set_due(name, Some(due));
+                return in_vain;
             }
         }
+        false
     }
 
     /// When [`take_due`](Self::take_due) or [`take_news`](Self::take_news) has something.
@@ -538,9 +582,7 @@ impl Members {
     fn dial_soon(&mut self, name: &NodeName, now: Instant) {
         let Some(entry) = self.entries.get_mut(name) else { return };
         let wanted = match entry.standing {
-            Standing::Heard => {
-                self.membership.connect_all && !self.membership.hidden && !entry.sparse && !entry.hidden
-            }
+            Standing::Heard => entry.wanted.is_some() || links_unasked(&self.membership, entry),
             Standing::Up | Standing::Suspect | Standing::Unreachable | Standing::Down => true,
             Standing::Left => false,
         };
@@ -568,18 +610,25 @@ impl Members {
     }
 }
 
+/// Whether a node links with another that it has heard of, for the mesh alone.
+fn links_unasked(me: &Membership, other: &Entry) -> bool {
+    me.connect_all && !me.hidden && !other.sparse && !other.hidden
+}
+
 /// Members in messages that fit into frames.
 pub(crate) fn in_messages(members: Vec<control::Member>) -> Vec<control::Members> {
     let chunks = members.chunks(MEMBERS_PER_MESSAGE);
     chunks.map(|members| control::Members { members: members.to_vec() }).collect()
 }
 
+/// What others are told of a member: where it says that it is, and where this node has it.
 fn to_wire(entry: &Entry) -> control::Member {
+    let observed = entry.observed.filter(|addr| entry.link.is_some() && !entry.addrs.contains(addr));
     control::Member {
         node: entry.id.name.to_string(),
         incarnation: entry.id.incarnation.raw(),
         version: entry.version,
-        addrs: entry.addrs.iter().map(address::bytes).collect(),
+        addrs: entry.addrs.iter().chain(&observed).map(address::bytes).collect(),
         hidden: entry.hidden,
         sparse: entry.sparse,
         left: entry.standing == Standing::Left,

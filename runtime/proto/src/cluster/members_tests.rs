@@ -127,6 +127,44 @@ fn hearsay_that_a_node_has_left_ends_its_dials_but_not_its_link() {
 }
 
 #[test]
+fn who_has_moved_is_told_to_the_others_with_where_it_is_now() {
+    let (mut members, mut now) = (members(), start());
+    members.link_up(&node("a", 1), 1, addr(1), now);
+    members.heard(&node("a", 1), &says(vec![member("a", 1, 1)]), now);
+    now += TELL_DELAY;
+    assert_eq!(members.take_news(now).len(), 1);
+    members.link_down(&node("a", 1), 1, Loss::Down, now);
+    members.link_up(&node("a", 1), 2, addr(1), now);
+    now += TELL_DELAY;
+    assert_eq!(members.take_news(now), [], "it is where it was");
+    members.link_down(&node("a", 1), 2, Loss::Down, now);
+    members.link_up(&node("a", 1), 3, addr(9), now);
+    now += TELL_DELAY;
+    let told = members.take_news(now);
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].1.addrs, [address::bytes(&addr(1)), address::bytes(&addr(9))]);
+    let newcomers = members.introduction(&NodeName::new("c").unwrap());
+    assert_eq!(newcomers[0].members[1].addrs, told[0].1.addrs, "newcomers too");
+}
+
+#[test]
+fn a_lost_node_is_dialled_where_others_have_it() {
+    let (mut members, mut now) = (members(), start());
+    members.link_up(&node("c", 1), 1, addr(3), now);
+    members.heard(&node("c", 1), &says(vec![member("c", 1, 3)]), now);
+    members.link_down(&node("c", 1), 1, Loss::Down, now);
+    let end = now + Duration::from_secs(5);
+    let in_vain = dials(&mut members, &mut now, end);
+    assert!(in_vain.iter().all(|(_, _, at)| *at == addr(3)), "{in_vain:?}");
+    let mut moved = member("c", 1, 3);
+    moved.addrs.push(address::bytes(&addr(9)));
+    members.heard(&node("a", 1), &says(vec![moved]), now);
+    let end = now + Duration::from_secs(5);
+    let found = dials(&mut members, &mut now, end);
+    assert!(found.iter().any(|(_, _, at)| *at == addr(9)), "{found:?}");
+}
+
+#[test]
 fn an_old_links_end_takes_nobody_down() {
     let (mut members, now) = (members(), start());
     members.link_up(&node("a", 1), 1, addr(1), now);
@@ -181,6 +219,46 @@ fn a_node_that_does_not_connect_to_all_dials_only_whom_it_was_linked_with() {
     members.link_down(&node("a", 1), 1, Loss::Down, now);
     let end = now + Duration::from_secs(1);
     assert!(!dials(&mut members, &mut now, end).is_empty());
+}
+
+#[test]
+fn a_node_that_does_not_connect_to_all_dials_whom_somebody_wants() {
+    let membership = Membership { connect_all: false, ..Membership::default() };
+    let mut now = start();
+    let mut members = Members::new(node("b", 1), membership, 10, DAY);
+    members.heard(&node("a", 1), &says(vec![member("c", 1, 3)]), now);
+    let c = |id: &NodeId| id.name.as_str() == "c";
+    assert!(!members.want(|id| id.name.as_str() == "nobody", now));
+    assert!(members.want(c, now));
+    assert_eq!(members.take_due(now).map(|(_, at)| at), Some(addr(3)), "at once");
+    assert!(members.want(c, now), "it is under way");
+    assert_eq!(members.take_due(now), None, "once");
+
+    // It does not answer: for two seconds it is tried again, then whoever waits is told, once, and it is left alone.
+    let name = NodeName::new("c").unwrap();
+    let begun = now;
+    let mut in_vain = members.dial_ended(&name, false, now + Duration::from_secs(1));
+    now += Duration::from_secs(1);
+    while let Some(due) = members.next_due().filter(|due| *due <= begun + Duration::from_secs(60)) {
+        assert!(!in_vain, "nobody wants it any more");
+        now = due;
+        members.take_news(now);
+        if members.take_due(now).is_some() {
+            in_vain = members.dial_ended(&name, false, now);
+        }
+    }
+    assert!(in_vain && now >= begun + WANTED_FOR && now < begun + 2 * WANTED_FOR, "{:?}", now - begun);
+    assert!(!members.want(c, now), "it has just not answered");
+    now += Duration::from_secs(1);
+    assert!(members.want(c, now));
+    members.take_due(now).expect("and is dialled anew");
+    assert!(members.dial_ended(&name, true, now), "a no is an answer");
+    now += Duration::from_secs(60);
+    assert!(members.want(c, now));
+    members.link_up(&node("c", 1), 1, addr(3), now);
+    assert!(!members.want(c, now), "it is linked");
+    members.link_down(&node("c", 1), 1, Loss::Down, now);
+    assert!(!members.want(c, now), "who was linked is dialled anyway, and who sends is told that it is lost");
 }
 
 #[test]

@@ -7,12 +7,33 @@ use super::{Engine, Stop};
 use crate::cluster::members::{self, MemberInfo};
 use crate::cluster::mesh::LinkIndex;
 use crate::host::{Event, Host, NodeChange};
+use crate::id::{NodeId, NodeName};
 use crate::wire::control::{self, Body};
 
 impl Engine {
     /// The other nodes that this one knows, by name.
     pub fn members(&self) -> impl Iterator<Item = MemberInfo> {
         self.members.all()
+    }
+
+    /// Somebody here wants a link with a node that this one has heard of and is not linked with: it is dialled. Whether that is
+    /// under way; it ends with [`Event::Up`] or [`Event::Unreached`]. A node that was linked and is lost, or did not answer a
+    /// moment ago, is not dialled for that. To be followed by a look at [`Engine::poll_timeout`].
+    pub fn want(&mut self, now: Instant, which: impl Fn(&NodeId) -> bool) -> bool {
+        !self.shut_down && self.members.want(which, now)
+    }
+
+    /// A dial of this node's own has ended.
+    pub(super) fn member_dialled(
+        &mut self,
+        now: Instant,
+        name: &NodeName,
+        refused: bool,
+        host: &mut impl Host,
+    ) {
+        if self.members.dial_ended(name, refused, now) {
+            host.event(Event::Unreached { node: name.clone() });
+        }
     }
 
     /// A link is live: its peer is a member, and learns of the others.
@@ -28,7 +49,7 @@ impl Engine {
         self.replaced(&peer, host);
         self.members.link_up(&peer, link.id.generation, link.addr, now);
         if let Some(wanted) = link.wanted.take() {
-            self.members.dial_ended(&wanted, false, now);
+            self.member_dialled(now, &wanted, false, host);
         }
         for members in self.members.introduction(&peer.name) {
             link.say(Body::Members(members))?;
@@ -90,7 +111,7 @@ impl Engine {
                     link.open_by = Some(now + self.limits.redial_timeout);
                 }
                 // No such address for this socket: the next one may do.
-                Err(_) => self.members.dial_ended(&name, false, now),
+                Err(_) => self.member_dialled(now, &name, false, host),
             }
         }
     }

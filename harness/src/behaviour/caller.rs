@@ -48,6 +48,9 @@ pub(super) async fn caller(mut inbox: Inbox, setup: Setup) {
                     Err(NoReply::Over) => return,
                     Err(NoReply::Gone | NoReply::Late) => {}
                 }
+            } else if matches!(inbox.next_within(NOBODY_PAUSE).await, Ok(None)) {
+                // There is no way to it; there may be none to any.
+                return;
             }
             inbox.context.demonitor(watch);
         }

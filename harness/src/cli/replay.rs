@@ -47,6 +47,7 @@ impl Replay {
         let mut options = RunOptions {
             explain: self.report.is_some(),
             behaviours,
+            time_factor: kept.manifest.time_factor,
             stop: Some(super::outside::interruption()),
             ..RunOptions::default()
         };
@@ -76,6 +77,9 @@ impl Replay {
             }
             (Some(then), Some(now)) => {
                 writeln!(terminal.out, "digest {now}, recorded was {then}: not the same run")?;
+            }
+            _ if world == World::Sim => {
+                writeln!(terminal.out, "no digest: one of the two runs did not come to its end")?;
             }
             _ => writeln!(terminal.out, "no digest: in `{world}` no two runs are the same")?,
         }

@@ -36,7 +36,7 @@ pub(super) struct Run {
     #[arg(long, value_name = "WORLD")]
     world: Option<World>,
     /// The seed of what is chosen at random; by default each file's, or else 1.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
     /// Only scenarios whose name, cell or one of whose tags holds this text.
     #[arg(long, value_name = "TEXT")]

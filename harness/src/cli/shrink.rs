@@ -29,7 +29,7 @@ pub(super) struct Shrink {
     #[arg(value_name = "FILE|RUN", default_value = folder::LAST)]
     what: String,
     /// The seed that fails; by default the file's, or else 1.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
     /// Of a file with several cells, the one whose name holds this text.
     #[arg(long, value_name = "TEXT")]

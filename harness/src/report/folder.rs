@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,9 @@ pub(crate) struct Manifest {
     /// The bug that the runtime had on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) planted: Option<String>,
+    /// How many times as long things might take, if not once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) time_factor: Option<NonZeroU32>,
     /// How it came out.
     pub(crate) outcome: String,
     /// What was wrong first.
@@ -90,6 +94,7 @@ pub(crate) fn write(root: &Path, report: &RunReport) -> io::Result<Option<PathBu
         world: report.world.name().to_owned(),
         seed: report.seed,
         planted: report.planted.map(str::to_owned),
+        time_factor: report.time_factor,
         outcome: report.outcome.name().to_owned(),
         finding: report.findings.first().map(|finding| finding.what.clone()),
         digest: report.digest.map(|digest| format!("{digest:016x}")),

@@ -104,6 +104,11 @@ pub enum ShrinkError {
         "the file does not fail in the same way when it is written anew, so nothing can be taken out of it"
     )]
     Unrepeatable,
+    /// Not all forms of the file could be tried.
+    #[error(
+        "there were too few runs to find out whether the file fails in the same way when it is written anew"
+    )]
+    TooFewRuns,
     /// It was stopped before anything was known.
     #[error("interrupted before the first run was over")]
     Interrupted,
@@ -135,7 +140,7 @@ pub fn shrink(
         other => return Err(ShrinkError::DoesNotFail(other.name())),
     }
     let finding = first.findings[0].clone();
-    if finding.what.contains("snapshot") {
+    if finding.what.starts_with("snapshot ") {
         return Err(ShrinkError::Snapshot(finding.what));
     }
     let plain = Draft::of(scenario, options.seed);
@@ -154,7 +159,11 @@ pub fn shrink(
     };
     let explicit = search.takes(whole);
     if !explicit && !search.takes(plain) {
-        return Err(if search.is_stopped() { ShrinkError::Interrupted } else { ShrinkError::Unrepeatable });
+        return Err(match search.ended() {
+            Ended::Interrupted => ShrinkError::Interrupted,
+            Ended::Runs => ShrinkError::TooFewRuns,
+            Ended::Minimal => ShrinkError::Unrepeatable,
+        });
     }
     let before = size(&search.best);
     let passes_without_faults = search.all(is_universal(&finding, scenario));
@@ -228,9 +237,9 @@ impl Search<'_> {
         let mut whole_only = false;
         let mut passes = None;
         if !universal {
-            self.controlled = self.best.has_faults() && self.passes_without_faults(&self.best.clone());
+            passes = self.control(&self.best.clone());
+            self.controlled = passes == Some(true);
             whole_only = !self.controlled;
-            passes = Some(self.controlled);
         }
         for _ in 0..ROUNDS_MAX {
             let before = self.best.text();
@@ -288,14 +297,19 @@ impl Search<'_> {
     }
 
     fn passes_without_faults(&mut self, draft: &Draft) -> bool {
+        self.control(draft) == Some(true)
+    }
+
+    /// Whether a draft that fails passes without its faults; nothing when that could not be seen.
+    fn control(&mut self, draft: &Draft) -> Option<bool> {
         if !draft.has_faults() {
             // It is known to fail.
-            return false;
+            return Some(false);
         }
         let control = draft.without_faults();
         // Several candidates may have the same one.
         self.tried.remove(&control.text());
-        self.play(&control).is_some_and(|report| report.outcome == Outcome::Pass)
+        self.play(&control).map(|report| report.outcome == Outcome::Pass)
     }
 
     /// Runs a draft; nothing when it is no scenario, was tried before, or no run may be made any more.

@@ -17,7 +17,7 @@ use regatta_proto::reason::ExitReason;
 use super::cell::{Cell, ENDING, STOP, SUSPENDED, TRAPS};
 use super::error::{AckError, RegisterError, SendError};
 use super::letter::Posted;
-use super::mailbox::{Envelope, Other};
+use super::mailbox::{Envelope, Other, OverflowPolicy};
 use super::marks::{Mark, Marks};
 use super::process::{IntoExit, ProcessHandle};
 use super::received::Received;
@@ -130,7 +130,8 @@ impl Context {
     }
 
     /// This moment: what is in the mailbox already lies before it. The four latest marks of a process are kept; with an older
-    /// one, a receive begins at the front.
+    /// one, a receive begins at the front. So it does for a mailbox that drops its oldest messages
+    /// ([`OverflowPolicy::DropOldest`](super::OverflowPolicy::DropOldest)): what waits there may yet go.
     ///
     /// ```
     /// use std::time::Duration;
@@ -152,8 +153,11 @@ impl Context {
     /// # }
     /// ```
     pub fn mark(&mut self) -> Mark {
-        self.cell.lock().mailbox.take(&mut self.queue);
-        self.marks.get_or_insert_default().make(self.queue.len())
+        let mut state = self.cell.lock();
+        state.mailbox.take(&mut self.queue);
+        let may_yet_go = state.mailbox.policy() == OverflowPolicy::DropOldest;
+        drop(state);
+        self.marks.get_or_insert_default().make(if may_yet_go { 0 } else { self.queue.len() })
     }
 
     /// [`Context::recv_match`] among what has arrived after `mark`, a mark of this process.

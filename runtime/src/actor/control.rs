@@ -132,7 +132,7 @@ impl Runtime {
     /// 1. The supervisors that no supervisor has started are asked to end with [`ExitReason::Shutdown`], the one that was
     ///    started last first, each after the one before has ended. Each ends its children in its own order.
     /// 2. All processes that are left are asked.
-    /// 3. When `grace` is over, counted from the call, what is left is killed.
+    /// 3. When `grace` is over, counted from the call, what is left is killed: unasked, if supervisors took all of it.
     /// 4. Timers are dropped, and the runtime's own tasks and threads end. Blocking work is waited for.
     ///
     /// What is spawned from now on ends with `Shutdown` before its first poll. When this returns, nothing is left, unless the

@@ -109,6 +109,7 @@ impl Task {
         let running = self.0.as_mut().project();
         let cell: &Arc<Cell> = running.cell;
         let _current = current::enter(cell.pid());
+        let _span = tracing::debug_span!("process", pid = %cell.pid()).entered();
         cell.own.running.store(true, Ordering::Relaxed);
         let waker = waker_ref(cell);
         let mut poller = Poller::from_waker(&waker);

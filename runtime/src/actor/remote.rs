@@ -64,7 +64,7 @@ pub trait Remote: Send + Sync + 'static {
         body: Bytes,
     ) -> Result<(), SendError>;
 
-    /// The present start of a node: of a linked one, or of this one.
+    /// The present start of a node: of a linked one, of one that is dialled when something is sent to it, or of this one.
     fn node(&self, name: &NodeName) -> Option<Incarnation>;
 
     /// Who holds a global name, as this node sees it.

@@ -58,7 +58,7 @@ impl Core {
         question: Question,
     ) -> Result<(regatta_proto::id::Incarnation, Answer), AttachError> {
         let no_connection = || AttachError::NoConnection { node: node.to_owned() };
-        let peer = self.reach(node).await.ok_or_else(no_connection)?;
+        let peer = self.reach_within(node, self.call_timeout).await.ok_or_else(no_connection)?;
         let call = self.number();
         let outcome = self.begin_call(call).map_err(|source| match source {
             CallError::NotSent => no_connection(),

@@ -12,6 +12,7 @@ use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use rustls::{KeyLog, NoKeyLog};
 use tokio::runtime::Handle;
+use tracing::Instrument as _;
 
 use super::core::{Core, Loop};
 use super::discovery::{self, Discovery};
@@ -261,7 +262,8 @@ impl ClusterNodeBuilder {
             driver = driver.guarded().map_err(BindError::Thread)?;
         }
         // Ends by itself when the node is shut down, and with the tokio runtime otherwise.
-        runtime.run(driver);
+        let span = tracing::debug_span!("node", name = %core.id.name, incarnation = %core.id.incarnation);
+        runtime.run(driver.instrument(span));
         if let Some(Search(discovery)) = discovery {
             runtime.run(discovery::Search::new(&core, discovery).run());
         }

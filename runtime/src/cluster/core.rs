@@ -4,6 +4,7 @@
 //! process's end or send: those only queue and wake the loop. And nothing of the user runs while it is held: what needs
 //! that is noted as [`Work`] and done when it has been let go.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -14,11 +15,11 @@ use std::time::{Duration, Instant};
 
 use atomic_waker::AtomicWaker;
 use parking_lot::{Mutex, RwLock};
-use regatta_proto::engine::Engine;
+use regatta_proto::engine::{Engine, Standing};
 use regatta_proto::host::{
     CallError, CallOutcome, ConfirmError, ConflictPolicy, ConnectError, FencingToken, LinkId, Owner,
 };
-use regatta_proto::id::{Incarnation, Name, NodeId, Pid};
+use regatta_proto::id::{Incarnation, Name, NodeId, NodeName, Pid};
 use regatta_proto::link::outgoing::{Outgoing, TooLarge};
 use regatta_proto::wire::control::Question;
 use regatta_proto::wire::frame::SpawnRequest;
@@ -104,6 +105,8 @@ pub(crate) struct Core {
     engine: Mutex<Engine>,
     /// Links that have something for the engine.
     scheduled: Mutex<Vec<Arc<PeerLink>>>,
+    /// There may be members that are dialled when somebody sends to them, and not before.
+    is_sparse: AtomicBool,
     /// The loop is polled, and has yet to take what is scheduled: nobody need wake it for that.
     awake: AtomicBool,
     /// Tracked processes that ended.
@@ -132,6 +135,7 @@ impl Core {
         addr: SocketAddr,
         advertised: Vec<SocketAddr>,
     ) -> Arc<Self> {
+        let engine_is_sparse = engine.is_sparse();
         Arc::new(Self {
             id,
             runtime,
@@ -151,6 +155,7 @@ impl Core {
             rejections: Mutex::default(),
             engine: Mutex::new(engine),
             scheduled: Mutex::default(),
+            is_sparse: AtomicBool::new(engine_is_sparse),
             awake: AtomicBool::new(false),
             ended: Mutex::default(),
             memberships: Mutex::default(),
@@ -216,6 +221,8 @@ impl Core {
             Err(SendError::NoConnection) if self.wants(|id| id.incarnation == incarnation) => {
                 Err(SendError::Busy)
             }
+            // It may have come up meanwhile.
+            Err(SendError::NoConnection) => self.peers.find(incarnation),
             found => found,
         }
     }
@@ -228,10 +235,29 @@ impl Core {
                 return Some(link);
             }
             if !self.wants(|id| id.name.as_str() == node) {
-                return None;
+                // It may have come up meanwhile.
+                return self.peers.by_name(node);
             }
             changes.changed().await.ok()?;
         }
+    }
+
+    /// [`Self::reach`] for at most so long.
+    pub(crate) async fn reach_within(&self, node: &str, timeout: Duration) -> Option<Arc<PeerLink>> {
+        match self.peers.by_name(node) {
+            None => tokio::time::timeout(timeout, self.reach(node)).await.ok().flatten(),
+            link => link,
+        }
+    }
+
+    /// Which start of a member, that is not linked, may be dialled when somebody sends to it.
+    pub(crate) fn heard_of(&self, node: &NodeName) -> Option<Incarnation> {
+        if !self.is_sparse.load(Ordering::Relaxed) || DRIVES.with(Cell::get) {
+            return None;
+        }
+        let known = self.read_engine(|engine| engine.members().find(|member| member.id.name == *node));
+        let known = known.filter(|member| matches!(member.standing, Standing::Heard | Standing::Up));
+        known.map(|member| member.id.incarnation)
     }
 
     /// Waits until the dial that [`Self::link_to`] began has come to something. The node may end meanwhile.
@@ -247,8 +273,10 @@ impl Core {
 
     /// Begins to dial a member that is not linked; whether that is under way.
     pub(crate) fn wants(&self, which: impl Fn(&NodeId) -> bool) -> bool {
-        let is_running = !self.closing.load(Ordering::Acquire);
-        let wanted = is_running && self.engine.lock().want(self.runtime.clock().now(), which);
+        let may_be = self.is_sparse.load(Ordering::Relaxed) && !self.closing.load(Ordering::Acquire);
+        // What a delivery lets go may send, under the engine's lock: it is told that there is no link.
+        let wanted =
+            may_be && !DRIVES.with(Cell::get) && self.engine.lock().want(self.runtime.clock().now(), which);
         if wanted {
             self.poke();
         }
@@ -272,6 +300,7 @@ impl Core {
         engine: &mut Engine,
         act: impl FnOnce(Instant, &mut Engine, &mut NodeHost<'_>) -> T,
     ) -> (T, Vec<Work>) {
+        let driving = Driving::begin();
         let mut host = NodeHost::new(self, now);
         let result = act(now, engine, &mut host);
         engine.process(now, &mut host);
@@ -279,6 +308,8 @@ impl Core {
         for (link, mut outgoing) in host.take_abandoned() {
             engine.take(now, link, &mut outgoing, &mut host);
         }
+        self.is_sparse.store(engine.is_sparse(), Ordering::Relaxed);
+        drop(driving);
         (result, host.into_work())
     }
 
@@ -384,6 +415,28 @@ impl Core {
         self.confirms.lock().drain().for_each(|(_, confirm)| {
             let _ = confirm.send(Err(ConfirmError::Shutdown));
         });
+    }
+}
+
+thread_local! {
+    /// This thread is inside of an engine.
+    static DRIVES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From its beginning to its end, this thread is inside of an engine.
+struct Driving {
+    before: bool,
+}
+
+impl Driving {
+    fn begin() -> Self {
+        Self { before: DRIVES.with(|drives| drives.replace(true)) }
+    }
+}
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        DRIVES.with(|drives| drives.set(self.before));
     }
 }
 

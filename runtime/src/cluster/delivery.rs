@@ -44,7 +44,11 @@ impl Core {
             None if self.wants(|id| id.name.as_str() == node) => {
                 return Err(NodeSendError::Busy { node: node.to_owned() });
             }
-            None => return Err(NodeSendError::NoConnection { node: node.to_owned() }),
+            // It may have come up meanwhile.
+            None => self
+                .peers
+                .by_name(node)
+                .ok_or_else(|| NodeSendError::NoConnection { node: node.to_owned() })?,
         };
         if !link.has_room() {
             return Err(NodeSendError::Busy { node: node.to_owned() });

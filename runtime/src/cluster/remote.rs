@@ -6,7 +6,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use regatta_proto::engine::Standing;
 use regatta_proto::host::Delivery;
 use regatta_proto::id::{Incarnation, Name, NodeName, Pid, Reference};
 use regatta_proto::link::outgoing::Encoded;
@@ -65,10 +64,7 @@ impl Remote for Wire {
             return Some(link.peer.incarnation);
         }
         // One that it has heard of can be dialled.
-        core.read_engine(|engine| {
-            let heard = engine.members().find(|member| member.id.name == *name);
-            heard.filter(|member| member.standing == Standing::Heard).map(|member| member.id.incarnation)
-        })
+        core.heard_of(name)
     }
 
     fn whereis_global(&self, name: &Name) -> Option<Pid> {

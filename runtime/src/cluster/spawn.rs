@@ -77,7 +77,8 @@ impl Core {
         options: SpawnRemote,
     ) -> Result<RemoteChild, SpawnError> {
         let no_connection = || SpawnError::NoConnection { node: node.to_owned() };
-        let link = self.reach(node).await.ok_or_else(no_connection)?;
+        let (begun, within) = (tokio::time::Instant::now(), options.deadline.unwrap_or(self.call_timeout));
+        let link = self.reach_within(node, within).await.ok_or_else(no_connection)?;
         let caller = self.caller();
         let monitor = (options.monitor && caller != 0).then(|| self.runtime.reference());
         let request = SpawnRequest {
@@ -86,7 +87,7 @@ impl Core {
             register: options.register.map(Name::new).transpose()?,
             link: options.link && caller != 0,
             monitor,
-            deadline: options.deadline.unwrap_or(self.call_timeout),
+            deadline: within.saturating_sub(begun.elapsed()),
             args: args.into(),
         };
         let call = request.call;

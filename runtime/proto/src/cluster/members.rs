@@ -97,7 +97,7 @@ pub struct MemberInfo {
     pub id: NodeId,
     /// How this node stands with it.
     pub standing: Standing,
-    /// Where it says that it can be dialled, and where others have it.
+    /// Where it says that it can be dialled.
     pub addrs: Vec<SocketAddr>,
     /// Whether it keeps to itself.
     pub hidden: bool,
@@ -113,6 +113,8 @@ struct Entry {
     sparse: bool,
     /// Where it was when it was last linked.
     observed: Option<SocketAddr>,
+    /// Where another member said last that it is linked with it.
+    sighted: Option<SocketAddr>,
     standing: Standing,
     since: Instant,
     /// The generation of its link, while it is up.
@@ -141,6 +143,7 @@ impl Entry {
             hidden: false,
             sparse: false,
             observed: None,
+            sighted: None,
             standing,
             since: now,
             link: None,
@@ -158,7 +161,7 @@ impl Entry {
     fn everywhere(&self) -> Vec<SocketAddr> {
         let rumoured = self.rumour.iter().flat_map(|(_, addrs)| addrs);
         let mut all: Vec<SocketAddr> = Vec::new();
-        for addr in rumoured.chain(&self.addrs).chain(&self.observed) {
+        for addr in rumoured.chain(&self.sighted).chain(&self.addrs).chain(&self.observed) {
             if !all.contains(addr) {
                 all.push(*addr);
             }
@@ -171,6 +174,7 @@ impl Entry {
         self.addrs.clone_from(&row.addrs);
         self.hidden = row.hidden;
         self.sparse = row.sparse;
+        self.sighted = row.seen.or(self.sighted);
     }
 }
 
@@ -182,6 +186,7 @@ struct Row {
     hidden: bool,
     sparse: bool,
     left: bool,
+    seen: Option<SocketAddr>,
 }
 
 impl Row {
@@ -196,6 +201,7 @@ impl Row {
             hidden: member.hidden,
             sparse: member.sparse,
             left: member.left,
+            seen: address::read(&member.seen).filter(dialable),
         })
     }
 }
@@ -218,6 +224,10 @@ pub(crate) struct Members {
     /// Members to tell the peers of, with who told this node.
     news: BTreeMap<NodeName, NodeName>,
     tell_at: Option<Instant>,
+    /// Members that somebody wanted a link with, in vain.
+    given_up: Vec<NodeName>,
+    /// Whether there may be members that nobody dials unasked.
+    is_sparse: bool,
     random: fastrand::Rng,
 }
 
@@ -229,6 +239,7 @@ impl Members {
         forget_after: Duration,
     ) -> Self {
         let seed = me.seed();
+        let is_sparse = !membership.connect_all || membership.hidden;
         Self {
             me,
             membership,
@@ -239,6 +250,8 @@ impl Members {
             dialing: BTreeSet::new(),
             news: BTreeMap::new(),
             tell_at: None,
+            given_up: Vec::new(),
+            is_sparse,
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -269,7 +282,7 @@ impl Members {
         entry.since = now;
         entry.link = Some(generation);
         let before = std::mem::replace(&mut entry.observed, Some(addr).filter(dialable));
-        entry.rumour = None;
+        (entry.rumour, entry.sighted) = (None, None);
         (entry.wanted, entry.rests) = (None, None);
         let has_moved = before.is_some() && before != entry.observed;
         self.set_due(&id.name, None);
@@ -418,6 +431,7 @@ impl Members {
             if !row.left && self.entries.len() < self.members_max {
                 let mut entry = Entry::new(row.id.clone(), Standing::Heard, now);
                 entry.takes(row);
+                self.is_sparse |= row.sparse;
                 self.entries.insert(name.clone(), entry);
                 self.dial_soon(name, now);
                 self.tell(name, &from.name, now);
@@ -441,6 +455,11 @@ impl Members {
             return false;
         }
         let news = later || row.left || row.version > entry.version;
+        if later || row.left {
+            // Whoever waits for a link with it waits for one that is over.
+            self.given_up.extend(entry.wanted.take().map(|_| name.clone()));
+            (entry.rests, entry.sighted) = (None, None);
+        }
         entry.id = row.id.clone();
         entry.takes(row);
         if row.left {
@@ -472,6 +491,7 @@ impl Members {
             hidden: self.membership.hidden,
             sparse: !self.membership.connect_all,
             left: false,
+            seen: Vec::new(),
         };
         let known = self.entries.values().filter(|entry| {
             let is_lost = matches!(entry.standing, Standing::Down | Standing::Left);
@@ -512,11 +532,13 @@ impl Members {
             let entry = self.entries.get_mut(&name).expect("what is due is known");
             let away = now.saturating_duration_since(entry.since);
             if entry.standing == Standing::Left || entry.link.is_none() && away >= self.forget_after {
+                self.given_up.extend(entry.wanted.take().map(|_| name.clone()));
                 self.entries.remove(&name);
                 continue;
             }
             let everywhere = entry.everywhere();
             if everywhere.is_empty() {
+                self.given_up.extend(entry.wanted.take().map(|_| name.clone()));
                 continue;
             }
             let addr = everywhere[entry.redial.attempts() as usize % everywhere.len()];
@@ -527,12 +549,21 @@ impl Members {
         None
     }
 
-    /// Somebody here wants a link with a node that has been heard of: it is dialled, though it may be none that this node
-    /// links with unasked. Whether that is under way; a node that did not answer, or was linked and is lost, is not dialled
+    /// Whether there may be members that are dialled when somebody wants that, and not before.
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.is_sparse
+    }
+
+    /// Somebody here wants a link with a node that has been heard of and is none that this node links with unasked: it is
+    /// dialled. Whether that is under way; a node that did not answer a moment ago, or was linked and is lost, is not dialled
     /// for that.
     pub(crate) fn want(&mut self, which: impl Fn(&NodeId) -> bool, now: Instant) -> bool {
         let Some(entry) = self.entries.values_mut().find(|entry| which(&entry.id)) else { return false };
-        if entry.standing != Standing::Heard || entry.rests.is_some_and(|until| until > now) {
+        if entry.standing != Standing::Heard
+            || links_unasked(&self.membership, entry)
+            || entry.rests.is_some_and(|until| until > now)
+            || entry.everywhere().is_empty()
+        {
             return false;
         }
         if entry.wanted.is_none() {
@@ -546,30 +577,32 @@ impl Members {
         true
     }
 
-    /// A dial for a node ended, with a link or without; `refused` if the answer was no. Whether somebody had wanted the link,
-    /// and waits in vain.
-    pub(crate) fn dial_ended(&mut self, name: &NodeName, refused: bool, now: Instant) -> bool {
+    /// The members that somebody wanted a link with since the last call, and waits in vain.
+    pub(crate) fn take_given_up(&mut self) -> Vec<NodeName> {
+        std::mem::take(&mut self.given_up)
+    }
+
+    /// A dial for a node ended, with a link or without; `refused` if the answer was no.
+    pub(crate) fn dial_ended(&mut self, name: &NodeName, refused: bool, now: Instant) {
         self.dialing.remove(name);
-        let Some(entry) = self.entries.get_mut(name) else { return false };
+        let Some(entry) = self.entries.get_mut(name) else { return };
         match entry.standing {
             // Whatever was rumoured, nobody is there.
             Standing::Up | Standing::Suspect => entry.rumour = None,
             Standing::Left => {}
             Standing::Heard | Standing::Unreachable | Standing::Down => {
                 let due = entry.redial.next(now, refused, &mut self.random);
-                let in_vain = entry.wanted.take_if(|until| refused || *until <= now).is_some();
-                if in_vain {
+                if entry.wanted.take_if(|until| refused || *until <= now).is_some() {
                     entry.rests = Some(due);
+                    self.given_up.push(name.clone());
                 }
                 let goes_on = entry.standing != Standing::Heard
                     || entry.wanted.is_some()
                     || links_unasked(&self.membership, entry);
                 let due = if goes_on { due } else { entry.since + self.forget_after };
                 self.set_due(name, Some(due));
-                return in_vain;
             }
         }
-        false
     }
 
     /// When [`take_due`](Self::take_due) or [`take_news`](Self::take_news) has something.
@@ -628,10 +661,11 @@ fn to_wire(entry: &Entry) -> control::Member {
         node: entry.id.name.to_string(),
         incarnation: entry.id.incarnation.raw(),
         version: entry.version,
-        addrs: entry.addrs.iter().chain(&observed).map(address::bytes).collect(),
+        addrs: entry.addrs.iter().map(address::bytes).collect(),
         hidden: entry.hidden,
         sparse: entry.sparse,
         left: entry.standing == Standing::Left,
+        seen: observed.as_ref().map(address::bytes).unwrap_or_default(),
     }
 }
 

@@ -142,9 +142,12 @@ fn who_has_moved_is_told_to_the_others_with_where_it_is_now() {
     now += TELL_DELAY;
     let told = members.take_news(now);
     assert_eq!(told.len(), 1);
-    assert_eq!(told[0].1.addrs, [address::bytes(&addr(1)), address::bytes(&addr(9))]);
+    assert_eq!(
+        (&told[0].1.addrs[..], &told[0].1.seen),
+        (&[address::bytes(&addr(1))][..], &address::bytes(&addr(9)))
+    );
     let newcomers = members.introduction(&NodeName::new("c").unwrap());
-    assert_eq!(newcomers[0].members[1].addrs, told[0].1.addrs, "newcomers too");
+    assert_eq!(newcomers[0].members[1], told[0].1, "newcomers too");
 }
 
 #[test]
@@ -156,12 +159,15 @@ fn a_lost_node_is_dialled_where_others_have_it() {
     let end = now + Duration::from_secs(5);
     let in_vain = dials(&mut members, &mut now, end);
     assert!(in_vain.iter().all(|(_, _, at)| *at == addr(3)), "{in_vain:?}");
-    let mut moved = member("c", 1, 3);
-    moved.addrs.push(address::bytes(&addr(9)));
+    let moved = control::Member { seen: address::bytes(&addr(9)), ..member("c", 1, 3) };
     members.heard(&node("a", 1), &says(vec![moved]), now);
+    // Another one has not found it yet: that says nothing.
+    members.heard(&node("d", 1), &says(vec![member("c", 1, 3)]), now);
     let end = now + Duration::from_secs(5);
     let found = dials(&mut members, &mut now, end);
-    assert!(found.iter().any(|(_, _, at)| *at == addr(9)), "{found:?}");
+    assert!([3, 9].iter().all(|last| found.iter().any(|(_, _, at)| *at == addr(*last))), "{found:?}");
+    let retold = members.introduction(&node("e", 1).name);
+    assert!(retold[0].members.iter().all(|member| member.seen.is_empty()), "only who sees it says where");
 }
 
 #[test]
@@ -237,14 +243,16 @@ fn a_node_that_does_not_connect_to_all_dials_whom_somebody_wants() {
     // It does not answer: for two seconds it is tried again, then whoever waits is told, once, and it is left alone.
     let name = NodeName::new("c").unwrap();
     let begun = now;
-    let mut in_vain = members.dial_ended(&name, false, now + Duration::from_secs(1));
     now += Duration::from_secs(1);
+    members.dial_ended(&name, false, now);
+    let mut in_vain = !members.take_given_up().is_empty();
     while let Some(due) = members.next_due().filter(|due| *due <= begun + Duration::from_secs(60)) {
         assert!(!in_vain, "nobody wants it any more");
         now = due;
         members.take_news(now);
         if members.take_due(now).is_some() {
-            in_vain = members.dial_ended(&name, false, now);
+            members.dial_ended(&name, false, now);
+            in_vain = members.take_given_up() == [name.clone()];
         }
     }
     assert!(in_vain && now >= begun + WANTED_FOR && now < begun + 2 * WANTED_FOR, "{:?}", now - begun);
@@ -252,13 +260,44 @@ fn a_node_that_does_not_connect_to_all_dials_whom_somebody_wants() {
     now += Duration::from_secs(1);
     assert!(members.want(c, now));
     members.take_due(now).expect("and is dialled anew");
-    assert!(members.dial_ended(&name, true, now), "a no is an answer");
+    members.dial_ended(&name, true, now);
+    assert_eq!(members.take_given_up(), [name.clone()], "a no is an answer");
     now += Duration::from_secs(60);
     assert!(members.want(c, now));
     members.link_up(&node("c", 1), 1, addr(3), now);
     assert!(!members.want(c, now), "it is linked");
     members.link_down(&node("c", 1), 1, Loss::Down, now);
     assert!(!members.want(c, now), "who was linked is dialled anyway, and who sends is told that it is lost");
+}
+
+#[test]
+fn whoever_wants_a_link_that_cannot_be_is_told() {
+    let membership = Membership { connect_all: false, ..Membership::default() };
+    let now = start();
+    let mut members = Members::new(node("b", 1), membership, 10, DAY);
+    let nowhere = control::Member { addrs: Vec::new(), ..member("n", 1, 1) };
+    members.heard(&node("a", 1), &says(vec![member("c", 1, 3), member("d", 1, 4), nowhere]), now);
+    assert!(!members.want(|id| id.name.as_str() == "n", now), "nobody knows where it is");
+    assert!(
+        members.want(|id| id.name.as_str() == "c", now) && members.want(|id| id.name.as_str() == "d", now)
+    );
+    let left = control::Member { left: true, ..member("c", 1, 3) };
+    members.heard(&node("a", 1), &says(vec![left, member("d", 2, 4)]), now);
+    assert_eq!(
+        members.take_given_up(),
+        ["c", "d"].map(|name| node(name, 1).name),
+        "one has left, one began anew"
+    );
+    assert!(members.want(|id| id.incarnation == Incarnation::from_raw(2), now), "the new one may be wanted");
+}
+
+#[test]
+fn in_a_full_mesh_nobody_need_be_wanted() {
+    let (mut members, now) = (members(), start());
+    members.heard(&node("a", 1), &says(vec![member("c", 1, 3)]), now);
+    assert!(!members.is_sparse() && !members.want(|_| true, now), "it is dialled anyway");
+    members.heard(&node("a", 1), &says(vec![control::Member { sparse: true, ..member("s", 1, 4) }]), now);
+    assert!(members.is_sparse() && members.want(|id| id.name.as_str() == "s", now));
 }
 
 #[test]

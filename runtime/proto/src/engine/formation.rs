@@ -7,7 +7,7 @@ use super::{Engine, Stop};
 use crate::cluster::members::{self, MemberInfo};
 use crate::cluster::mesh::LinkIndex;
 use crate::host::{Event, Host, NodeChange};
-use crate::id::{NodeId, NodeName};
+use crate::id::NodeId;
 use crate::wire::control::{self, Body};
 
 impl Engine {
@@ -16,24 +16,16 @@ impl Engine {
         self.members.all()
     }
 
-    /// Somebody here wants a link with a node that this one has heard of and is not linked with: it is dialled. Whether that is
-    /// under way; it ends with [`Event::Up`] or [`Event::Unreached`]. A node that was linked and is lost, or did not answer a
-    /// moment ago, is not dialled for that. To be followed by a look at [`Engine::poll_timeout`].
-    pub fn want(&mut self, now: Instant, which: impl Fn(&NodeId) -> bool) -> bool {
-        !self.shut_down && self.members.want(which, now)
+    /// Whether there may be members for which [`Engine::want`] does anything: this node links with few, or another one does.
+    pub fn is_sparse(&self) -> bool {
+        self.members.is_sparse()
     }
 
-    /// A dial of this node's own has ended.
-    pub(super) fn member_dialled(
-        &mut self,
-        now: Instant,
-        name: &NodeName,
-        refused: bool,
-        host: &mut impl Host,
-    ) {
-        if self.members.dial_ended(name, refused, now) {
-            host.event(Event::Unreached { node: name.clone() });
-        }
+    /// Somebody here wants a link with a node that this one has heard of and does not link with unasked: it is dialled. Whether
+    /// that is under way; it ends with [`Event::Up`] or [`Event::Unreached`]. A node that was linked and is lost, or did not
+    /// answer a moment ago, is not dialled for that. To be followed by a look at [`Engine::poll_timeout`].
+    pub fn want(&mut self, now: Instant, which: impl Fn(&NodeId) -> bool) -> bool {
+        !self.shut_down && self.members.want(which, now)
     }
 
     /// A link is live: its peer is a member, and learns of the others.
@@ -49,7 +41,7 @@ impl Engine {
         self.replaced(&peer, host);
         self.members.link_up(&peer, link.id.generation, link.addr, now);
         if let Some(wanted) = link.wanted.take() {
-            self.member_dialled(now, &wanted, false, host);
+            self.members.dial_ended(&wanted, false, now);
         }
         for members in self.members.introduction(&peer.name) {
             link.say(Body::Members(members))?;
@@ -111,7 +103,7 @@ impl Engine {
                     link.open_by = Some(now + self.limits.redial_timeout);
                 }
                 // No such address for this socket: the next one may do.
-                Err(_) => self.member_dialled(now, &name, false, host),
+                Err(_) => self.members.dial_ended(&name, false, now),
             }
         }
     }

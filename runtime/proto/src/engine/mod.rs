@@ -427,6 +427,9 @@ impl Engine {
         if self.view.take_touched() {
             host.event(Event::View);
         }
+        for node in self.members.take_given_up() {
+            host.event(Event::Unreached { node });
+        }
     }
 
     // ------------------------------------------------------------------------------------------------- outputs

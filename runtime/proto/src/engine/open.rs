@@ -282,7 +282,7 @@ impl Engine {
             self.mesh.ended(index, &peer.name);
         }
         if let Some(wanted) = wanted {
-            self.member_dialled(now, &wanted, false, host);
+            self.members.dial_ended(&wanted, false, now);
         }
         if let Side::Dialer { dial: Dial::Host(token) } = side {
             let other = match &peer {
@@ -326,7 +326,7 @@ impl Engine {
                     error,
                     ConnectError::NotTrusted(_) | ConnectError::Identity(_) | ConnectError::Incompatible(_)
                 );
-                self.member_dialled(now, &wanted, no, host);
+                self.members.dial_ended(&wanted, no, now);
             }
             Side::Acceptor if peers_fault => {
                 let addr = link.addr;

@@ -282,6 +282,9 @@ pub struct Member {
     /// This start of it is over for good.
     #[prost(bool, tag = "7")]
     pub left: bool,
+    /// Where whoever tells this is linked with it, if that is none of `addrs`; written as those.
+    #[prost(bytes = "vec", tag = "8")]
+    pub seen: Vec<u8>,
 }
 
 /// What a node knows of the members of the cluster: itself first when a link comes up, then the others.
@@ -480,6 +483,7 @@ mod tests {
             hidden: false,
             sparse: true,
             left: true,
+            seen: Vec::new(),
         };
         let control =
             Control { body: Some(Body::Members(Members { members: vec![member] })), required: false };

@@ -17,5 +17,6 @@ mod panics;
 mod remote;
 mod scheduler;
 mod shutdown;
+mod spans;
 mod timers;
 pub(crate) mod world;

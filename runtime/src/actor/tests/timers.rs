@@ -167,6 +167,31 @@ async fn a_hundred_thousand_timers_fire_each_once() {
 }
 
 #[test]
+fn deadlines_go_on_when_the_executor_of_the_timers_ends() {
+    let tokio =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("tokio");
+    let (a, b) = (tokio(), tokio());
+    let rt = Runtime::new();
+    let (waits, waiting) = tokio::sync::oneshot::channel();
+    let process = a.block_on(async {
+        rt.spawn(|mut ctx| async move {
+            ctx.recv().await;
+            waits.send(()).expect("the test waits");
+            assert!(ctx.recv_timeout(200 * MS).await.is_some());
+            // Its alarm is set early enough, and the task that would have rung it is gone.
+            assert_eq!(ctx.recv_timeout(300 * MS).await, None);
+        })
+    });
+    b.block_on(async {
+        rt.send_after(process.pid(), "go", MS);
+        waiting.await.expect("it waits");
+    });
+    drop(b);
+    let _sent = rt.try_send(process.pid(), "the executor has ended");
+    assert_eq!(a.block_on(process.join()), ExitReason::Normal);
+}
+
+#[test]
 fn timers_go_on_when_another_executor_takes_the_runtime_over() {
     let rt = Runtime::new();
     let tokio = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");

@@ -24,6 +24,11 @@ impl Alarm {
         self.rung.load(Ordering::Relaxed)
     }
 
+    /// It will not ring.
+    pub(super) fn silence(&self) {
+        self.at.store(0, Ordering::Relaxed);
+    }
+
     /// Its time has come. The process is woken after that, and so it sees this.
     pub(super) fn ring(&self) {
         self.rung.store(self.at.swap(0, Ordering::Relaxed), Ordering::Relaxed);

@@ -4,6 +4,7 @@
 //!   costs a task of its own.
 //! - **Time comes from the clock alone**, so that a simulated world drives all of it. The one task sleeps on the clock's timer,
 //!   set to the first entry; whoever puts in an earlier one wakes it.
+//! - What is due at the same time happens in the order in which it was put in, messages before alarms.
 //! - **No foreign code under the lock**: what is due is taken out under the lock, and done after.
 //!
 //! The task is started with the first entry and lives as long as the runtime; if its executor drops it, the next entry
@@ -83,6 +84,15 @@ enum Due {
     Every(Duration, Box<dyn FnMut(&Runtime) -> bool + Send>),
     /// An [`Every`](Self::Every) that is being done at this moment. It lies where it is due next.
     Busy,
+}
+
+impl Due {
+    /// An alarm that has been taken out before its time is not set any more.
+    fn silence(&self) {
+        if let Self::Alarm(cell) = self {
+            cell.alarm.silence();
+        }
+    }
 }
 
 impl Timers {

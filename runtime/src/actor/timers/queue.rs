@@ -1,6 +1,7 @@
 //! What is to happen when: an ordered queue, without a clock.
 //!
-//! Entries are due in the order of their times, and in the order of their insertion where times are equal. Taking one back
+//! Entries are due in the order of their times, and in the order of their numbers, which is that of their insertion, where times
+//! are equal. Taking one back
 //! removes it: nothing that was cancelled stays.
 
 use std::collections::BTreeMap;

@@ -172,8 +172,16 @@ impl Drop for TimerTask {
         state.started = false;
         state.wakes_at = None;
         let sleeper = state.sleeper.take();
+        // Whoever waits sets its alarm again, and so starts another task.
+        let alarms = state.queue.take_if(|due| matches!(due, Due::Alarm(_)));
+        alarms.iter().for_each(Due::silence);
         drop(state);
         drop(sleeper);
+        for alarm in alarms {
+            if let Due::Alarm(cell) = alarm {
+                cell.notify();
+            }
+        }
     }
 }
 

@@ -22,5 +22,6 @@ mod cluster {
     mod spawn;
     mod starved;
     mod supervise;
+    mod unique;
     mod watch;
 }

@@ -117,6 +117,7 @@ impl Default for Behaviours {
         all.add("caller", caller::caller);
         all.add("holder", names::holder);
         all.add("churn", names::churn);
+        all.add("unique", names::unique);
         all.add(FINDER, finder::finder);
         all
     }

@@ -4,10 +4,30 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use regatta::Pid;
+use regatta::cluster::Quorum;
 use tokio::time::Instant;
 
 use super::body::{Inbox, NothingCame};
 use super::{OWN_LABEL, Setup};
+
+/// Is ready to run the one process of the cluster that holds the global name `args.name` (its label).
+pub(super) async fn unique(mut inbox: Inbox, setup: Setup) {
+    let name = setup.text("name").unwrap_or(&setup.label).to_owned();
+    // It ends with this process.
+    let _candidate = setup.scene.node(&setup.node).map(|node| {
+        let label = format!("{OWN_LABEL}{name}");
+        let candidate = node.run_unique(name, Quorum::default(), move |mut context, _| {
+            context.set_label(&label);
+            async move {
+                loop {
+                    context.recv().await;
+                }
+            }
+        });
+        candidate.map(|candidate| inbox.context.link(candidate.pid()))
+    });
+    while inbox.next().await.is_some() {}
+}
 
 /// How often a `churn` starts and kills.
 const TICK: Duration = Duration::from_millis(10);

@@ -134,7 +134,7 @@ impl ClusterNode {
 }
 
 impl Core {
-    async fn register_confirmed(
+    pub(crate) async fn register_confirmed(
         self: &Arc<Self>,
         name: Name,
         pid: Pid,

@@ -12,6 +12,7 @@
 //! | `events` | nodes that come and go, as users hear of them |
 //! | `conflict` | two nodes have claimed one name: who hears of it, and who decides |
 //! | `confirmed` | global names that a majority confirms |
+//! | `unique` | a process of which there is one in the cluster |
 //! | `metrics` | counters and gauges, as exporters take them |
 //! | `name_table` | global names as the node sees them, with their digest |
 //! | `send`, `names`, `spawn`, `attach` | one capability each |
@@ -43,6 +44,7 @@ pub(crate) mod remote;
 pub(crate) mod send;
 pub mod spawn;
 pub mod tls;
+mod unique;
 
 pub use attach::RemoteProcess;
 pub use builder::ClusterNodeBuilder;

@@ -131,7 +131,7 @@ impl Context {
 
     /// This moment: what is in the mailbox already lies before it. The four latest marks of a process are kept; with an older
     /// one, a receive begins at the front. So it does for a mailbox that drops its oldest messages
-    /// ([`OverflowPolicy::DropOldest`](super::OverflowPolicy::DropOldest)): what waits there may yet go.
+    /// ([`OverflowPolicy::DropOldest`]): what waits there may yet go.
     ///
     /// ```
     /// use std::time::Duration;

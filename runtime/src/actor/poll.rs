@@ -10,6 +10,7 @@ use std::task::{Context as Poller, Poll};
 use futures_task::waker_ref;
 use pin_project_lite::pin_project;
 use regatta_proto::reason::ExitReason;
+use tracing::level_filters::LevelFilter;
 
 use super::cell::{After, Cell, ENDING, HELD, STOP};
 use super::process::IntoExit;
@@ -106,10 +107,22 @@ impl Task {
     }
 
     fn poll(&mut self) -> Poll<ExitReason> {
+        // Even a span that is disabled costs a sixth of a round trip here; a look at the level costs nothing.
+        if LevelFilter::current() >= LevelFilter::DEBUG { self.poll_in_span() } else { self.poll_body() }
+    }
+
+    /// Whatever the body logs names the process.
+    #[cold]
+    fn poll_in_span(&mut self) -> Poll<ExitReason> {
+        let _span = tracing::debug_span!("process", pid = %self.cell().pid()).entered();
+        self.poll_body()
+    }
+
+    #[inline]
+    fn poll_body(&mut self) -> Poll<ExitReason> {
         let running = self.0.as_mut().project();
         let cell: &Arc<Cell> = running.cell;
         let _current = current::enter(cell.pid());
-        let _span = tracing::debug_span!("process", pid = %cell.pid()).entered();
         cell.own.running.store(true, Ordering::Relaxed);
         let waker = waker_ref(cell);
         let mut poller = Poller::from_waker(&waker);

@@ -441,9 +441,8 @@ impl ClusterNode {
         self.core().changes.subscribe()
     }
 
-    /// Waits until `holds` is true of this node; it is asked again at each of the [`changes`](Self::changes) of this node, so it
-    /// must be about this node alone. Put a
-    /// deadline around it if it may never come true.
+    /// Waits until `holds` is true of this node; it is asked again at each of the [`changes`](Self::changes) of this node, so
+    /// it must be about this node alone. Put a deadline around it if it may never come true.
     pub async fn settled(&self, holds: impl Fn(&Self) -> bool + Send + Sync) {
         let mut changes = self.changes();
         while !holds(self) {

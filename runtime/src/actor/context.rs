@@ -103,13 +103,20 @@ impl Context {
     /// What is there at the first look. If nothing is, others run before the answer: a body that asks again and again
     /// neither holds its thread nor misses its end.
     async fn recv_now(&mut self) -> Option<Received> {
+        self.now(Self::poll_recv).await
+    }
+
+    async fn now(
+        &mut self,
+        mut poll: impl FnMut(&mut Self, &mut Poller<'_>) -> Poll<Received>,
+    ) -> Option<Received> {
         let mut looked = false;
         poll_fn(|poller| {
             if looked {
                 return Poll::Ready(None);
             }
             let turn_is_over = self.budget == 0;
-            let received = self.poll_recv(poller).map(Some);
+            let received = poll(self, poller).map(Some);
             if received.is_pending() && !turn_is_over {
                 looked = true;
                 poller.waker().wake_by_ref();
@@ -197,6 +204,9 @@ impl Context {
         timeout: Duration,
         mut wanted: impl FnMut(&Received) -> bool,
     ) -> Option<Received> {
+        if timeout.is_zero() {
+            return self.now(|this, poller| this.poll_match(&mut seen, &mut wanted, poller)).await;
+        }
         let cell = Arc::clone(&self.cell);
         let mut deadline = pin!(Deadline::after(cell.runtime(), Some(&cell), timeout));
         poll_fn(|poller| match self.poll_match(&mut seen, &mut wanted, poller) {

@@ -393,3 +393,20 @@ async fn a_mark_keeps_its_place_whatever_is_received_before_it() {
     });
     assert_eq!(process.join().await, ExitReason::Normal);
 }
+
+#[tokio::test]
+async fn a_selective_receive_without_time_takes_what_is_there_though_its_turn_is_over() {
+    let rt = Runtime::new();
+    let process = rt.spawn(|mut ctx| async move {
+        for number in 0..1_000_u32 {
+            ctx.try_send(ctx.pid(), number.to_le_bytes().to_vec()).expect("there is room");
+        }
+        // Far more than one turn's worth, and none of them waits.
+        for number in 0..1_000_u32 {
+            let found = ctx.recv_match_timeout(Duration::ZERO, |_| true).await;
+            assert_eq!(found, Some(Received::Message(number.to_le_bytes().to_vec().into())));
+        }
+        assert_eq!(ctx.recv_match_timeout(Duration::ZERO, |_| true).await, None);
+    });
+    assert_eq!(process.join().await, ExitReason::Normal);
+}

@@ -407,8 +407,11 @@ impl Members {
             if row.id == *from {
                 hearsay.is_open = !row.hidden;
                 self.introduced(&row, now);
-            } else if !row.hidden && self.rumoured(from, &row, now) {
-                hearsay.left.push(row.id);
+            } else if !row.hidden {
+                self.is_sparse |= row.sparse;
+                if self.rumoured(from, &row, now) {
+                    hearsay.left.push(row.id);
+                }
             }
         }
         hearsay
@@ -431,7 +434,6 @@ impl Members {
             if !row.left && self.entries.len() < self.members_max {
                 let mut entry = Entry::new(row.id.clone(), Standing::Heard, now);
                 entry.takes(row);
-                self.is_sparse |= row.sparse;
                 self.entries.insert(name.clone(), entry);
                 self.dial_soon(name, now);
                 self.tell(name, &from.name, now);

@@ -296,7 +296,10 @@ fn in_a_full_mesh_nobody_need_be_wanted() {
     let (mut members, now) = (members(), start());
     members.heard(&node("a", 1), &says(vec![member("c", 1, 3)]), now);
     assert!(!members.is_sparse() && !members.want(|_| true, now), "it is dialled anyway");
-    members.heard(&node("a", 1), &says(vec![control::Member { sparse: true, ..member("s", 1, 4) }]), now);
+    // What was a member of the mesh is started again as one that links with few.
+    members.heard(&node("a", 1), &says(vec![member("s", 1, 4)]), now);
+    assert!(!members.is_sparse());
+    members.heard(&node("a", 1), &says(vec![control::Member { sparse: true, ..member("s", 2, 4) }]), now);
     assert!(members.is_sparse() && members.want(|id| id.name.as_str() == "s", now));
 }
 

@@ -83,7 +83,7 @@ async fn ledger(node: &ClusterNode) -> ServerRef<Ledger> {
 /// Talks to a fresh ledger from a process of `rt`, until the ledger is dead; gives everything that was answered.
 async fn conversation(rt: &Runtime, server: ServerRef<Ledger>) -> Vec<String> {
     let (tell, told) = tokio::sync::oneshot::channel();
-    rt.spawn(|mut ctx| async move {
+    let speaker = rt.spawn(|mut ctx| async move {
         let mut said = Vec::new();
         let pid = server.to_pid().expect("by pid");
         let monitor = ctx.monitor(pid);
@@ -114,7 +114,10 @@ async fn conversation(rt: &Runtime, server: ServerRef<Ledger>) -> Vec<String> {
         said.push(format!("{:?}", ctx.call(&server, Ask::Lines).await));
         tell.send(said).expect("the test waits");
     });
-    told.await.expect("the conversation comes to its end")
+    let said = told.await.expect("the conversation comes to its end");
+    // Its alarm is set until it ends.
+    assert_eq!(speaker.join().await, ExitReason::Normal);
+    said
 }
 
 #[test]

@@ -123,7 +123,8 @@ fn sides<'a>(scenario: &'a Scenario, views: &'a Views) -> Vec<Vec<&'a str>> {
         while let Some(name) = side.get(next).copied() {
             next += 1;
             for peer in views.get(name).iter().flat_map(|view| &view.links) {
-                if known.contains(peer.as_str()) && placed.insert(peer) {
+                // Whoever still has a link with a node that is gone is not of one side with it.
+                if views.contains_key(peer.as_str()) && known.contains(peer.as_str()) && placed.insert(peer) {
                     side.push(peer);
                 }
             }

@@ -118,7 +118,7 @@ impl Runtime {
             calls_away: self.pending().len() as u64,
             blocking: self.blocking().load(Ordering::Relaxed) as u64,
             polls: self.schedulers().polls(),
-            held_worker: self.held().load(Ordering::Relaxed),
+            held_worker: self.held().load(Ordering::Acquire),
         }
     }
 

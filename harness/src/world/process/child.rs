@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::sync::{oneshot, watch};
@@ -19,6 +20,9 @@ use crate::world::Means;
 use crate::world::order::{Answered, Order, Refused};
 use crate::world::view::NodeView;
 
+/// How long a node may take to stand still before it is stopped or killed as it is. It does so within a turn of its loop,
+/// unless a process holds its only thread.
+const HELD_WITHIN: Duration = Duration::from_secs(5);
 /// Bytes of a node's log that are kept.
 const LOG_BYTES_MAX: usize = 4 << 20;
 
@@ -207,6 +211,11 @@ impl Child {
 
     /// Has an order carried out.
     pub(super) fn ask(&self, order: Order) -> oneshot::Receiver<Answered> {
+        self.ask_by(|number| ToNode::Order { number, order })
+    }
+
+    /// Says a line that is answered with its number.
+    fn ask_by(&self, line: impl FnOnce(u64) -> ToNode) -> oneshot::Receiver<Answered> {
         let (tell, told) = oneshot::channel();
         let number = {
             let mut state = self.state();
@@ -219,7 +228,7 @@ impl Child {
             state.answers.insert(number, tell);
             number
         };
-        self.say(&ToNode::Order { number, order });
+        self.say(&line(number));
         told
     }
 
@@ -252,10 +261,25 @@ impl Child {
         told
     }
 
-    /// Stops the process and whatever it has started, or lets them go on.
-    pub(super) fn stop(&self, stopped: bool) {
-        self.stopped.store(stopped, Relaxed);
-        self.signal(if stopped { Signal::STOP } else { Signal::CONT });
+    /// Has the node stand still after it has told all that it did, so that it can be stopped or killed and nothing that
+    /// others saw of it is unknown. One that does not get to it in time is left as it is.
+    pub(super) async fn stand_still(&self) {
+        let held = self.ask_by(|number| ToNode::Hold { number });
+        let _ = tokio::time::timeout(HELD_WITHIN, held).await;
+    }
+
+    /// Stops the process and whatever it has started.
+    pub(super) async fn stop(&self) {
+        self.stopped.store(true, Relaxed);
+        self.stand_still().await;
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets the process and whatever it has started go on.
+    pub(super) fn go_on(&self) {
+        self.stopped.store(false, Relaxed);
+        self.signal(Signal::CONT);
+        self.say(&ToNode::Go);
     }
 
     /// Whether it was stopped and has not been let go on.

@@ -27,8 +27,6 @@ use crate::world::view::NodeView;
 /// How long a process may take to be up, and to be gone.
 const UP_WITHIN: Duration = Duration::from_secs(20);
 const GONE_WITHIN: Duration = Duration::from_secs(5);
-/// How long a node that is to be killed may take to tell what it has counted.
-const TOLD_WITHIN: Duration = Duration::from_secs(1);
 /// How long a node may take to give out its last datagrams.
 const CAPTURED_WITHIN: Duration = Duration::from_secs(2);
 
@@ -215,10 +213,9 @@ impl Ground for ProcessGround {
             // The hand ends its node when it is let go: not before it is killed.
             let seat = seat;
             if let Some(child) = child {
-                // What it has counted is to be known; a node that stands still has told it already.
+                // What it has done is to be known; one that is stopped has told it already.
                 if !child.is_stopped() {
-                    let told = child.ask(Order::Still);
-                    let _ = tokio::time::timeout(TOLD_WITHIN, told).await;
+                    child.stand_still().await;
                 }
                 child.signal(Signal::KILL);
                 child.exited().await;
@@ -314,8 +311,15 @@ impl Hand for ThereHand {
     }
 
     fn pause(&self, paused: bool) -> Boxed<Result<(), Refused>> {
-        self.child.stop(paused);
-        Box::pin(std::future::ready(Ok(())))
+        let child = self.child.clone();
+        Box::pin(async move {
+            if paused {
+                child.stop().await;
+            } else {
+                child.go_on();
+            }
+            Ok(())
+        })
     }
 
     fn abandon(&self) {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::ExitCode;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use regatta::{Identity, SystemClock};
@@ -56,11 +56,16 @@ pub(crate) fn be_a_node_if_asked(behaviours: &Behaviours) -> Option<ExitCode> {
     };
     log_to_stderr();
     let (orders, ordered) = mpsc::unbounded_channel();
+    let gate = Arc::new(Gate::default());
+    let opens = gate.clone();
     let listen = move || {
         for line in stdin.lines() {
             let Ok(line) = line else { break };
             let Ok(order) = serde_json::from_str::<ToNode>(&line) else { continue };
-            if orders.send(order).is_err() {
+            // A node that stands still takes no orders: this one is not for its loop.
+            if let ToNode::Go = order {
+                opens.open();
+            } else if orders.send(order).is_err() {
                 break;
             }
         }
@@ -70,7 +75,7 @@ pub(crate) fn be_a_node_if_asked(behaviours: &Behaviours) -> Option<ExitCode> {
     if std::thread::Builder::new().name("orders".to_owned()).spawn(listen).is_err() {
         return Some(ExitCode::FAILURE);
     }
-    if let Err(detail) = live(behaviours, birth, ordered, &say) {
+    if let Err(detail) = live(behaviours, birth, ordered, &gate, &say) {
         say.say(&FromNode::Failed(detail));
         say.flush();
     }
@@ -151,11 +156,36 @@ impl Speaker {
     }
 }
 
+/// Where a node stands still until the harness lets it go on.
+#[derive(Default)]
+struct Gate {
+    /// Passages that have been granted and not been used.
+    granted: Mutex<u64>,
+    opened: Condvar,
+}
+
+impl Gate {
+    /// Grants one passage.
+    fn open(&self) {
+        *self.granted.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.opened.notify_one();
+    }
+
+    /// Blocks the thread until a passage is granted.
+    fn pass(&self) {
+        let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut granted =
+            self.opened.wait_while(granted, |granted| *granted == 0).unwrap_or_else(PoisonError::into_inner);
+        *granted -= 1;
+    }
+}
+
 /// Starts the node and serves it until it is told to end. It then waits for the end of its stdin.
 fn live(
     behaviours: &Behaviours,
     birth: Birth,
     orders: mpsc::UnboundedReceiver<ToNode>,
+    gate: &Gate,
     say: &Arc<Speaker>,
 ) -> Result<(), String> {
     let vocabulary = behaviours.vocabulary();
@@ -198,7 +228,7 @@ fn live(
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    tokio.block_on(serve(&means, &launch, birth.addr, birth.network, orders, say))
+    tokio.block_on(serve(&means, &launch, birth.addr, birth.network, orders, gate, say))
 }
 
 async fn serve(
@@ -207,6 +237,7 @@ async fn serve(
     addr: std::net::SocketAddr,
     network: Network,
     mut orders: mpsc::UnboundedReceiver<ToNode>,
+    gate: &Gate,
     say: &Arc<Speaker>,
 ) -> Result<(), String> {
     let clock = NodeClock::new(Arc::new(SystemClock));
@@ -246,6 +277,13 @@ async fn serve(
                 ToNode::Others(shared) => means.scene.learn(&shared),
                 ToNode::Counted { label, counted } => means.scene.mirror(&label, &counted),
                 ToNode::Captured { number } => say.say(&captured(number, tap.as_ref())),
+                ToNode::Hold { number } => {
+                    seen.tell(&agent, tap.as_ref(), means, say);
+                    say.say(&FromNode::Answer { number, answer: Ok(Answer::Yes(true)) });
+                    // The node has this one thread: from here to the harness's word it does nothing at all.
+                    gate.pass();
+                }
+                ToNode::Go => {}
             },
             Some(answer) = answers.recv() => {
                 // What it did is seen before it is answered.

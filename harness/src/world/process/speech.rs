@@ -61,6 +61,10 @@ pub(super) enum ToNode {
     Counted { label: String, counted: Counted },
     /// Give out the last datagrams.
     Captured { number: u64 },
+    /// Tell all that happened so far, answer with this number, and do nothing more until you may go on.
+    Hold { number: u64 },
+    /// Go on: the last `Hold` is over.
+    Go,
 }
 
 /// A line from a node.

@@ -147,7 +147,6 @@ fn sleep(pool: &Pool) {
 fn warn(runtime: &Weak<Inner>, process: u64, held: Duration) {
     let Some(runtime) = runtime.upgrade().map(Runtime::of) else { return };
     let pid = Pid::new(runtime.incarnation(), process);
-    runtime.held().fetch_add(1, Ordering::Relaxed);
     let (label, initial_call) =
         runtime.info(pid).map(|info| (info.label, info.initial_call)).unwrap_or_default();
     tracing::warn!(
@@ -157,6 +156,8 @@ fn warn(runtime: &Weak<Inner>, process: u64, held: Duration) {
         held_ms = held.as_millis() as u64,
         "a process holds its worker: what blocks belongs into `spawn_blocking`"
     );
+    // Who sees it counted finds it in the log.
+    runtime.held().fetch_add(1, Ordering::Release);
 }
 
 /// Between two looks, while schedulers run.

@@ -81,10 +81,10 @@ impl System for Regatta {
             runtime.spawn(move |context| async move {
                 for sent in 0..each {
                     while let Err(SendError::MailboxFull) = context.try_send(to, made(body)) {
-                        tokio::task::yield_now().await;
+                        context.yield_now().await;
                     }
                     if sent % TURN == TURN - 1 {
-                        tokio::task::yield_now().await;
+                        context.yield_now().await;
                     }
                 }
             });

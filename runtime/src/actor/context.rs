@@ -385,6 +385,42 @@ impl Context {
         self.runtime().set_label(self.pid(), label);
     }
 
+    /// Lets the other processes that are ready run first (Erlang's `yield/0`). A body that sends much and waits for nothing does
+    /// this now and then: those it sends to can begin. `tokio::task::yield_now` does too, but only once the scheduler has
+    /// nothing else to run, and at the price of a look at the network.
+    ///
+    /// ```
+    /// use regatta::{ExitReason, Runtime};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let rt = Runtime::new();
+    /// let sink = rt.spawn(|mut ctx| async move { while ctx.recv().await.message() != Some("last".into()) {} });
+    /// let to = sink.pid();
+    /// rt.spawn(move |ctx| async move {
+    ///     for _ in 0..100 {
+    ///         for _ in 0..256 {
+    ///             ctx.try_send(to, "one of many").expect("there is room");
+    ///         }
+    ///         ctx.yield_now().await;
+    ///     }
+    ///     ctx.try_send(to, "last").expect("there is room");
+    /// });
+    /// assert_eq!(sink.join().await, ExitReason::Normal);
+    /// # }
+    /// ```
+    pub async fn yield_now(&self) {
+        let mut yielded = false;
+        poll_fn(|poller| {
+            if std::mem::replace(&mut yielded, true) {
+                return Poll::Ready(());
+            }
+            poller.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
     fn child(&self) -> SpawnOptions {
         SpawnOptions { parent: Some(self.pid()), ..SpawnOptions::default() }
     }

@@ -116,7 +116,7 @@ struct Known {
     cells: [Place<Option<Arc<Cell>>>; KNOWN],
     /// Which places were filled.
     filled: [Place<u64>; KNOWN / 64],
-    /// Sends to known cells, for [`SENDS_PER_LOOK`].
+    /// Sends to known cells in this poll, for [`SENDS_PER_LOOK`].
     sends: Place<u32>,
 }
 
@@ -159,6 +159,12 @@ impl Borrowed {
             sends.is_multiple_of(SENDS_PER_LOOK)
         })
     }
+}
+
+/// A poll of a process begins on this thread.
+#[inline]
+pub(crate) fn begin_poll() {
+    KNOWN_CELLS.with(|known| known.sends.set(0));
 }
 
 /// A reference to the cell of a process that this thread runs, for [`give_back`]: the thread's own if it knows the cell, so
@@ -205,5 +211,5 @@ thread_local! {
 
 /// Cells that a thread remembers.
 const KNOWN: usize = 256;
-/// How many sends a body may do in one go until others are asked to run those that it keeps waiting.
-const SENDS_PER_LOOK: u32 = 64;
+/// How many sends a body may do in one poll until others are asked to run those that it keeps waiting.
+const SENDS_PER_LOOK: u32 = 512;

@@ -141,6 +141,7 @@ impl Future for Scheduler {
 #[inline]
 pub(super) fn poll(pool: &Pool, index: usize, task: Task) {
     pool.slot(index).polls(task.cell().serial());
+    local::begin_poll();
     if let Some(task) = task.run() {
         // It was woken while it ran: behind all others.
         Schedulers::schedule(task);

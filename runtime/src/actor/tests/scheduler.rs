@@ -100,6 +100,20 @@ async fn a_visit_runs_what_it_has_woken_in_order_and_leaves_the_rest_to_the_sche
 }
 
 #[tokio::test]
+async fn a_process_that_yields_lets_those_that_are_ready_run_first() {
+    let rt = Runtime::new();
+    let (heard, hears) = mpsc::channel();
+    let other = reporter(&rt, &heard);
+    let yields = rt.spawn(move |ctx| async move {
+        ctx.try_send(other, "wake up").expect("it lives");
+        assert!(hears.try_recv().is_err(), "there is one thread");
+        ctx.yield_now().await;
+        assert_eq!(hears.try_recv(), Ok(other));
+    });
+    assert_eq!(yields.join().await, ExitReason::Normal);
+}
+
+#[tokio::test]
 async fn a_visit_inside_a_process_runs_nothing() {
     let rt = Runtime::new();
     let (heard, hears) = mpsc::channel();

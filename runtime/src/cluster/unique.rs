@@ -47,6 +47,32 @@ impl ClusterNode {
     /// # }
     /// ```
     ///
+    /// A supervisor on each node that is ready makes it one of its children:
+    ///
+    /// ```
+    /// use regatta::cluster::Quorum;
+    /// use regatta::server::StartError;
+    /// use regatta::supervisor::{ChildSpec, Restart};
+    /// use regatta::{ClusterNode, Context};
+    ///
+    /// async fn billing(mut ctx: Context) {
+    ///     while let Some(_bill) = ctx.recv().await.message() {}
+    /// }
+    ///
+    /// fn child(node: ClusterNode) -> ChildSpec {
+    ///     let child = ChildSpec::started_by("billing", move |supervisor| {
+    ///         let candidate = node.run_unique("svc/billing", Quorum::default(), |ctx, _| billing(ctx));
+    ///         Box::pin(async move {
+    ///             let candidate = candidate.map_err(|_| StartError::BadName)?;
+    ///             supervisor.link(candidate.pid());
+    ///             Ok(candidate.pid())
+    ///         })
+    ///     });
+    ///     // The candidate's normal end is that of its node.
+    ///     child.restart(Restart::Transient)
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// The text is no process name.
     pub fn run_unique<F, B>(

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use regatta::cluster::Quorum;
+use regatta::supervisor::{ChildSpec, Restart, Strategy, Supervisor, SupervisorSpec};
 use regatta::{ClusterNode, ExitReason, Identity, Limits, ProcessHandle, Runtime};
 use tokio::sync::watch;
 
@@ -96,6 +97,46 @@ fn of_several_candidates_one_runs_the_body_and_when_it_is_lost_another_does() {
         let fourth = board.starts(4).await[3].clone();
         assert!(![&second.0, &third.0].contains(&&fourth.0), "{fourth:?} after {third:?}");
         assert_eq!(candidates[at(&third.0)].join().await, ExitReason::Normal, "with its node");
+    });
+}
+
+#[test]
+fn a_supervisor_has_a_candidate_for_a_child_and_the_body_ends_with_it() {
+    run(async {
+        let identity = shared();
+        let nodes = ["a", "b", "c"].map(|name| bind(name, &identity));
+        for (from, to) in [(1, 0), (2, 0), (2, 1)] {
+            link(&nodes[from], &nodes[to]).await;
+        }
+        let board = Board::new();
+        let mut supervisors = Vec::new();
+        for node in &nodes {
+            let (board, of) = (board.clone(), node.clone());
+            let child = ChildSpec::started_by("one", move |supervisor| {
+                let candidate = board.candidate(&of);
+                supervisor.link(candidate.pid());
+                Box::pin(async move { Ok(candidate.pid()) })
+            });
+            let spec = SupervisorSpec::new(Strategy::OneForOne).child(child.restart(Restart::Transient));
+            supervisors.push(node.runtime().start::<Supervisor>(spec).await.expect("it starts"));
+        }
+        let at = |name: &str| nodes.iter().position(|node| node.name() == name).expect("one of them");
+
+        // A candidate that is killed is started again, to stand with the others.
+        let first = at(&board.starts(1).await[0].0);
+        let children = supervisors[first].which_children(nodes[first].runtime()).await.expect("it lives");
+        let candidate = children[0].pid().expect("it runs");
+        nodes[first].runtime().kill(candidate);
+        let second = at(&board.starts(2).await[1].0);
+        let children = supervisors[first].which_children(nodes[first].runtime()).await.expect("it lives");
+        assert!(children[0].pid().is_some_and(|pid| pid != candidate), "{children:?}");
+
+        // With its supervisor the candidate ends, and the body runs elsewhere.
+        let rt = nodes[second].runtime();
+        assert_eq!(rt.stop(&supervisors[second], ExitReason::Shutdown).await, Ok(ExitReason::Shutdown));
+        let third = at(&board.starts(3).await[2].0);
+        assert_ne!(third, second);
+        assert_eq!(board.most.load(Ordering::SeqCst), 1, "never two at once");
     });
 }
 

@@ -70,6 +70,10 @@ fn compare_with(
     }
     if accept {
         fs::write(path, file)?;
+        match fs::remove_file(&waiting) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         return Ok(Comparison::Accepted(path.to_owned()));
     }
     fs::write(&waiting, file)?;

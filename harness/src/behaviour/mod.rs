@@ -101,11 +101,14 @@ type Start = Arc<dyn Fn(&Runtime, Setup) -> Pid + Send + Sync>;
 pub struct Behaviours {
     all: BTreeMap<String, Start>,
     checkers: BTreeMap<String, Checker>,
+    /// What is not built in.
+    own: Vocabulary,
 }
 
 impl Default for Behaviours {
     fn default() -> Self {
-        let mut all = Self { all: BTreeMap::new(), checkers: history::built_in() };
+        let mut all =
+            Self { all: BTreeMap::new(), checkers: history::built_in(), own: Vocabulary::default() };
         all.add("echo", body::echo);
         all.add("counter", |inbox, _| body::counter(inbox));
         all.add("sink", |inbox, _| body::sink(inbox));
@@ -119,6 +122,7 @@ impl Default for Behaviours {
         all.add("churn", names::churn);
         all.add("unique", names::unique);
         all.add(FINDER, finder::finder);
+        all.own = Vocabulary::default();
         all
     }
 }
@@ -136,7 +140,9 @@ impl Behaviours {
         let start = move |runtime: &Runtime, setup: Setup| {
             runtime.spawn(|context: Context| body(Inbox::new(context, &setup), setup)).pid()
         };
-        self.all.insert(name.into(), Arc::new(start));
+        let name = name.into();
+        self.own.behaviours.insert(name.clone());
+        self.all.insert(name, Arc::new(start));
     }
 
     /// The names of all behaviours.
@@ -151,7 +157,9 @@ impl Behaviours {
         name: impl Into<String>,
         check: impl Fn(&History) -> Result<(), String> + Send + Sync + 'static,
     ) {
-        self.checkers.insert(name.into(), Arc::new(check));
+        let name = name.into();
+        self.own.checkers.insert(name.clone());
+        self.checkers.insert(name, Arc::new(check));
     }
 
     /// The checker of this name.
@@ -160,13 +168,10 @@ impl Behaviours {
         self.checkers.get(name)
     }
 
-    /// The words that these behaviours and checkers add to scenario files.
+    /// The words that these behaviours and checkers add to scenario files; none of those that are built in.
     #[must_use]
     pub fn vocabulary(&self) -> Vocabulary {
-        Vocabulary {
-            behaviours: self.all.keys().cloned().collect(),
-            checkers: self.checkers.keys().cloned().collect(),
-        }
+        self.own.clone()
     }
 
     /// Starts a process; `None` for a behaviour that nobody added.

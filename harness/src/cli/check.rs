@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Terminal;
 use crate::exit;
-use crate::scenario::{self, Vocabulary};
+use crate::scenario;
 
 /// Check scenario files without running them.
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ impl Check {
                 return Ok(exit::USAGE);
             }
         };
-        let vocabulary = Vocabulary::default();
+        let vocabulary = terminal.behaviours.vocabulary();
         let (mut cells, mut mistakes, mut bad) = (0, 0, 0);
         for file in &files {
             match scenario::load(file, &vocabulary) {

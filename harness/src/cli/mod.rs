@@ -20,11 +20,13 @@ mod shrink;
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
 use crate::behaviour::Behaviours;
 use crate::exit;
+use crate::run::COMMAND;
 
 /// Runs cluster scenarios: brings up nodes, breaks them, and says what held.
 #[derive(Debug, Parser)]
@@ -64,6 +66,10 @@ pub(crate) struct Terminal<'a> {
     pub(crate) out_live: bool,
     /// Whether a line on the standard error can be written over.
     pub(crate) err_live: bool,
+    /// What processes can do.
+    pub(crate) behaviours: &'a Behaviours,
+    /// The command that the verbs are of.
+    pub(crate) command: &'a Arc<str>,
 }
 
 /// Does what the command line asks for, and answers with the exit code. The first argument is the program's name.
@@ -72,9 +78,20 @@ where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
-    if crate::world::process::be_a_node_if_asked(&Behaviours::default()).is_some() {
+    main_with(arguments, &Behaviours::default(), COMMAND)
+}
+
+/// [`main`] with behaviours and checkers of your own, for a program of your own. `command` is how it is called, for the
+/// lines that say how to run something again.
+pub fn main_with<I>(arguments: I, behaviours: &Behaviours, command: &str) -> u8
+where
+    I: IntoIterator,
+    I::Item: Into<OsString> + Clone,
+{
+    if crate::world::process::be_a_node_if_asked(behaviours).is_some() {
         return exit::PASS;
     }
+    let command = Arc::from(command);
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -98,6 +115,8 @@ where
         err_colour: err_terminal && !plain,
         out_live: out_terminal && !dumb,
         err_live: err_terminal && !dumb,
+        behaviours,
+        command: &command,
     };
     let answer = match cli.verb {
         Verb::Run(run) => run.run(&mut terminal),
@@ -111,8 +130,11 @@ where
         Verb::History(history) => history.run(&mut terminal),
         Verb::Schema(schema) => schema.run(&mut terminal),
     };
-    // An output that cannot be written to cannot be told of it either.
-    answer.unwrap_or(exit::INTERNAL)
+    answer.unwrap_or_else(|error| {
+        // Where the standard error is gone too, the exit code says it alone.
+        let _ = writeln!(terminal.err, "error: {error}");
+        exit::INTERNAL
+    })
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 pass, 1 expectation failed, 2 invalid or inconclusive, 3 regression, 64 usage, \

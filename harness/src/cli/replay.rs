@@ -7,7 +7,6 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Terminal;
-use crate::behaviour::Behaviours;
 use crate::exit;
 use crate::report::folder::{self, Kept, KeptError};
 use crate::report::json;
@@ -32,7 +31,7 @@ pub(super) struct Replay {
 
 impl Replay {
     pub(super) fn run(&self, terminal: &mut Terminal<'_>) -> io::Result<u8> {
-        let behaviours = Behaviours::default();
+        let behaviours = terminal.behaviours.clone();
         let kept = match folder::read(&self.run, &behaviours.vocabulary()) {
             Ok(kept) => kept,
             Err(error) => {
@@ -49,6 +48,7 @@ impl Replay {
             behaviours,
             time_factor: kept.manifest.time_factor,
             stop: Some(super::outside::interruption()),
+            command: Some(terminal.command.clone()),
             ..RunOptions::default()
         };
         if let Some(Err(reason)) = kept.manifest.planted.as_deref().map(|bug| options.plant(bug)) {

@@ -14,13 +14,15 @@ use super::Terminal;
 use super::prompt::Prompt;
 use crate::exit;
 use crate::report::folder;
-use crate::report::json::{Deselected, Document};
+use crate::report::json::{Deselected, Document, WrongFile};
 use crate::report::terminal::Reporter;
 use crate::run::hold::{self, Hold};
 use crate::run::many::{Job, Progress, run_all};
-use crate::run::{Outcome, RunOptions, RunReport};
-use crate::scenario::{self, Scenario, Vocabulary, World};
+use crate::run::{RunOptions, RunReport};
+use crate::scenario::{self, Scenario, World};
 
+/// Runs that one command may ask for: each report is kept until the end.
+const RUNS_MAX: usize = 1_000_000;
 /// Bad runs of one scenario whose folders are written.
 const EXPLAINED_MAX: usize = 3;
 /// Where results are kept, in a folder that has it.
@@ -93,23 +95,29 @@ impl Run {
                 return Ok(exit::USAGE);
             }
         }
-        let mut options =
-            RunOptions { accept: self.accept, time_factor: self.time_factor, ..RunOptions::default() };
+        let mut options = RunOptions {
+            accept: self.accept,
+            time_factor: self.time_factor,
+            behaviours: terminal.behaviours.clone(),
+            command: Some(terminal.command.clone()),
+            ..RunOptions::default()
+        };
         #[cfg(feature = "planted")]
         if let Some(Err(reason)) = self.plant.as_deref().map(|bug| options.plant(bug)) {
             writeln!(terminal.err, "error: {reason}")?;
             return Ok(exit::USAGE);
         }
         options.stop = Some(super::outside::interruption());
-        let vocabulary = Vocabulary::default();
-        let mut bad = 0;
+        let vocabulary = terminal.behaviours.vocabulary();
+        let mut wrong = Vec::new();
         let (mut all, mut codes) = (Vec::new(), Vec::new());
         for file in &files {
             match scenario::load(file, &vocabulary) {
                 Ok(scenarios) => all.extend(scenarios),
                 Err(diagnostics) => {
                     codes.push(exit::BAD_SCENARIO);
-                    bad += 1;
+                    let (file, mistakes) = (file.display().to_string(), diagnostics.render(false));
+                    wrong.push(WrongFile { file, mistakes });
                     writeln!(terminal.err, "{}\n", diagnostics.render(terminal.err_colour))?;
                 }
             }
@@ -125,6 +133,14 @@ impl Run {
         }
         if selected.is_empty() && codes.is_empty() {
             writeln!(terminal.err, "error: no scenario is left to run{}", self.why_none(&deselected))?;
+            self.keep(&Document::new(&[], deselected), terminal)?;
+            return Ok(exit::USAGE);
+        }
+        if self.times().saturating_mul(selected.len().max(1)) > RUNS_MAX {
+            writeln!(
+                terminal.err,
+                "error: at most {RUNS_MAX} runs at a time; choose fewer seeds or repeats"
+            )?;
             return Ok(exit::USAGE);
         }
         match self.hold(&selected) {
@@ -135,6 +151,7 @@ impl Run {
             }
         }
         let reports = self.play(&selected, &mut deselected, &options, terminal)?;
+        let bad = wrong.len();
         if bad > 0 {
             let (are, they) = if bad == 1 { ("file is", "it was") } else { ("files are", "they were") };
             writeln!(terminal.err, "error: {bad} scenario {are} wrong, as told above; {they} not run")?;
@@ -143,9 +160,8 @@ impl Run {
             codes.push(exit::INTERRUPTED);
         }
         codes.extend(reports.iter().map(|report| report.outcome.code()));
-        let document = Document::new(&reports, deselected);
-        let json = serde_json::to_string_pretty(&document).map_err(io::Error::other)?;
-        if let Err(error) = self.keep(&json, terminal) {
+        let document = Document { wrong, ..Document::new(&reports, deselected) };
+        if let Err(error) = self.keep(&document, terminal) {
             writeln!(terminal.err, "error: the results could not be written: {error}")?;
             codes.push(exit::INTERNAL);
         }
@@ -199,7 +215,7 @@ impl Run {
     /// How often each scenario runs.
     fn times(&self) -> usize {
         let seeds = self.seeds.as_ref().map_or(1, |seeds| seeds.end - seeds.start);
-        usize::try_from(seeds * u64::from(self.repeat)).unwrap_or(usize::MAX)
+        usize::try_from(seeds.saturating_mul(u64::from(self.repeat))).unwrap_or(usize::MAX)
     }
 
     /// Every run that is asked for, one scenario after another.
@@ -293,7 +309,9 @@ impl Run {
                 Ok(folder) => report.folder = folder,
                 Err(error) => {
                     let message = format!("cannot write below `{}`: {error}", root.display());
-                    report.add(Outcome::Internal, "report", message);
+                    // The run came out as it did, whatever becomes of its folder.
+                    let outcome = report.outcome;
+                    report.add(outcome, "report", message);
                 }
             }
         } else {
@@ -303,7 +321,8 @@ impl Run {
     }
 
     /// Writes the document where it was asked for, and into `results/runs/` where there is such a folder.
-    fn keep(&self, json: &str, terminal: &mut Terminal<'_>) -> io::Result<()> {
+    fn keep(&self, document: &Document, terminal: &mut Terminal<'_>) -> io::Result<()> {
+        let json = serde_json::to_string_pretty(document).map_err(io::Error::other)?;
         match self.json.as_deref() {
             Some(path) if path == Path::new("-") => writeln!(terminal.out, "{json}")?,
             Some(path) => fs::write(path, format!("{json}\n"))
@@ -323,7 +342,11 @@ impl Run {
 fn seeds(text: &str) -> Result<Range<u64>, String> {
     let wrong = || format!("`{text}` is not a range of seeds; write for example 0..1000");
     let (from, to) = text.split_once("..").ok_or_else(wrong)?;
-    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| wrong());
+    let number = |text: &str| match text.trim().parse::<u64>() {
+        Ok(number) if i64::try_from(number).is_ok() => Ok(number),
+        Ok(_) => Err(format!("`{text}` holds a seed above {}", i64::MAX)),
+        Err(_) => Err(wrong()),
+    };
     let seeds = number(from)?..number(to)?;
     if seeds.is_empty() {
         Err(format!("`{text}` holds no seed: the second number is not in it"))
@@ -340,6 +363,7 @@ mod tests {
     fn a_range_of_seeds_has_its_first_and_not_its_last() {
         assert_eq!(seeds("0..1000"), Ok(0..1000));
         assert_eq!(seeds("7..8"), Ok(7..8));
+        assert!(seeds("9223372036854775807..9223372036854775809").is_err());
         for wrong in ["", "7", "7..", "..7", "8..8", "9..8", "a..b", "0..=3"] {
             assert!(seeds(wrong).is_err(), "{wrong:?}");
         }

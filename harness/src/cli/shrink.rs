@@ -8,9 +8,9 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Terminal;
-use crate::behaviour::Behaviours;
 use crate::exit;
 use crate::report::folder;
+use crate::report::terminal::quoted;
 use crate::run::RunOptions;
 use crate::scenario::{self, Scenario, Vocabulary};
 use crate::shrink::{self, Ended, Progress, RUNS_DEFAULT, ShrinkError, Shrunk, Size};
@@ -48,7 +48,7 @@ pub(super) struct Shrink {
 
 impl Shrink {
     pub(super) fn run(&self, terminal: &mut Terminal<'_>) -> io::Result<u8> {
-        let behaviours = Behaviours::default();
+        let behaviours = terminal.behaviours.clone();
         let (scenario, seed, planted) = match self.case(&behaviours.vocabulary()) {
             Ok(found) => found,
             Err((code, message)) => {
@@ -72,6 +72,7 @@ impl Shrink {
             seed,
             behaviours,
             stop: Some(super::outside::interruption()),
+            command: Some(terminal.command.clone()),
             ..RunOptions::default()
         };
         if let Some(Err(reason)) = planted.as_deref().map(|bug| options.plant(bug)) {
@@ -96,7 +97,8 @@ impl Shrink {
                 });
             }
         };
-        let text = shrunk.text(&about(&shrunk, &scenario, seed, &out, planted.as_deref()));
+        let text =
+            shrunk.text(&about(&shrunk, &scenario, seed, &again(terminal.command, &out, planted.as_deref())));
         if let Err(error) = write(&out, &text) {
             writeln!(terminal.err, "error: cannot write `{}`: {error}", out.display())?;
             return Ok(exit::INTERNAL);
@@ -138,14 +140,16 @@ impl Shrink {
 }
 
 /// Why the file exists, with the line that runs it.
-fn about(shrunk: &Shrunk, scenario: &Scenario, seed: u64, out: &Path, planted: Option<&str>) -> String {
+fn about(shrunk: &Shrunk, scenario: &Scenario, seed: u64, again: &str) -> String {
     let message = shrunk.finding.message.lines().next().unwrap_or_default();
-    let with = planted.map_or_else(String::new, |bug| format!(", with the planted bug `{bug}`"));
+    let what = match shrunk.ended {
+        Ended::Minimal => "This is what is needed for it".to_owned(),
+        Ended::Runs | Ended::Interrupted => format!("This is as small as it got in {} runs", shrunk.runs),
+    };
     let mut about = format!(
-        "{} with seed {seed}{with} failed by {}: {message}. This is what is needed for it. Again with:\n{}",
+        "{} with seed {seed} failed by {}: {message}. {what}. Again with:\n{again}",
         scenario.full_title(),
         shrunk.finding.what,
-        again(out, planted),
     );
     if shrunk.passes_without_faults == Some(true) {
         about.push_str("\nWithout its faults it passes.");
@@ -153,9 +157,9 @@ fn about(shrunk: &Shrunk, scenario: &Scenario, seed: u64, out: &Path, planted: O
     about
 }
 
-fn again(out: &Path, planted: Option<&str>) -> String {
+fn again(command: &str, out: &Path, planted: Option<&str>) -> String {
     let plant = planted.map_or_else(String::new, |bug| format!(" --plant {bug}"));
-    format!("regatta run {} --world sim{plant}", out.display())
+    format!("{command} run {} --world sim{plant}", quoted(&out.display().to_string()))
 }
 
 fn write(out: &Path, text: &str) -> io::Result<()> {
@@ -187,7 +191,7 @@ fn tell(shrunk: &Shrunk, out: &Path, planted: Option<&str>, terminal: &mut Termi
                        steps, processes and nodes were left as they are";
         writeln!(terminal.err, "note: {message}")?;
     }
-    writeln!(terminal.out, "again {}", again(out, planted))
+    writeln!(terminal.out, "again {}", again(terminal.command, out, planted))
 }
 
 fn sizes(size: &Size) -> String {

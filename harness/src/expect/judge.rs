@@ -15,6 +15,8 @@ pub(crate) struct Verdict {
     met: bool,
     /// How many observations it was judged by.
     pub(crate) seen: u64,
+    /// Its condition had a value in one of them.
+    had_value: bool,
     /// Since when it has held, for `eventually`.
     holds_since: Option<Duration>,
     /// From when it has counted.
@@ -67,7 +69,9 @@ impl Verdict {
         if self.met && matches!(expectation.rule, Rule::Sometimes(_)) {
             return false;
         }
-        let holds = condition.evaluate(observation).unwrap_or(false);
+        let value = condition.evaluate(observation);
+        self.had_value |= value.is_ok();
+        let holds = value.unwrap_or(false);
         if !holds {
             self.last_unmet = Some(observation.clone());
         }
@@ -124,6 +128,9 @@ impl Verdict {
             Rule::Eventually { .. } if self.holds_since.is_none() => fail(self, "does not hold at the end"),
             Rule::Always(_) | Rule::Never(_) if self.seen == 0 => {
                 fail(self, "was never judged: no observation fell into its window");
+            }
+            Rule::Never(_) if !self.had_value => {
+                fail(self, "was never judged: the condition had a value in no observation");
             }
             _ => {}
         }
@@ -242,6 +249,10 @@ mod tests {
     #[test]
     fn a_condition_that_has_no_value_does_not_hold() {
         assert!(judged(Rule::Always(condition("nodes[5].name == 'n5'")), &[2]).failed.is_some());
-        assert!(judged(Rule::Never(condition("nodes[5].name == 'n5'")), &[2]).failed.is_none());
+        let never = || Rule::Never(condition("nodes[5].name == 'n5'"));
+        let failed = judged(never(), &[2, 3]).failed.expect("it says nothing about anything");
+        assert!(failed.contains("had a value in no observation"), "{failed}");
+        assert!(judged(never(), &[2, 6, 2]).failed.is_some(), "it held");
+        assert!(judged(Rule::Never(condition("nodes[1].name == 'n5'")), &[1, 2]).failed.is_none());
     }
 }

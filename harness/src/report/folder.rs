@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::terminal::Reporter;
 use super::{pcap, perfetto, sequence};
 use crate::diagnostic::Diagnostics;
+use crate::record::Digest;
 use crate::run::RunReport;
 use crate::run::remains::Remains;
 use crate::scenario::{self, Scenario, Vocabulary};
@@ -72,6 +73,27 @@ pub(crate) fn root() -> PathBuf {
     build.unwrap_or_else(|| Path::new("target")).join("regatta")
 }
 
+/// Where the folder of a run is: named for people, and by a number too where that would be too long, or is that of another file.
+fn place(root: &Path, report: &RunReport) -> PathBuf {
+    let scenario = &report.scenario;
+    let title = scenario.full_title().replace(['/', '\\'], "-");
+    let run = format!("@{}-{}", report.world, report.seed);
+    let folder = root.join(format!("{title}{run}"));
+    let kept = fs::read_to_string(folder.join(MANIFEST)).ok();
+    let kept = kept.and_then(|text| serde_json::from_str::<Manifest>(&text).ok());
+    let is_others = kept.is_some_and(|kept| kept.file != scenario.file);
+    if !is_others && title.len() <= TITLE_BYTES_MAX {
+        return folder;
+    }
+    let mut digest = Digest::default();
+    scenario.file.bytes().chain(title.bytes()).for_each(|byte| digest.mix(u64::from(byte)));
+    let cut = title.floor_char_boundary(TITLE_BYTES_MAX);
+    root.join(format!("{}-{:08x}{run}", &title[..cut], digest.0 as u32))
+}
+
+/// Bytes of a scenario's title in the name of a folder.
+const TITLE_BYTES_MAX: usize = 150;
+
 /// Writes the folder below `root`; where it is.
 ///
 /// # Errors
@@ -79,8 +101,7 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn write(root: &Path, report: &RunReport) -> io::Result<Option<PathBuf>> {
     let Some(remains) = &report.remains else { return Ok(None) };
     let scenario = &report.scenario;
-    let name = format!("{}@{}-{}", scenario.full_title(), report.world, report.seed);
-    let folder = root.join(name.replace(['/', '\\'], "-"));
+    let folder = place(root, report);
     // A later failure of the same run says the same, or better.
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
@@ -211,7 +232,9 @@ fn find(name: &str) -> Result<PathBuf, KeptError> {
         };
     }
     let mut roots = vec![root(), Path::new("results").join("runs"), Path::new("target").join("regatta")];
-    roots.dedup();
+    let own = roots.remove(0);
+    roots.retain(|root| *root != own);
+    roots.insert(0, own);
     let shown = || {
         let shown: Vec<_> = roots.iter().map(|root| format!("`{}`", root.display())).collect();
         shown.join(", ")
@@ -276,7 +299,28 @@ pub(crate) fn views(remains: &Remains) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::scenario::World;
+
+    #[test]
+    fn the_folder_of_another_file_stays_and_a_long_title_is_cut() {
+        let root = tempfile::tempdir().expect("a folder");
+        let written = |file: &str| {
+            let text = "about = \"x\"\n[[node]]\nname = \"n\"\n[[step]]\nbarrier = true\n";
+            let mut cells = scenario::load_str(file, text, &Vocabulary::default()).expect("it is one");
+            let mut report = RunReport::new(Arc::new(cells.swap_remove(0)), World::Sim, 1);
+            report.remains = Some(Box::default());
+            write(root.path(), &report).expect("it is written").expect("it explains")
+        };
+        let (first, other) = (written("p/x/f.toml"), written("q/x/f.toml"));
+        assert_ne!(first, other);
+        assert!(first.join(MANIFEST).is_file() && other.join(MANIFEST).is_file());
+        assert_eq!(written("p/x/f.toml"), first);
+        let long = written(&format!("x/{}.toml", "n".repeat(250)));
+        assert!(long.file_name().is_some_and(|name| name.len() < 200), "{long:?}");
+    }
 
     #[test]
     fn names_on_which_nodes_differ_stand_side_by_side() {

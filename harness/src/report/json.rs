@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::load::Figures;
 use crate::results::machine::Machine;
+use crate::run::detection::Detection;
 use crate::run::timeline::Timeline;
 use crate::run::{Finding, RunReport};
 
@@ -27,6 +28,9 @@ pub struct Document {
     pub scenarios: Vec<ScenarioResult>,
     /// What was left out.
     pub deselected: Vec<Deselected>,
+    /// Files that are no scenarios.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wrong: Vec<WrongFile>,
 }
 
 /// One run.
@@ -34,6 +38,9 @@ pub struct Document {
 pub struct ScenarioResult {
     /// Area and name: `order/eight-senders`.
     pub name: String,
+    /// The scenario's file, as the command line named it.
+    #[serde(default)]
+    pub file: String,
     /// The matrix cell: `[payload=32B]`, or nothing.
     pub cell: String,
     /// Where it ran.
@@ -52,10 +59,22 @@ pub struct ScenarioResult {
     pub digest: Option<String>,
     /// What loads measured, by id.
     pub figures: BTreeMap<String, Figures>,
+    /// How well nodes told which others were gone.
+    #[serde(default)]
+    pub detection: Detection,
     /// When loads ran and faults were in force.
     pub timeline: Timeline,
     /// What went wrong.
     pub findings: Vec<Finding>,
+}
+
+/// A file that is no scenario: nothing in it was run.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct WrongFile {
+    /// The file.
+    pub file: String,
+    /// Every mistake in it, as people read it.
+    pub mistakes: String,
 }
 
 /// A cell that was not run.
@@ -73,6 +92,7 @@ impl Document {
     pub fn new(reports: &[RunReport], deselected: Vec<Deselected>) -> Self {
         let scenarios = reports.iter().map(|report| ScenarioResult {
             name: area_and_name(report),
+            file: report.scenario.file.clone(),
             cell: report.scenario.cell.to_string(),
             world: report.world.name().to_owned(),
             seed: report.seed,
@@ -81,6 +101,7 @@ impl Document {
             virtual_ms: report.virtual_time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
             digest: report.digest.map(|digest| format!("{digest:016x}")),
             figures: report.figures.iter().cloned().collect(),
+            detection: report.detection.clone(),
             timeline: report.timeline.clone(),
             findings: report.findings.clone(),
         });
@@ -90,6 +111,7 @@ impl Document {
             machine: Machine::this(),
             scenarios: scenarios.collect(),
             deselected,
+            wrong: Vec::new(),
         }
     }
 }

@@ -9,6 +9,7 @@ use regatta::Pid;
 use super::perfetto::step_name;
 use super::scale::{ROW, Scale};
 use crate::record::{Event, Passage, What};
+use crate::run::FAILED;
 use crate::run::remains::Remains;
 use crate::scenario::Scenario;
 
@@ -130,7 +131,7 @@ impl Picture<'_> {
         self.put(format_args!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">"
         ));
-        self.put(format_args!("{STYLE}"));
+        self.put(format_args!("{}", style()));
         self.put(format_args!("<rect class=\"paper\" width=\"{width}\" height=\"{height}\"/>"));
         let window = if self.whole {
             String::new()
@@ -184,7 +185,7 @@ impl Picture<'_> {
                     "<rect class=\"fault\" x=\"{x}\" y=\"{top}\" width=\"{wide}\" height=\"{tall}\"/>"
                 ));
             }
-            // Names of faults that go on at the same time stand beside each other.
+            // Names of faults that go on at the same time stand beside each other, or one below the other in a column.
             let free = lane.iter().position(|until| *until <= from.max(self.start_ns));
             let place = free.unwrap_or_else(|| {
                 lane.push(0);
@@ -192,7 +193,12 @@ impl Picture<'_> {
             });
             lane[place] = to;
             let name = record.id.clone().unwrap_or_else(|| record.fault.kind.name().to_owned());
-            let (x, y) = (LEFT + 4.0 + 70.0 * place as f64, top.max(TOP) + 11.0);
+            let (x, y) = match columns.first() {
+                Some(column) => {
+                    (self.x(*column) - COLUMN / 2.0 + 10.0, top.max(TOP) + 11.0 * (place as f64 + 1.0))
+                }
+                None => (LEFT + 4.0 + 70.0 * place as f64, top.max(TOP) + 11.0),
+            };
             self.put(format_args!("<text class=\"fault-name\" x=\"{x}\" y=\"{y}\">{}</text>", escape(&name)));
         }
     }
@@ -234,9 +240,7 @@ impl Picture<'_> {
                 _ => {}
             }
         }
-        // A step that calls is no process of the scenario: nobody notes what it receives.
-        let noted = |passage: &Passage| self.remains.labels.contains_key(&passage.to.0);
-        arrows.extend(sent.into_values().map(|(at, passage)| (at, (!noted(passage)).then_some(at), passage)));
+        arrows.extend(sent.into_values().map(|(at, passage)| (at, None, passage)));
         arrows.sort_by_key(|(at, ..)| *at);
         let skipped = arrows.len().saturating_sub(ARROWS_MAX);
         if skipped > 0 {
@@ -288,7 +292,7 @@ impl Picture<'_> {
             *row = at;
             let (x, anchor) = match column {
                 Some(column) => (self.x(column) + 5.0, ""),
-                None => (LEFT - 52.0, " left-of"),
+                None => (LEFT - 72.0, " left-of"),
             };
             self.put(format_args!(
                 "<text class=\"{class}{anchor}\" x=\"{x}\" y=\"{}\">{}</text>",
@@ -303,6 +307,9 @@ impl Picture<'_> {
         let of = |node: &str| self.columns.get(node).copied();
         Some(match &event.what {
             What::StepBegun { step } => (None, "step", format!("{} ▸", step_name(self.scenario, *step))),
+            What::StepEnded { step, outcome } if outcome == FAILED => {
+                (None, "broken", format!("{} {FAILED}", step_name(self.scenario, *step)))
+            }
             What::Expectation { id, met: false } => (None, "broken", format!("{id} is broken")),
             What::Node { node, runs } => (of(node), "note", (if *runs { "runs" } else { "gone" }).to_owned()),
             What::Link { node, peer, up } => {
@@ -336,16 +343,45 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-const STYLE: &str = "<style>\
-:root{--paper:#fff;--ink:#1c2128;--dim:#6b7280;--line:#d5d9e0;--data:#2563eb;--ask:#7c3aed;--reply:#059669;--bad:#dc2626;--band:#f59e0b}\
-@media(prefers-color-scheme:dark){:root{--paper:#0f1419;--ink:#e6e8eb;--dim:#8b949e;--line:#30363d;--data:#60a5fa;--ask:#a78bfa;--reply:#34d399;--bad:#f87171;--band:#fbbf24}}\
-text{font:11px ui-sans-serif,system-ui,sans-serif;fill:var(--ink)}\
-.paper{fill:var(--paper)}.title{font-size:16px;font-weight:600}.node{font-size:13px;font-weight:600;text-anchor:middle}\
-.life{stroke:var(--dim);stroke-width:1}.tick{stroke:var(--line);stroke-width:1}\
-.time{fill:var(--dim);text-anchor:end;font-size:10px}.left{text-anchor:start}\
-.fault{fill:var(--band);fill-opacity:.13;stroke:var(--band);stroke-opacity:.35}.fault-name{fill:var(--band);font-weight:600}\
-.message{stroke-width:1.1;stroke:var(--data);color:var(--data)}.request{stroke:var(--ask)}.reply{stroke:var(--reply)}\
-.local{fill:var(--data)}.lost,.lost-dot{stroke:var(--bad);fill:var(--bad);stroke-dasharray:3 2}.cross{fill:var(--bad);text-anchor:middle;font-size:13px}\
-.step{fill:var(--dim)}.left-of{text-anchor:end}.note{fill:var(--dim);font-size:10px}.broken{fill:var(--bad);font-weight:600}\
-</style><defs><marker id=\"head\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"6\" markerHeight=\"6\" orient=\"auto\">\
+/// The style, with colours written out: not every viewer knows variables.
+fn style() -> String {
+    let painted = |palette: &[(&str, &str)]| {
+        palette.iter().fold(RULES.to_owned(), |rules, (name, colour)| rules.replace(name, colour))
+    };
+    let (light, dark) = (painted(&LIGHT), painted(&DARK));
+    format!("<style>{light}@media(prefers-color-scheme:dark){{{dark}}}</style>{HEAD}")
+}
+
+const LIGHT: [(&str, &str); 9] = [
+    ("$paper", "#fff"),
+    ("$ink", "#1c2128"),
+    ("$dim", "#6b7280"),
+    ("$line", "#d5d9e0"),
+    ("$data", "#2563eb"),
+    ("$ask", "#7c3aed"),
+    ("$reply", "#059669"),
+    ("$bad", "#dc2626"),
+    ("$band", "#b45309"),
+];
+const DARK: [(&str, &str); 9] = [
+    ("$paper", "#0f1419"),
+    ("$ink", "#e6e8eb"),
+    ("$dim", "#8b949e"),
+    ("$line", "#30363d"),
+    ("$data", "#60a5fa"),
+    ("$ask", "#a78bfa"),
+    ("$reply", "#34d399"),
+    ("$bad", "#f87171"),
+    ("$band", "#fbbf24"),
+];
+const RULES: &str = "\
+text{font:11px ui-sans-serif,system-ui,sans-serif;fill:$ink}\
+.paper{fill:$paper}.title{font-size:16px;font-weight:600}.node{font-size:13px;font-weight:600;text-anchor:middle}\
+.life{stroke:$dim;stroke-width:1}.tick{stroke:$line;stroke-width:1}\
+.time{fill:$dim;text-anchor:end;font-size:10px}.left{text-anchor:start}\
+.fault{fill:$band;fill-opacity:.13;stroke:$band;stroke-opacity:.35}.fault-name{fill:$band;font-weight:600}\
+.message{stroke-width:1.1;stroke:$data;color:$data}.request{stroke:$ask}.reply{stroke:$reply}\
+.local{fill:$data}.lost,.lost-dot{stroke:$bad;fill:$bad;stroke-dasharray:3 2}.cross{fill:$bad;text-anchor:middle;font-size:13px}\
+.step{fill:$dim}.left-of{text-anchor:end}.note{fill:$dim;font-size:10px}.broken{fill:$bad;font-weight:600}";
+const HEAD: &str = "<defs><marker id=\"head\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"6\" markerHeight=\"6\" orient=\"auto\">\
 <path d=\"M0 0L8 4L0 8z\" fill=\"context-stroke\"/></marker></defs>";

@@ -10,6 +10,7 @@ use super::columns::Columns;
 use super::json::{Deselected, area_and_name};
 use crate::load::Figures;
 use crate::results::machine::Machine;
+use crate::run::detection::Detection;
 use crate::run::{Outcome, RunReport};
 use crate::scenario::World;
 
@@ -247,6 +248,7 @@ impl<'a> Reporter<'a> {
         if !figures.is_empty() {
             self.tables(&figures)?;
         }
+        self.detections(reports)?;
         let count = |outcome| reports.iter().filter(|report| report.outcome == outcome).count();
         // Runs that went on side by side took this long together.
         let total = self.begun.elapsed().as_secs_f64();
@@ -268,6 +270,31 @@ impl<'a> Reporter<'a> {
             parts.push(self.dim(&format!("{} deselected", deselected.len())));
         }
         writeln!(self.out, "\n{} in {total:.1} s", parts.join(", "))
+    }
+
+    /// How well nodes told which others were gone: a line for each scenario in which one was, or was taken for it.
+    fn detections(&mut self, reports: &[RunReport]) -> io::Result<()> {
+        let mut all: Vec<(String, Detection)> = Vec::new();
+        for report in reports {
+            let title = running(&report.scenario.full_title(), report.world.name());
+            match all.iter_mut().find(|(of, _)| *of == title) {
+                Some((_, of)) => of.add(&report.detection),
+                None => all.push((title, report.detection.clone())),
+            }
+        }
+        all.retain(|(_, of)| !of.is_empty());
+        if all.is_empty() {
+            return Ok(());
+        }
+        let head = ["", "detected", "p50", "p99", "max", "mistakes", "an hour", "mean"].map(str::to_owned);
+        let rows: Vec<_> = all.iter().map(|(title, of)| detection_row(title, of)).collect();
+        let mut columns = Columns::default();
+        [&head].into_iter().chain(&rows).for_each(|cells| columns.fit(cells));
+        writeln!(self.out, "\n{}", self.dim(&columns.line(&head)))?;
+        let what = "ends of nodes, each as others saw it; nodes that ran and were taken for gone, an hour of one \
+                    watching one; s";
+        writeln!(self.out, "{}  {}", self.paint("Detection", Style::new().bold()), self.dim(what))?;
+        rows.iter().try_for_each(|cells| writeln!(self.out, "{}", columns.line(cells)))
     }
 
     /// One table for all loads: latency first, saturation under it, never mixed.
@@ -319,6 +346,25 @@ fn figures_row(name: &str, of: &Figures) -> Vec<String> {
     [name.to_owned(), offered, rate].into_iter().chain(times).chain([grouped(count)]).collect()
 }
 
+fn detection_row(title: &str, of: &Detection) -> [String; 8] {
+    let mut detected = of.detected_ms.clone();
+    detected.sort_by(f64::total_cmp);
+    let seconds = |ms: Option<&f64>| ms.map_or("-".to_owned(), |ms| format!("{:.2}", ms / 1e3));
+    let at = |share: f64| detected.get(((detected.len() as f64 * share).ceil() as usize).saturating_sub(1));
+    let mistakes = of.mistakes_ms.len();
+    let mean = of.mistakes_ms.iter().sum::<f64>() / mistakes.max(1) as f64;
+    [
+        title.to_owned(),
+        grouped(detected.len() as u64),
+        seconds(at(0.5)),
+        seconds(at(0.99)),
+        seconds(detected.last()),
+        grouped(mistakes as u64),
+        format!("{:.2}", of.mistakes_per_hour()),
+        seconds((mistakes > 0).then_some(&mean)),
+    ]
+}
+
 /// A time in microseconds: with a decimal where it tells something.
 fn micros(us: f64) -> String {
     if us < 1_000.0 { format!("{us:.1}") } else { format!("{us:.0}") }
@@ -338,24 +384,35 @@ pub(crate) fn again(report: &RunReport) -> String {
     let scenario = &report.scenario;
     let long = if scenario.is_long(report.world) { " --long" } else { "" };
     let longer = report.time_factor.map_or(String::new(), |factor| format!(" --time-factor {factor}"));
-    format!("regatta run {}{long} --world {}{longer}{}", scenario.file, report.world, choice(report))
+    let (command, file) = (&report.command, quoted(&scenario.file));
+    format!("{command} run {file}{long} --world {}{longer}{}", report.world, choice(report))
 }
 
 /// The command that makes a failure smaller.
 fn shrink(report: &RunReport) -> String {
-    format!("regatta shrink {}{}", report.scenario.file, choice(report))
+    format!("{} shrink {}{}", report.command, quoted(&report.scenario.file), choice(report))
 }
 
 /// Seed, cell and bug as the command line has them.
 fn choice(report: &RunReport) -> String {
     let mut choice = format!(" --seed {}", report.seed);
     if !report.scenario.cell.is_empty() {
-        choice.push_str(&format!(" --filter '{}'", report.scenario.title()));
+        choice.push_str(&format!(" --filter {}", quoted(&report.scenario.title())));
     }
     if let Some(bug) = report.planted {
         choice.push_str(&format!(" --plant {bug}"));
     }
     choice
+}
+
+/// A text as a shell takes it for one word.
+pub(crate) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 fn running(title: &str, world: &str) -> String {
@@ -407,6 +464,14 @@ mod tests {
             ["0", "999", "1 000", "1 024 000"],
             [0, 999, 1_000, 1_024_000].map(grouped).map(|it| leak(it))
         );
+    }
+
+    #[test]
+    fn a_word_for_a_shell_is_quoted_where_it_must_be() {
+        assert_eq!(quoted("scenarios/smoke/two-nodes.toml"), "scenarios/smoke/two-nodes.toml");
+        assert_eq!(quoted("f 1.toml"), "'f 1.toml'");
+        assert_eq!(quoted("it's[n=1]"), "'it'\\''s[n=1]'");
+        assert_eq!(quoted(""), "''");
     }
 
     fn leak(text: String) -> &'static str {

@@ -77,6 +77,11 @@ impl Faults {
         self.all().iter().filter(|(_, record)| record.ended.is_none()).map(|(key, _)| *key).collect()
     }
 
+    /// Whether one is in force that keeps nodes from hearing of each other.
+    pub(super) fn keep_apart(&self) -> bool {
+        self.all().values().any(|record| record.ended.is_none() && record.fault.kind.keeps_apart())
+    }
+
     /// Faults for observations: each id of the file, with what it has done.
     pub(super) fn json<'a>(
         &self,
@@ -107,13 +112,13 @@ impl Faults {
         shown.collect()
     }
 
-    /// What did nothing: who began it, and what it was.
-    pub(super) fn idle(&self, counts: &BTreeMap<Key, Counts>) -> Vec<(Source, String)> {
+    /// What did nothing: who began it, and what it was. There are so many nemeses.
+    pub(super) fn idle(&self, nemeses: usize, counts: &BTreeMap<Key, Counts>) -> Vec<(Source, String)> {
         let all = self.all();
         let did = |key: &Key, record: &Record| record.hits + counts.get(key).map_or(0, |counts| counts.hits);
         let mut idle = Vec::new();
         // A nemesis strikes at random, and now and then hits nothing: what counts is that it hit at all.
-        let mut nemeses: BTreeMap<usize, u64> = BTreeMap::new();
+        let mut nemeses: BTreeMap<usize, u64> = (0..nemeses).map(|index| (index, 0)).collect();
         for (key, record) in all.iter() {
             match record.by {
                 Source::Nemesis(index) => *nemeses.entry(index).or_default() += did(key, record),
@@ -179,7 +184,7 @@ impl Stage {
         for node in &nodes {
             match &fault.kind {
                 FaultKind::Pause(_) => self.cluster.pause(node, true).await.map_err(told)?,
-                FaultKind::Crash(_) => self.cluster.kill(node).await.map_err(told)?,
+                FaultKind::Crash(_) => self.kill(node).await.map_err(told)?,
                 FaultKind::CpuHog(_) => self.order(node, Order::Hog { on: true }).await?,
                 FaultKind::Clock { offset_ms, drift, .. } => {
                     let order = Order::Clock { offset_ms: *offset_ms, drift: *drift };

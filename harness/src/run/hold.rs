@@ -149,7 +149,10 @@ impl Stage {
             "eval" => self.evaluate(rest),
             "fault" => self.by_hand(rest).await,
             "heal" if rest.is_empty() => match self.heal_all().await {
-                Ok(()) => Ok("healed: no fault is left".to_owned()),
+                Ok(()) => {
+                    self.touched.store(true, Relaxed);
+                    Ok("healed: no fault is left".to_owned())
+                }
                 Err((message, _)) => Err(message),
             },
             "heal" => Err("`heal` takes no id: it lifts all faults".to_owned()),
@@ -162,6 +165,7 @@ impl Stage {
         };
         match said {
             Ok(text) => console.say(&text),
+            Err(text) if text.starts_with("error: ") => console.say(&text),
             Err(text) => console.say(&format!("error: {text}")),
         }
         Next::Ask
@@ -214,6 +218,7 @@ impl Stage {
         let fault = scenario::load_fault(text, &self.scenario).map_err(|wrong| wrong.render(false))?;
         let name = fault.id.clone().unwrap_or_else(|| fault.kind.name().to_owned());
         self.begin_fault(&fault, Source::Hand).await.map_err(|(message, _)| message)?;
+        self.touched.store(true, Relaxed);
         Ok(format!("the fault `{name}` is in force"))
     }
 }

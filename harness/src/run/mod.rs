@@ -1,6 +1,7 @@
 //! One run of one scenario: start the nodes, do the steps, watch the cluster, judge.
 
 mod changes;
+pub mod detection;
 pub(crate) mod faults;
 pub mod hold;
 mod judgement;
@@ -45,6 +46,10 @@ use remains::Remains;
 use stage::Stage;
 use tasks::OnTokio;
 
+/// The outcome of a step that failed.
+pub(crate) const FAILED: &str = "failed";
+/// The command that knows the built-in behaviours.
+pub(crate) const COMMAND: &str = "regatta";
 /// How often the cluster is looked at, in real time, when nothing says that it changed.
 const LOOK: Duration = Duration::from_millis(5);
 /// The same in virtual time, where whatever changes says so.
@@ -124,6 +129,8 @@ pub struct RunReport {
     pub planted: Option<&'static str>,
     /// How many times as long things might take that must happen in time; once when absent.
     pub time_factor: Option<NonZeroU32>,
+    /// The command that runs scenarios here.
+    pub command: Arc<str>,
     /// How it came out.
     pub outcome: Outcome,
     /// How long it took.
@@ -136,6 +143,8 @@ pub struct RunReport {
     pub findings: Vec<Finding>,
     /// What the loads measured, in the order of the file.
     pub figures: Vec<(String, Figures)>,
+    /// How well nodes told which others were gone.
+    pub detection: detection::Detection,
     /// When loads ran and faults were in force.
     pub timeline: timeline::Timeline,
     /// Texts that were accepted as snapshots.
@@ -157,6 +166,8 @@ pub struct RunOptions {
     pub explain: bool,
     /// What processes can do.
     pub behaviours: Behaviours,
+    /// The command that runs scenarios with these behaviours, for whoever wants to run one again: `regatta` when absent.
+    pub command: Option<Arc<str>>,
     /// The program that becomes a node in the world `process`; this one when absent.
     pub node_program: Option<PathBuf>,
     /// The bug that the runtime has, in the world `sim`.
@@ -211,12 +222,14 @@ impl RunReport {
             seed,
             planted: None,
             time_factor: None,
+            command: COMMAND.into(),
             outcome: Outcome::Pass,
             duration: Duration::ZERO,
             virtual_time: None,
             digest: None,
             findings: Vec::new(),
             figures: Vec::new(),
+            detection: detection::Detection::default(),
             timeline: timeline::Timeline::default(),
             accepted: Vec::new(),
             remains: None,
@@ -256,6 +269,9 @@ pub fn run(scenario: Arc<Scenario>, world: World, options: &RunOptions) -> RunRe
     let mut report = RunReport::new(scenario.clone(), world, options.seed);
     report.time_factor = time_factor;
     report.planted = options.planted_name();
+    if let Some(command) = &options.command {
+        report.command = command.clone();
+    }
     let missing = world::unsupported(&scenario, world);
     if missing.is_empty() {
         let played = match world {

@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::changes::Seen;
+use super::detection::Watch;
 use super::faults::{Faults, Source};
 use super::points::Points;
 use super::tasks::{Run, Task};
 use super::timeline::Timeline;
-use super::{Finding, Outcome, RunOptions, RunReport};
+use super::{FAILED, Finding, Outcome, RunOptions, RunReport};
 use crate::behaviour::Scene;
 use crate::condition::observation::value_of;
 use crate::condition::{self, Condition, Observation};
@@ -30,7 +31,7 @@ use crate::scenario::load::Load;
 use crate::scenario::model::{Expectation, Point, Rule, StartMode, View};
 use crate::scenario::{Scenario, World};
 use crate::snapshot::{self, Comparison};
-use crate::world::cluster::Cluster;
+use crate::world::cluster::{Cluster, WorldError};
 use crate::world::order::{Answer, Order, PidText};
 use crate::world::wanted::words;
 
@@ -68,6 +69,8 @@ pub(super) struct Stage {
     pub(super) world: World,
     /// Whether the run holds before the next step too.
     pub(super) holds_next: AtomicBool,
+    /// Whether somebody has begun or lifted a fault by hand.
+    pub(super) touched: AtomicBool,
     pub(super) scene: Arc<Scene>,
     pub(super) cluster: Cluster,
     pub(super) points: Points,
@@ -101,6 +104,7 @@ pub(super) struct State {
     pub(super) taken: Vec<bool>,
     accepted: Vec<String>,
     seen: Seen,
+    detection: Watch,
     observer: Option<Observer>,
     /// The step that fails does so because the harness could not do its part.
     unable: bool,
@@ -139,6 +143,7 @@ impl Stage {
             options,
             world,
             holds_next: AtomicBool::new(false),
+            touched: AtomicBool::new(false),
             scene,
             cluster,
             faults: Faults::default(),
@@ -155,6 +160,17 @@ impl Stage {
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Kills a node.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub(super) async fn kill(&self, node: &str) -> Result<(), WorldError> {
+        let at = self.scene.recorder().now();
+        self.cluster.kill(node).await?;
+        self.state().detection.killed(at, node);
+        Ok(())
     }
 
     /// Starts a task of the harness.
@@ -232,6 +248,7 @@ impl Stage {
         let mut state = self.state();
         report.findings = std::mem::take(&mut state.findings);
         report.accepted = std::mem::take(&mut state.accepted);
+        report.detection = state.detection.end(until);
         let order = |id: &String| self.scenario.loads.iter().position(|load| load.id == *id);
         report.figures = std::mem::take(&mut state.loads).into_iter().collect();
         report.figures.sort_by_key(|(id, _)| order(id));
@@ -250,7 +267,7 @@ impl Stage {
     }
 
     /// Ends what still goes on.
-    async fn end(self: &Arc<Self>) -> Vec<crate::world::WorldError> {
+    async fn end(self: &Arc<Self>) -> Vec<WorldError> {
         for node in self.cluster.paused() {
             // It ends the harder way below if it cannot go on.
             let _ = self.cluster.pause(&node, false).await;
@@ -279,7 +296,13 @@ impl Stage {
         if self.has_findings() {
             return;
         }
-        for (by, what) in self.faults.idle(&self.cluster.counts()) {
+        if self.touched.load(Relaxed) {
+            let message =
+                "a fault was begun or lifted at the prompt: what came out is not what the file says";
+            self.find(Outcome::Invalid, None, "by hand", message.to_owned(), None);
+            return;
+        }
+        for (by, what) in self.faults.idle(self.scenario.nemeses.len(), &self.cluster.counts()) {
             let line = match by {
                 Source::Step(step) => self.scenario.steps.get(step).map(|step| step.line),
                 Source::Nemesis(_) | Source::Hand => None,
@@ -344,7 +367,7 @@ impl Stage {
             self.scene.recorder().note(What::StepBegun { step: index });
             let done = self.step(index, step).await;
             let failed = done.is_err();
-            let outcome = done.as_ref().map_or("failed", |(outcome, _)| outcome).to_owned();
+            let outcome = done.as_ref().map_or(FAILED, |(outcome, _)| outcome).to_owned();
             self.scene.recorder().note(What::StepEnded { step: index, outcome });
             {
                 let mut state = self.state();
@@ -352,7 +375,7 @@ impl Stage {
                 match done {
                     Ok((outcome, reply)) => (of.outcome, of.reply) = (outcome, reply),
                     Err((message, values)) => {
-                        (of.outcome, of.error) = ("failed", message.clone());
+                        (of.outcome, of.error) = (FAILED, message.clone());
                         let what = match &step.id {
                             Some(id) => format!("step `{}` (`{id}`)", step.action.verb()),
                             None => format!("step `{}`", step.action.verb()),
@@ -465,7 +488,10 @@ impl Stage {
         // The state is held throughout, so that observations are judged in the order in which they were taken.
         let mut state = self.state();
         let views = self.cluster.views();
-        state.seen.look(&views, self.scene.recorder());
+        let apart = self.faults.keep_apart() || !self.cluster.paused().is_empty();
+        let State { seen, detection, .. } = &mut *state;
+        detection.look(self.scene.recorder().now(), seen.views(), &views, apart);
+        seen.look(&views, self.scene.recorder());
         let observer = state.observer.as_mut().expect("there from the start");
         let (nodes, names) = observer.cluster(&views, |pid| self.scene.label(pid));
         let others = self.variables.iter().filter_map(|variable| {

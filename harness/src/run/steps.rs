@@ -99,13 +99,13 @@ impl Stage {
             }
             Action::Kill { nodes } => {
                 for node in self.targets(nodes)? {
-                    cluster.kill(&node).await.map_err(told)?;
+                    self.kill(&node).await.map_err(told)?;
                 }
             }
             Action::Restart { nodes } => {
                 for node in self.targets(nodes)? {
                     if cluster.is_running(&node) {
-                        cluster.kill(&node).await.map_err(told)?;
+                        self.kill(&node).await.map_err(told)?;
                     }
                     cluster.start(&node).await.map_err(told)?;
                 }

@@ -13,11 +13,15 @@ fn run_steps(steps: &[&str], rest: &str) -> RunReport {
 }
 
 fn run_with(steps: &[&str], rest: &str, options: &RunOptions) -> RunReport {
+    run_in(World::Inproc, steps, rest, options)
+}
+
+fn run_in(world: World, steps: &[&str], rest: &str, options: &RunOptions) -> RunReport {
     let steps: String = steps.iter().map(|step| format!("[[step]]\n{step}\n")).collect();
     let text = format!("{TWO}{COUNTER}{steps}{rest}");
     let mut cells =
         load_str("x.toml", &text, &Vocabulary::default()).unwrap_or_else(|problems| panic!("{problems}"));
-    run(Arc::new(cells.swap_remove(0)), World::Inproc, options)
+    run(Arc::new(cells.swap_remove(0)), world, options)
 }
 
 #[track_caller]
@@ -262,6 +266,49 @@ fn a_paused_node_does_nothing_and_goes_on_where_it_was() {
     let up =
         "[[expect]]\nid = \"up\"\nalways = \"nodes.all(n, n.members.size() == 2)\"\nsince = \"meshed\"\n";
     passes(&steps, up);
+}
+
+#[test]
+fn in_virtual_time_a_sleep_and_a_hold_last_as_long_as_they_say() {
+    let steps = [
+        UP,
+        "fault = { id = \"f\", pause = \"n2\", hold = \"40ms\" }",
+        "await = \"!faults.f.active\"",
+        "fault = { id = \"g\", latency = \"1ms\" }",
+        SEND,
+        "sleep = \"150ms\"",
+        "heal = \"g\"",
+        // Timers have the resolution of tokio's clock, a millisecond.
+        "await = \"faults.f.lasted_ms >= 39 && faults.f.lasted_ms <= 41\"",
+        "await = \"faults.g.lasted_ms >= 149 && faults.g.lasted_ms <= 160\"",
+    ];
+    let report = run_in(World::Sim, &steps, "", &RunOptions::default());
+    assert_eq!(report.outcome, Outcome::Pass, "{:#?}", report.findings);
+}
+
+#[test]
+fn a_call_that_is_not_sent_fails_and_says_why() {
+    let call = "call = { from = \"n1\", to = \"k@n2\", payload = \"2MiB\", expect = \"no-connection\" }";
+    fails(&[UP, call], "", "the request was not sent");
+}
+
+#[test]
+fn a_nemesis_that_never_strikes_proves_nothing() {
+    let late = "[[nemesis]]\nevery = { mean = \"10m\", distribution = \"constant\" }\n\
+                faults = [{ pause = \"one\", hold = \"300ms\" }]\n";
+    let report = run_steps(&[UP], late);
+    assert_eq!(report.outcome, Outcome::Invalid, "{:#?}", report.findings);
+}
+
+#[test]
+fn who_is_killed_is_told_of_by_how_long_it_took_to_be_seen() {
+    let steps =
+        [UP, "kill = { node = \"n2\" }", "await = \"nodes[0].members.size() == 1\"\nwithin = \"30s\""];
+    let report = run_in(World::Sim, &steps, "", &RunOptions::default());
+    assert_eq!(report.outcome, Outcome::Pass, "{:#?}", report.findings);
+    let detection = report.detection;
+    assert_eq!((detection.detected_ms.len(), detection.mistakes_ms.len()), (1, 0), "{detection:?}");
+    assert!((500.0..10_000.0).contains(&detection.detected_ms[0]), "{detection:?}");
 }
 
 #[test]

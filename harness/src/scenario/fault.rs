@@ -83,6 +83,12 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// Whether nodes do not hear of each other while it is in force.
+    #[must_use]
+    pub const fn keeps_apart(&self) -> bool {
+        matches!(self, Self::Partition { .. } | Self::Isolate(_) | Self::Pause(_))
+    }
+
     /// The nodes that something is done to, once they are chosen; empty for a fault of the network.
     #[must_use]
     pub fn nodes(&self) -> &[String] {

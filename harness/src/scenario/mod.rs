@@ -45,7 +45,11 @@ pub const FILE_BYTES_MAX: u64 = 1 << 20;
 pub fn load(path: &Path, vocabulary: &Vocabulary) -> Result<Vec<Scenario>, Diagnostics> {
     let file = path.display().to_string();
     let whole_file = |message: String| Diagnostics::from(Diagnostic::whole_file(file.clone(), message));
-    let size = std::fs::metadata(path).map_err(|error| whole_file(format!("cannot be read: {error}")))?.len();
+    let found = std::fs::metadata(path).map_err(|error| whole_file(format!("cannot be read: {error}")))?;
+    if !found.is_file() {
+        return Err(whole_file("is no regular file".to_owned()));
+    }
+    let size = found.len();
     if size > FILE_BYTES_MAX {
         return Err(whole_file(format!(
             "{size} bytes are too many for a scenario: at most {FILE_BYTES_MAX}"

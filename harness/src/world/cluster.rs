@@ -329,7 +329,7 @@ impl Cluster {
         let mut left = match seat.ask(Order::Stop).await {
             Ok(Answer::Left(left)) => left,
             Ok(_) => Vec::new(),
-            Err(refused) => vec![format!("nobody knows what: {refused}")],
+            Err(refused) => vec![format!("what it was doing, for it ended before it was told to: {refused}")],
         };
         self.remember(&seat).await;
         left.extend(self.ground.ended(seat).await);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use regatta::{Name, NodeName};
+
 use super::Build;
 use crate::diagnostic::suggestion;
 use crate::scenario::action::BEHAVIOURS;
@@ -9,7 +11,6 @@ use crate::scenario::fault::Target;
 use crate::scenario::fields::{At, Fields};
 use crate::scenario::model::{Connect, Node, Process, StartMode, Trust};
 use crate::scenario::problem::Problem;
-use crate::scenario::raw::{Span, Table, Value};
 
 /// The most nodes of a scenario.
 pub(crate) const NODES_MAX: u64 = 1000;
@@ -81,7 +82,7 @@ pub(super) fn nodes(fields: &Fields<'_>, trust: &BTreeMap<String, Trust>) -> Vec
             fields.report(Problem::new(found.span.clone(), message).label("not in [trust]").help(help));
         }
         let Some(name) = name else { continue };
-        check_node_name(&name, fields);
+        check_node_name(&name, count, fields);
         let trust = trust_name.map_or_else(|| "member".to_owned(), |found| found.value);
         let first = nodes.len();
         let connect = match connect {
@@ -130,18 +131,27 @@ fn connect(fields: &Fields<'_>) -> Result<Connect, Vec<At<String>>> {
     }
 }
 
-fn check_node_name(name: &At<String>, fields: &Fields<'_>) {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let reserved = Target::WORDS.contains(&name.value.as_str())
+/// Whether nodes can be called so: by the scenario, whose words choose nodes, and by the runtime.
+fn check_node_name(name: &At<String>, count: Option<u64>, fields: &Fields<'_>) {
+    let chooses = Target::WORDS.contains(&name.value.as_str())
         || ["rest", "first", "nobody"].contains(&name.value.as_str());
-    let message = if reserved {
-        format!("a node cannot be called `{}`: the word chooses nodes elsewhere", name.value)
-    } else if name.value.is_empty() || !name.value.chars().all(allowed) {
-        format!("a node cannot be called {:?}: names are of letters, digits, `-` and `_`", name.value)
+    let last = count.map_or_else(|| name.value.clone(), |count| format!("{}{count}", name.value));
+    let problem = if chooses {
+        let message = format!("a node cannot be called `{}`: the word chooses nodes elsewhere", name.value);
+        Problem::new(name.span.clone(), message)
+    } else if let Err(error) = NodeName::check(&last) {
+        Problem::new(name.span.clone(), error.to_string())
     } else {
         return;
     };
-    fields.report(Problem::new(name.span.clone(), message));
+    fields.report(problem);
+}
+
+/// A process's name, if the runtime takes it.
+pub(super) fn process_name(found: &At<String>, fields: &Fields<'_>) {
+    if let Err(error) = Name::check(&found.value) {
+        fields.report(Problem::new(found.span.clone(), error.to_string()));
+    }
 }
 
 /// `n` for no count, otherwise `n1` … `nN`.
@@ -158,16 +168,21 @@ impl Build<'_> {
         for (table, span) in fields.tables("process") {
             let own = Fields::new(table, span.clone(), "[[process]]", self.problems);
             let on = own.require("on", own.strings("on", "\"n1\""), "\"n1\"");
+            if on.as_ref().is_some_and(Vec::is_empty) {
+                own.report(Problem::new(own.span(), "`on` names no node: the process would be nowhere"));
+            }
             let nodes = on.as_ref().and_then(|on| self.nodes_of(on));
             let behaviour = own
                 .require("behaviour", own.string("behaviour", "\"echo\""), "\"echo\"")
                 .and_then(|b| self.behaviour(&b));
             let count = own.integer("count", 1..=PROCESSES_MAX, "8").map(|count| count.value);
             let label = own.string("label", "\"receiver\"").map(|label| label.value);
-            let name = own.string("name", "\"echo\"").map(|name| name.value);
-            let global = own.string("global", "\"svc/echo\"").map(|name| name.value);
+            let name = own.string("name", "\"echo\"");
+            let global = own.string("global", "\"svc/echo\"");
+            name.iter().chain(&global).for_each(|found| process_name(found, &own));
+            let (name, global) = (name.map(|name| name.value), global.map(|name| name.value));
             let group = own.string("group", "\"workers\"").map(|group| group.value);
-            let args = self.args(&own);
+            let args = behaviour.as_ref().and_then(|behaviour| self.args(&own, behaviour));
             own.finish();
             let (Some(on), Some(nodes), Some(behaviour)) = (on, nodes, behaviour) else { continue };
             let base = label.as_ref().or(global.as_ref()).or(name.as_ref()).unwrap_or(&behaviour);
@@ -220,31 +235,5 @@ impl Build<'_> {
         let help = suggestion(&found.value, known.by_ref(), "behaviours");
         self.problems.report(Problem::new(found.span.clone(), message).help(help));
         None
-    }
-
-    /// The `args` of a process, as they are.
-    pub(super) fn args(&self, fields: &Fields<'_>) -> Option<serde_json::Value> {
-        let entry = fields.entry("args")?;
-        self.json(&entry.node.value, &entry.node.span)
-    }
-
-    fn json(&self, value: &Value, span: &Span) -> Option<serde_json::Value> {
-        match value {
-            Value::String(text) => Some(text.text.clone().into()),
-            Value::Integer(integer) => Some((*integer).into()),
-            Value::Float(float) => Some((*float).into()),
-            Value::Boolean(boolean) => Some((*boolean).into()),
-            Value::Array(nodes) => nodes.iter().map(|node| self.json(&node.value, &node.span)).collect(),
-            Value::Table(Table { entries }) => entries
-                .iter()
-                .map(|entry| Some((entry.key.clone(), self.json(&entry.node.value, &entry.node.span)?)))
-                .collect::<Option<serde_json::Map<_, _>>>()
-                .map(serde_json::Value::Object),
-            Value::Datetime => {
-                self.problems.report(Problem::new(span.clone(), "a date or time cannot be an argument"));
-                None
-            }
-            Value::Bad => None,
-        }
     }
 }

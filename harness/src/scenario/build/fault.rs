@@ -64,13 +64,28 @@ impl Build<'_> {
             "cpu-hog" => FaultKind::CpuHog(self.target(fields, kind)?),
             "clock" => {
                 let offset_ms = signed_millis(fields, "offset").unwrap_or(0);
-                let drift = fields.number("drift", "0.01").map_or(0.0, |drift| drift.value);
+                let drift = self.drift(fields).unwrap_or(0.0);
+                if !fields.has("offset") && !fields.has("drift") {
+                    let problem = Problem::new(fields.span(), "a `clock` that is neither off nor drifts");
+                    self.problems.report(problem.help("add `offset = \"-10s\"` or `drift = 0.01`"));
+                }
                 FaultKind::Clock { nodes: self.target(fields, kind)?, offset_ms, drift }
             }
             "expire" => FaultKind::Expire(self.target(fields, kind)?),
             "revoke" => FaultKind::RevokeCertificate(self.target(fields, kind)?),
             _ => return None,
         })
+    }
+
+    /// How much faster a clock runs: it may stand still, and may not run backwards.
+    fn drift(&self, fields: &Fields<'_>) -> Option<f64> {
+        let At { value, span } = fields.number("drift", "0.01")?;
+        if (-1.0..=1.0).contains(&value) {
+            return Some(value);
+        }
+        let message = format!("`drift` is a share from -1 to 1, not {value}");
+        self.problems.report(Problem::new(span, message).help("1 percent faster is `drift = 0.01`"));
+        None
     }
 
     fn path(&self, fields: &Fields<'_>) -> Path {
@@ -203,7 +218,7 @@ impl Build<'_> {
     fn every(&self, fields: &Fields<'_>) -> Option<(Duration, Distribution)> {
         let node = &fields.entry("every")?.node;
         let own = Fields::of(node, "`every`", "every = { mean = \"400ms\" }", self.problems)?;
-        let mean = own.require("mean", own.duration("mean"), "\"400ms\"");
+        let mean = own.require("mean", own.time("mean"), "\"400ms\"");
         let words = [
             ("exponential", Distribution::Exponential),
             ("uniform", Distribution::Uniform),

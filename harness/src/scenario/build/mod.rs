@@ -3,6 +3,7 @@
 //! First the [names](names::Names) that the file declares are collected, then each table is read against them. A
 //! mistake is reported and reading goes on, so one check tells them all.
 
+mod args;
 mod cluster;
 mod expect;
 mod fault;

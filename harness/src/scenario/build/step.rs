@@ -1,6 +1,7 @@
 //! `[[step]]`: one verb each.
 
 use super::Build;
+use super::cluster::process_name;
 use crate::scenario::action::{
     Action, Actor, AttachList, AttachQuery, CallResult, ConfirmResult, Dial, DialResult, Heal,
     PAYLOAD_BYTES_MIN, STEP_WITHIN_DEFAULT, ScopedName, Spawn, SpawnResult, Step,
@@ -185,15 +186,18 @@ impl Build<'_> {
         let on = fields.require("on", self.node(fields, "on"), "\"n2\"");
         let factory = fields.require("factory", fields.string("factory", "\"counter\""), "\"counter\"");
         let label = fields.string("label", "\"worker\"").map(|label| label.value);
-        let name = fields.string("name", "\"counter\"").map(|name| name.value);
-        let global = fields.string("global", "\"svc/counter\"").map(|name| name.value);
-        let args = self.args(fields);
+        let name = fields.string("name", "\"counter\"");
+        let global = fields.string("global", "\"svc/counter\"");
+        name.iter().chain(&global).for_each(|found| process_name(found, fields));
+        let (name, global) = (name.map(|name| name.value), global.map(|name| name.value));
         let link = fields.boolean("link").unwrap_or(false);
         let monitor = fields.boolean("monitor").unwrap_or(false);
         let expect = fields.word("expect", &SpawnResult::ALL).unwrap_or(SpawnResult::Ok);
         let factory = factory?;
         // A refused spawn may well name a factory that does not exist.
-        let factory = if expect == SpawnResult::Refused { factory.value } else { self.behaviour(&factory)? };
+        let known = expect != SpawnResult::Refused;
+        let factory = if known { self.behaviour(&factory)? } else { factory.value };
+        let args = self.args(fields, &factory);
         let label =
             label.or_else(|| global.clone()).or_else(|| name.clone()).unwrap_or_else(|| factory.clone());
         Some(Spawn { from: from?, on: on?, factory, label, name, global, args, link, monitor, expect })
@@ -308,8 +312,11 @@ pub(super) fn view(fields: &Fields<'_>, key: &'static str) -> Option<View> {
 }
 
 fn scoped_name(fields: &Fields<'_>) -> Option<ScopedName> {
-    let global = fields.string("global", "\"svc/echo\"").map(|name| ScopedName::Global(name.value));
-    let local = fields.string("name", "\"echo\"").map(|name| ScopedName::Local(name.value));
+    let global = fields.string("global", "\"svc/echo\"");
+    let local = fields.string("name", "\"echo\"");
+    global.iter().chain(&local).for_each(|found| process_name(found, fields));
+    let global = global.map(|name| ScopedName::Global(name.value));
+    let local = local.map(|name| ScopedName::Local(name.value));
     match (global, local) {
         (Some(name), None) | (None, Some(name)) => Some(name),
         (Some(_), Some(_)) => {

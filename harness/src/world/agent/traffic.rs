@@ -48,9 +48,10 @@ impl Agent {
             scene.sent(&request, target.0);
             let sent = context.send(target.0, request).await;
             let answer = match sent {
-                Err(SendError::NoProc | SendError::StaleIncarnation) => Err(CallResult::NoProc),
-                Err(_) => Err(CallResult::NoConnection),
-                Ok(()) => loop {
+                Err(SendError::NoProc | SendError::StaleIncarnation) => Ok(Err(CallResult::NoProc)),
+                Err(SendError::NoConnection) => Ok(Err(CallResult::NoConnection)),
+                Err(error) => Err(Refused::Because(format!("the request was not sent: {error}"))),
+                Ok(()) => Ok(loop {
                     match context.recv_timeout(deadline).await {
                         None => break Err(CallResult::Timeout),
                         Some(Received::Down { reason: ExitReason::NoConnection, .. }) => {
@@ -59,6 +60,9 @@ impl Agent {
                         Some(Received::Down { .. }) => break Err(CallResult::NoProc),
                         Some(Received::Message(bytes)) => {
                             let reply = Message::read(bytes);
+                            if let Some(reply) = &reply {
+                                scene.passed(true, reply, context.pid());
+                            }
                             if let Some(reply) =
                                 reply.filter(|it| it.kind == Kind::Reply && it.number == number)
                             {
@@ -67,13 +71,13 @@ impl Agent {
                         }
                         Some(_) => {}
                     }
-                },
+                }),
             };
             // The harness may have given the run up.
             let _ = done.send(answer);
         });
         let answer = ended.await.map_err(|_| Refused::Because("the caller ended early".to_owned()))?;
-        Ok(Answer::Called(answer))
+        answer.map(Answer::Called)
     }
 }
 

@@ -36,7 +36,10 @@ pub(crate) fn block_on<T: Send + 'static>(
     // Tasks are many and the loop is one: tokio must not take them for one task that never yields.
     let result = tokio.block_on(tokio::task::coop::unconstrained(async {
         let begun = Instant::now();
+        let tick_ns = || u64::try_from((Instant::now() - begun).as_nanos()).unwrap_or(u64::MAX);
         loop {
+            // Whatever a timer of tokio's has woken acts at the time to which the timer was set.
+            sim.state().timeline.go_to(tick_ns());
             while sim.turn() {}
             if let Ok(result) = done.try_recv() {
                 return result;
@@ -48,8 +51,7 @@ pub(crate) fn block_on<T: Send + 'static>(
                     continue;
                 }
             }
-            let tick_ns = u64::try_from((Instant::now() - begun).as_nanos()).unwrap_or(u64::MAX);
-            sim.state().timeline.go_to(tick_ns);
+            let tick_ns = tick_ns();
             let next_ns = sim.state().timeline.next_ns();
             match next_ns {
                 Some(next_ns) if next_ns / MS_NS <= tick_ns / MS_NS => sim.happen(),

@@ -4,6 +4,7 @@
 //! nothing here is locked. Whoever uses it takes it out of its place for a moment, and runs no other code meanwhile.
 
 use std::cell::Cell as Place;
+use std::ptr;
 use std::sync::Arc;
 
 use crossbeam_deque::Worker;
@@ -11,6 +12,7 @@ use crossbeam_deque::Worker;
 use super::super::cell::Cell;
 use super::super::poll::Task;
 use super::super::sync::thread_local;
+use super::pool::Schedulers;
 
 /// The run queue of one slot of a pool, and what goes with it.
 pub(crate) struct Local {
@@ -128,16 +130,16 @@ impl Known {
 }
 
 /// Takes the cell with this serial out of what the thread knows. If it does not know it, `find` is asked; what that finds
-/// is known from then on if the thread has a run queue of `pool`.
+/// is known from then on if the thread has a run queue of these schedulers.
 #[inline]
-pub(crate) fn borrow(pool: usize, serial: u64, find: impl FnOnce() -> Option<Arc<Cell>>) -> Borrowed {
-    if POOL.with(Place::get) != pool {
+pub(crate) fn borrow(of: &Schedulers, serial: u64, find: impl FnOnce() -> Option<Arc<Cell>>) -> Borrowed {
+    if POOL.with(Place::get) != of.id() {
         return Borrowed { cell: find(), known: false };
     }
     let place = serial as usize % KNOWN;
     // Of another runtime, or another process: that one is forgotten.
     let known = KNOWN_CELLS.with(|known| known.cells[place].take());
-    let known = known.filter(|cell| cell.serial() == serial && cell.runtime().schedulers().id() == pool);
+    let known = known.filter(|cell| cell.serial() == serial && ptr::eq(cell.runtime().schedulers(), of));
     Borrowed { cell: known.or_else(find), known: true }
 }
 

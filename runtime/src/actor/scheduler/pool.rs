@@ -124,10 +124,9 @@ impl Schedulers {
         find: impl FnOnce() -> Option<Arc<Cell>>,
         send: impl FnOnce(&Arc<Cell>) -> T,
     ) -> Option<T> {
-        let pool = self.pool.id();
-        let borrowed = local::borrow(pool, serial, find);
+        let borrowed = local::borrow(self, serial, find);
         let sent = send(borrowed.cell.as_ref()?);
-        if borrowed.give_back() && self.pool.backlog() > 0 && !local::is_visiting(pool) {
+        if borrowed.give_back() && self.pool.backlog() > 0 && !local::is_visiting(self.pool.id()) {
             self.pool.call_for_help();
         }
         Some(sent)

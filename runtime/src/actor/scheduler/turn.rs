@@ -22,6 +22,8 @@ pub(crate) struct Scheduler {
     searching: bool,
     /// Turns since the executor last had a chance to look at its I/O.
     turns: u32,
+    /// Turns in a row that left a few processes waiting.
+    crowded: u32,
     _member: Member,
 }
 
@@ -35,7 +37,7 @@ enum Ended {
 
 impl Scheduler {
     pub(super) fn new(pool: Arc<Pool>, runtime: Weak<Inner>, index: usize, member: Member) -> Self {
-        Self { pool, runtime, index, asleep: false, searching: false, turns: 0, _member: member }
+        Self { pool, runtime, index, asleep: false, searching: false, turns: 0, crowded: 0, _member: member }
     }
 
     /// Polls processes until nothing is left or it is the turn of others. `index` is the run queue that this thread has.
@@ -62,7 +64,7 @@ impl Scheduler {
                 && (long || polls % CLOCK_EVERY == 0)
             {
                 let elapsed = begun.elapsed();
-                long = elapsed > LONG_POLL * polls;
+                long = elapsed > SHARED_POLL * polls;
                 if elapsed > TURN {
                     break Ended::Busy;
                 }
@@ -108,7 +110,9 @@ impl Future for Scheduler {
                     this.pool.put_local(local);
                     this.turns += 1;
                     if backlog > 1 && !this.turns.is_multiple_of(IO_EVERY) {
-                        if this.pool.sleepers.might_wake() {
+                        this.crowded += 1;
+                        if (backlog > FEW || this.crowded >= PATIENCE) && this.pool.sleepers.might_wake() {
+                            this.crowded = 0;
                             this.pool.wake_one();
                         }
                         poller.waker().wake_by_ref();
@@ -121,7 +125,7 @@ impl Future for Scheduler {
                 }
                 Ended::Idle => {
                     this.pool.put_local(local);
-                    this.turns = 0;
+                    (this.turns, this.crowded) = (0, 0);
                     this.pool.sleepers.sleep(this.index, std::mem::take(&mut this.searching));
                     if this.pool.is_closed() {
                         return Poll::Ready(());
@@ -192,7 +196,14 @@ const CLOCK_EVERY: u32 = 8;
 /// How long a turn may take, as far as short polls can keep to it. The executor's other tasks wait no longer; going back
 /// to the executor costs a few microseconds, because tokio then wakes another of its workers.
 const TURN: Duration = Duration::from_micros(100);
-/// A mean above this makes polls long.
+/// A mean above this makes polls long, so that a visitor leaves them to the schedulers.
 pub(super) const LONG_POLL: Duration = Duration::from_micros(4);
+/// A mean above this makes it worth its price that another core helps at once. A sender and a receiver of many small messages
+/// stay below: on one core they hand over each message in its caches, on two from one to the other.
+const SHARED_POLL: Duration = Duration::from_micros(16);
+/// With more waiting processes than this after a busy turn, another scheduler helps; with fewer, only if that goes on for so
+/// many turns.
+const FEW: usize = 4;
+const PATIENCE: u32 = 64;
 /// Busy turns after which the executor looks at its I/O.
 const IO_EVERY: u32 = 8;

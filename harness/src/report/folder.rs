@@ -81,7 +81,11 @@ fn place(root: &Path, report: &RunReport) -> PathBuf {
     let folder = root.join(format!("{title}{run}"));
     let kept = fs::read_to_string(folder.join(MANIFEST)).ok();
     let kept = kept.and_then(|text| serde_json::from_str::<Manifest>(&text).ok());
-    let is_others = kept.is_some_and(|kept| kept.file != scenario.file);
+    let same = |kept: &str| match (fs::canonicalize(kept), fs::canonicalize(&scenario.file)) {
+        (Ok(kept), Ok(file)) => kept == file,
+        _ => kept == scenario.file,
+    };
+    let is_others = kept.is_some_and(|kept| !same(&kept.file));
     if !is_others && title.len() <= TITLE_BYTES_MAX {
         return folder;
     }

@@ -20,7 +20,7 @@ const ARROWS_MAX: usize = 400;
 /// Columns that are drawn; of more nodes, those to which something happens.
 const COLUMNS_MAX: usize = 24;
 
-const LEFT: f64 = 190.0;
+const LEFT: f64 = 230.0;
 const TOP: f64 = 86.0;
 const COLUMN: f64 = 150.0;
 

@@ -291,8 +291,7 @@ impl<'a> Reporter<'a> {
         let mut columns = Columns::default();
         [&head].into_iter().chain(&rows).for_each(|cells| columns.fit(cells));
         writeln!(self.out, "\n{}", self.dim(&columns.line(&head)))?;
-        let what = "ends of nodes, each as others saw it; nodes that ran and were taken for gone, an hour of one \
-                    watching one; s";
+        let what = "of lost nodes, by each other one, in s; mistakes an hour that one node watches one";
         writeln!(self.out, "{}  {}", self.paint("Detection", Style::new().bold()), self.dim(what))?;
         rows.iter().try_for_each(|cells| writeln!(self.out, "{}", columns.line(cells)))
     }

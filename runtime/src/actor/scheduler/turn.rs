@@ -109,6 +109,9 @@ impl Future for Scheduler {
                 Ended::Busy => {
                     this.pool.put_local(local);
                     this.turns += 1;
+                    if backlog <= 1 {
+                        this.crowded = 0;
+                    }
                     if backlog > 1 && !this.turns.is_multiple_of(IO_EVERY) {
                         this.crowded += 1;
                         if (backlog > FEW || this.crowded >= PATIENCE) && this.pool.sleepers.might_wake() {

@@ -150,6 +150,31 @@ async fn processes_that_never_rest_leave_the_executors_other_tasks_their_turns()
 }
 
 #[test]
+fn a_few_processes_with_short_polls_are_shared_when_they_go_on() {
+    let executor = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+    executor.block_on(async {
+        let rt = Runtime::new();
+        let (inside, met) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        // They end once two of them are polled at the same time.
+        let body = |ctx: crate::Context| {
+            let (inside, met) = (inside.clone(), met.clone());
+            async move {
+                while met.load(Ordering::Relaxed) == 0 {
+                    inside.fetch_add(1, Ordering::SeqCst);
+                    let together = (0..50).any(|_| inside.load(Ordering::SeqCst) > 1);
+                    met.fetch_add(u64::from(together), Ordering::Relaxed);
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    ctx.yield_now().await;
+                }
+            }
+        };
+        for process in [rt.spawn(&body), rt.spawn(&body), rt.spawn(&body)] {
+            assert_eq!(process.join().await, ExitReason::Normal);
+        }
+    });
+}
+
+#[test]
 fn no_message_is_lost_between_workers_that_send_steal_and_sleep() {
     let executor = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().expect("a runtime");
     executor.block_on(async {

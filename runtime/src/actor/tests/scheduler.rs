@@ -156,7 +156,7 @@ fn a_few_processes_with_short_polls_are_shared_when_they_go_on() {
         let rt = Runtime::new();
         let (inside, met) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         // They end once two of them are polled at the same time.
-        let body = |ctx: crate::Context| {
+        let body = move |ctx: crate::Context| {
             let (inside, met) = (inside.clone(), met.clone());
             async move {
                 while met.load(Ordering::Relaxed) == 0 {
@@ -168,9 +168,13 @@ fn a_few_processes_with_short_polls_are_shared_when_they_go_on() {
                 }
             }
         };
-        for process in [rt.spawn(&body), rt.spawn(&body), rt.spawn(&body)] {
-            assert_eq!(process.join().await, ExitReason::Normal);
-        }
+        // Started by a process, they all wait on its thread.
+        let parent = rt.spawn(move |ctx| async move {
+            for child in [ctx.spawn(&body), ctx.spawn(&body), ctx.spawn(&body)] {
+                assert_eq!(child.join().await, ExitReason::Normal);
+            }
+        });
+        assert_eq!(parent.join().await, ExitReason::Normal);
     });
 }
 

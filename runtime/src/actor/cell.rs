@@ -29,7 +29,7 @@ use super::mailbox::{Envelope, Handled, Mailbox, MailboxLimits, Other, OverflowP
 use super::poll::Task;
 use super::received::Received;
 use super::runtime::Runtime;
-use super::scheduler::Schedulers;
+use super::scheduler::{Ready, Schedulers};
 use super::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use super::sync::{Mutex, MutexGuard};
 use super::timers::Alarm;
@@ -103,17 +103,18 @@ enum Place {
 pub(crate) enum After {
     Nothing,
     /// Queue the process.
-    Run(Task),
+    Run(Task, Ready),
     /// Wake whoever receives for the process.
     Wake(Waker),
 }
 
 impl After {
     /// Does it.
+    #[inline]
     pub(crate) fn settle(self) {
         match self {
             Self::Nothing => {}
-            Self::Run(task) => Schedulers::schedule(task),
+            Self::Run(task, why) => Schedulers::schedule(task, why),
             Self::Wake(waker) => waker.wake(),
         }
     }
@@ -232,15 +233,18 @@ impl Cell {
         &self.runtime
     }
 
+    #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock()
     }
 
     /// Whether the waker is the process's own, and not that of a sub-executor of its body.
+    #[inline]
     pub(crate) fn is_woken_by(self: &Arc<Self>, waker: &Waker) -> bool {
         std::ptr::addr_eq(waker.data(), Arc::as_ptr(self))
     }
 
+    #[inline]
     pub(crate) fn has(&self, flag: u16) -> bool {
         self.flags.load(Ordering::Acquire) & flag != 0
     }
@@ -256,11 +260,12 @@ impl Cell {
 
     /// Makes the process run, if it lives.
     pub(crate) fn notify(self: &Arc<Self>) {
-        let after = self.lock().rouse();
+        let after = self.lock().rouse(Ready::Waits);
         after.settle();
     }
 
     /// Parks the process's task, which the caller has, unless it must run again: then it comes back, to be queued.
+    #[inline]
     pub(crate) fn park(&self, task: Task) -> Option<Task> {
         debug_assert!(std::ptr::eq(self, &raw const **task.cell()), "a task is parked in its own cell");
         let mut state = self.lock();
@@ -281,6 +286,7 @@ impl Cell {
     }
 
     /// Puts a message into the mailbox and wakes the receiver.
+    #[inline]
     pub(crate) fn send(self: &Arc<Self>, payload: Bytes) -> Result<(), SendError> {
         self.put(Envelope::Message(payload)).map_err(|(error, message)| {
             drop(message);
@@ -353,7 +359,7 @@ impl Cell {
     pub(crate) fn wake_all(self: &Arc<Self>) {
         let mut state = self.lock();
         let receiver = state.receiver.take();
-        let after = state.rouse();
+        let after = state.rouse(Ready::Waits);
         drop(state);
         receiver.into_iter().for_each(Waker::wake);
         after.settle();
@@ -458,7 +464,7 @@ impl State {
         let Some(cold) = self.cold_mut() else { return After::Nothing };
         cold.exit.get_or_insert(reason);
         cell.set(STOP);
-        self.rouse()
+        self.rouse(Ready::Waits)
     }
 
     /// A receive inside a sub-executor of the body waits for the next push. Returns what to drop after unlocking.
@@ -470,19 +476,21 @@ impl State {
     }
 
     /// Something is in the mailbox.
+    #[inline]
     fn tell(&mut self, cell: &Arc<Cell>) -> After {
         cell.shared.arrived.store(self.mailbox.pushed(), Ordering::Relaxed);
         match (&self.place, self.receiver.take()) {
             (_, Some(receiver)) => After::Wake(receiver),
-            (Place::Parked { wants: true, .. }, None) => self.rouse(),
+            (Place::Parked { wants: true, .. }, None) => self.rouse(Ready::Spoken),
             _ => After::Nothing,
         }
     }
 
     /// The process must run.
-    fn rouse(&mut self) -> After {
+    #[inline]
+    fn rouse(&mut self, why: Ready) -> After {
         match std::mem::replace(&mut self.place, Place::Away { again: false }) {
-            Place::Parked { task, .. } => After::Run(task),
+            Place::Parked { task, .. } => After::Run(task, why),
             Place::Away { .. } => {
                 self.place = Place::Away { again: true };
                 After::Nothing

@@ -425,6 +425,7 @@ impl Context {
         SpawnOptions { parent: Some(self.pid()), ..SpawnOptions::default() }
     }
 
+    #[inline]
     fn poll_recv(&mut self, poller: &mut Poller<'_>) -> Poll<Received> {
         if !self.may_receive(poller) {
             return Poll::Pending;
@@ -537,38 +538,58 @@ impl Context {
     }
 
     /// Takes what is in the inbox; if nothing is, waits for the next push.
+    #[inline]
     fn refill(&mut self, poller: &mut Poller<'_>) -> bool {
-        let own = self.cell.is_woken_by(poller.waker());
         let taken = self.cell.own.handled.count() + self.queue.len() as u64;
         // Seen without the lock, that nothing has come may be old news; the scheduler looks again before it parks us.
+        let nothing = self.cell.shared.arrived.load(Ordering::Relaxed) == taken
+            && !self.foreign
+            && (self.queue.capacity() <= QUEUE_KEPT || !self.queue.is_empty())
+            && self.cell.is_woken_by(poller.waker());
+        if !nothing {
+            return self.refill_locked(poller);
+        }
+        self.wants();
+        false
+    }
+
+    fn refill_locked(&mut self, poller: &mut Poller<'_>) -> bool {
+        let own = self.cell.is_woken_by(poller.waker());
+        let mut state = self.cell.lock();
+        if state.mailbox.take(&mut self.queue) {
+            return true;
+        }
+        let before = if own { state.receiver.take() } else { state.wait(poller.waker()) };
         // After a flood: its memory is not kept while we wait.
         let large = self.queue.is_empty() && self.queue.capacity() > QUEUE_KEPT;
-        if large || self.foreign || !own || self.cell.shared.arrived.load(Ordering::Relaxed) != taken {
-            let mut state = self.cell.lock();
-            if state.mailbox.take(&mut self.queue) {
-                return true;
-            }
-            let before = if own { state.receiver.take() } else { state.wait(poller.waker()) };
-            let spare = if large { state.mailbox.shrink(QUEUE_KEPT) } else { VecDeque::new() };
-            drop(state);
-            drop((before, spare));
-            if large {
-                self.queue.shrink_to(QUEUE_KEPT);
-            }
-            self.foreign = !own;
+        let spare = if large { state.mailbox.shrink(QUEUE_KEPT) } else { VecDeque::new() };
+        drop(state);
+        drop((before, spare));
+        if large {
+            self.queue.shrink_to(QUEUE_KEPT);
         }
+        self.foreign = !own;
         if own {
-            self.cell.own.wants.store(true, Ordering::Relaxed);
+            self.wants();
         }
         self.budget = RECEIVES_PER_TURN;
         false
     }
 
+    /// The process waits for a message.
+    #[inline]
+    fn wants(&mut self) {
+        self.cell.own.wants.store(true, Ordering::Relaxed);
+        self.budget = RECEIVES_PER_TURN;
+    }
+
+    #[inline]
     fn hand_over(&mut self, envelope: Envelope) -> Received {
         self.count(&envelope);
         envelope.received().expect("letters are for the server's loop alone")
     }
 
+    #[inline]
     fn count(&mut self, envelope: &Envelope) {
         self.budget -= 1;
         self.cell.own.handled.add(1, envelope.bytes());

@@ -33,6 +33,7 @@ pub fn current() -> Option<Pid> {
 }
 
 /// Makes `pid` the current process until the guard is dropped.
+#[inline]
 pub(crate) fn enter(pid: Pid) -> Entered {
     Entered { before: CURRENT.with(|current| current.replace(Some(pid))) }
 }

@@ -73,6 +73,7 @@ pub(crate) enum Other {
 
 impl Envelope {
     /// Bytes that count against [`MailboxLimits::bytes_max`].
+    #[inline]
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::Message(payload) => payload.len() as u64,
@@ -104,6 +105,7 @@ pub(crate) struct Handled {
 
 impl Handled {
     /// The receiver handled (or threw away) `count` entries with `bytes` bytes.
+    #[inline]
     pub(crate) fn add(&self, count: u64, bytes: u64) {
         // One writer: a load and a store are enough, and cheaper than a read-modify-write.
         self.count.store(self.count.load(Ordering::Relaxed) + count, Ordering::Relaxed);
@@ -181,6 +183,7 @@ impl Mailbox {
     }
 
     /// Whether a message with so many bytes fits, as far as is known.
+    #[inline]
     fn has_room(&self, bytes: u64) -> bool {
         self.pushed - self.handled < self.limits.messages_max
             && self.pushed_bytes - self.handled_bytes + bytes <= self.limits.bytes_max
@@ -203,6 +206,7 @@ impl Mailbox {
 
     /// Moves everything to the end of the receiver's own queue, or one entry if the oldest may yet be dropped. Returns whether
     /// there was anything.
+    #[inline]
     pub(crate) fn take(&mut self, queue: &mut VecDeque<Envelope>) -> bool {
         if self.inbox.is_empty() {
             return false;

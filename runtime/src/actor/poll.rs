@@ -14,7 +14,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::cell::{After, Cell, ENDING, HELD, STOP};
 use super::process::IntoExit;
-use super::scheduler::local;
+use super::scheduler::known;
 use super::sync::atomic::Ordering;
 use super::{current, exit};
 
@@ -40,6 +40,7 @@ pin_project! {
 impl<F: Future<Output: IntoExit>> Future for Outcome<F> {
     type Output = ExitReason;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, poller: &mut Poller<'_>) -> Poll<ExitReason> {
         self.project().body.poll(poller).map(IntoExit::into_exit)
     }
@@ -59,15 +60,10 @@ impl Task {
     }
 
     /// Polls the process once. It comes back if it must be queued again.
+    #[inline]
     pub(crate) fn run(mut self) -> Option<Self> {
         match self.turn() {
-            None => {
-                // Once it is parked, others may run and end it: something else must keep the cell until it is unlocked.
-                let kept = local::keep(self.cell());
-                let again = kept.park(self);
-                local::give_back(kept);
-                again
-            }
+            None => known::park(self),
             Some(outcome) => {
                 self.end(outcome);
                 None
@@ -89,6 +85,7 @@ impl Task {
     }
 
     /// One poll; what the process ended with, if it did.
+    #[inline]
     fn turn(&mut self) -> Option<ExitReason> {
         let cell = &self.0.cell;
         if cell.has(STOP) {
@@ -136,7 +133,7 @@ impl Task {
 /// if it is in a queue, whoever empties that.
 pub(crate) fn abandon(cell: &Arc<Cell>) {
     let after = cell.lock().stop(cell, ExitReason::Killed);
-    if let After::Run(task) = after {
+    if let After::Run(task, _) = after {
         task.end(ExitReason::Killed);
     }
 }

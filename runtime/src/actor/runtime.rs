@@ -29,7 +29,7 @@ use super::poll::Task;
 use super::process::{IntoExit, ProcessHandle};
 use super::registry::Registry;
 use super::remote::Remote;
-use super::scheduler::{self, Schedulers, Visit};
+use super::scheduler::{self, Ready, Schedulers, Visit};
 use super::staff::Staff;
 use super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use super::table::Table;
@@ -231,7 +231,7 @@ impl Runtime {
             // The schedulers may be gone. Its reason is in its cell.
             Ok(body) if self.is_closing() => Task::new(Arc::clone(&cell), body).end(ExitReason::Shutdown),
             Ok(body) => {
-                Schedulers::schedule(Task::new(Arc::clone(&cell), body));
+                Schedulers::schedule(Task::new(Arc::clone(&cell), body), Ready::Waits);
                 self.inner.schedulers.start(&self.inner, &self.inner.staff, |task| executor.start(task));
             }
             Err(panic) => exit::finish(&cell, poll::panic_reason(panic)),
@@ -384,6 +384,7 @@ impl Runtime {
         current::current().filter(|pid| self.is_here(*pid)).map_or(0, Pid::serial)
     }
 
+    #[inline]
     pub(crate) fn is_here(&self, pid: Pid) -> bool {
         pid.incarnation() == self.inner.incarnation
     }
@@ -404,6 +405,7 @@ impl Runtime {
         }
     }
 
+    #[inline]
     pub(crate) fn try_send_from(&self, from: u64, to: Pid, payload: Bytes) -> Result<(), SendError> {
         if !self.is_here(to) {
             return self.try_signal(from, to, Signal::Message(payload));
@@ -412,6 +414,7 @@ impl Runtime {
     }
 
     /// Puts a message into the mailbox of the process of this runtime with this serial.
+    #[inline]
     pub(crate) fn send_to(&self, serial: u64, payload: Bytes) -> Result<(), SendError> {
         let sent = if Aliases::is_one(serial) {
             self.inner.aliases.receiver(serial).map(|cell| cell.send(payload))
@@ -423,6 +426,7 @@ impl Runtime {
     }
 
     /// Does something with the cell that has this serial: fast if this thread has lately done so before.
+    #[inline]
     pub(crate) fn reach<T>(&self, serial: u64, act: impl FnOnce(&Arc<Cell>) -> T) -> Option<T> {
         self.inner.schedulers.reach(serial, || self.inner.table.find(serial), act)
     }

@@ -6,6 +6,7 @@
 //! deadlock: there is no clock, and no lookout, that would help. What is shared by atomics alone is taken as sequentially
 //! consistent, and the queues of crossbeam as atomic.
 
+mod alarms;
 mod calls;
 mod exits;
 mod mailbox;

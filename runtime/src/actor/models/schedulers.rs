@@ -8,6 +8,7 @@ use regatta_proto::reason::ExitReason;
 use shuttle::thread;
 
 use super::{all, aside, check, end_of};
+use crate::actor::Runtime;
 use crate::actor::scheduler::Sleepers;
 
 #[test]
@@ -53,6 +54,34 @@ fn processes_that_wake_each_other_go_on() {
         });
         assert_eq!(end_of(&ping), ExitReason::Normal);
         assert_eq!(end_of(&pong), ExitReason::Normal);
+    });
+}
+
+#[test]
+fn processes_that_go_before_others_hold_up_nobody() {
+    check(|rt| {
+        let waits = |rt: &Runtime| rt.spawn(|mut ctx| async move { drop(ctx.recv().await) });
+        let waiting = [(); 3].map(|()| waits(rt));
+        let to = waiting.each_ref().map(|process| process.pid());
+        let wakers = [(); 2].map(|()| {
+            let partner = rt.spawn(|mut ctx| async move {
+                while ctx.recv().await.message().is_some_and(|message| message != "over") {}
+            });
+            let pid = partner.pid();
+            let waker = rt.spawn(move |ctx| async move {
+                for others in to {
+                    // The partner is next; the others may have been woken before.
+                    ctx.try_send(pid, "go on").expect("it lives");
+                    let _gone = ctx.try_send(others, "wake up");
+                    ctx.yield_now().await;
+                }
+                ctx.try_send(pid, "over").expect("it lives");
+            });
+            [partner, waker]
+        });
+        wakers.iter().flatten().chain(&waiting).for_each(|process| {
+            assert_eq!(end_of(process), ExitReason::Normal);
+        });
     });
 }
 

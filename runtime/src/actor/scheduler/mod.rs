@@ -8,7 +8,9 @@
 //! | File | Its one job |
 //! |---|---|
 //! | `sleepers` | which schedulers sleep, and which one is to be woken |
-//! | `local` | a scheduler's own run queue and what it remembers, while a thread polls it |
+//! | `queue` | the run queue of one slot: who is next, and who waits |
+//! | `local` | a scheduler's own run queue, while a thread polls it |
+//! | `known` | the cells that a thread has lately sent to or run |
 //! | `pool` | the queues of all, what comes from outside, stealing |
 //! | `turn` | the task: take a process, poll it, until it is the turn of others |
 //! | `visit` | a task that is no scheduler runs what it has woken |
@@ -32,13 +34,16 @@
 //! - **A turn ends** after a number of polls, or some time, or when tokio's budget is used up, so that the executor's
 //!   other tasks, and its I/O, have theirs.
 
+pub(crate) mod known;
 pub(crate) mod local;
 mod lookout;
 mod pool;
+mod queue;
 mod sleepers;
 mod turn;
 mod visit;
 
+pub(crate) use local::Ready;
 pub(crate) use pool::{Schedulers, Task};
 #[cfg(test)]
 #[cfg(feature = "model")]

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
-use crossbeam_deque::{Steal, Stealer};
 use regatta_proto::reason::ExitReason;
 
 use super::super::cell::Cell;
@@ -16,8 +15,10 @@ use super::super::runtime::Inner;
 use super::super::staff::Staff;
 use super::super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use super::super::sync::{Mutex, spin_loop};
-use super::local::{self, Local, Pushed};
+use super::known;
+use super::local::{self, Local, Pushed, Ready};
 use super::lookout::{self, Lookout};
+use super::queue::{OtherEnd, ROW};
 use super::sleepers::{SCHEDULERS_MAX, Sleepers};
 use super::turn::{Nudge, Scheduler};
 
@@ -45,7 +46,7 @@ pub(super) struct Pool {
 pub(super) struct Slot {
     /// While no thread has it.
     local: Mutex<Option<Box<Local>>>,
-    stealer: Stealer<Process>,
+    queue: OtherEnd<Process>,
     /// Polls so far; written by the thread that has it.
     polls: AtomicU64,
     /// The serial of the process that is polled, or was last; 0 between turns.
@@ -67,14 +68,15 @@ impl Schedulers {
     pub(crate) fn new(workers: usize) -> Self {
         let pool = Arc::new_cyclic(|pool: &Weak<Pool>| {
             let id = pool.as_ptr().addr();
-            let slot = |index| {
-                let local = Local::new(id, index);
-                let stealer = local.queue.stealer();
-                let (polls, process) = (AtomicU64::new(0), AtomicU64::new(0));
-                Slot { local: Mutex::new(Some(local)), stealer, polls, process }
-            };
             let schedulers = workers.clamp(1, SCHEDULERS_MAX);
-            let slots = if schedulers > 1 { schedulers + 1 } else { 1 };
+            // One alone reads no clock, and could not tell short polls from long ones.
+            let (slots, row_max) = if schedulers > 1 { (schedulers + 1, ROW) } else { (1, 0) };
+            let slot = |index| {
+                let local = Local::new(id, index, row_max);
+                let queue = local.queue.other_end();
+                let (polls, process) = (AtomicU64::new(0), AtomicU64::new(0));
+                Slot { local: Mutex::new(Some(local)), queue, polls, process }
+            };
             Pool {
                 slots: (0..slots).map(slot).collect(),
                 wakers: (0..schedulers).map(|_| Mutex::new(None)).collect(),
@@ -89,11 +91,12 @@ impl Schedulers {
     }
 
     /// Puts a process into a queue.
-    pub(crate) fn schedule(task: Process) {
+    #[inline]
+    pub(crate) fn schedule(task: Process, why: Ready) {
         let pool = task.cell().runtime().schedulers().id();
         // The pool lives in the runtime, which lives in the cell: where the cell goes, a handle of its own keeps it. Not
         // otherwise: all cores would meet at its count.
-        match local::push(pool, task) {
+        match local::push(pool, task, why) {
             Pushed::Done => {}
             Pushed::Help(cell) => cell.runtime().schedulers().pool.call_for_help(),
             Pushed::NoQueue(task) => {
@@ -113,23 +116,24 @@ impl Schedulers {
     }
 
     /// Which ones they are, among all that live.
+    #[inline]
     pub(crate) fn id(&self) -> usize {
         self.pool.id()
     }
 
     /// Sends something to the process that has this serial, if this thread knows it or `find` does.
+    #[inline]
     pub(crate) fn reach<T>(
         &self,
         serial: u64,
         find: impl FnOnce() -> Option<Arc<Cell>>,
         send: impl FnOnce(&Arc<Cell>) -> T,
     ) -> Option<T> {
-        let borrowed = local::borrow(self, serial, find);
-        let sent = send(borrowed.cell.as_ref()?);
-        if borrowed.give_back() && self.pool.backlog() > 0 && !local::is_visiting(self.pool.id()) {
+        let reached = known::reach(self, serial, find, send)?;
+        if reached.look && self.pool.backlog() > 0 && !local::is_visiting(self.pool.id()) {
             self.pool.call_for_help();
         }
-        Some(sent)
+        Some(reached.result)
     }
 
     /// Gives the schedulers to an executor, if none has them. To be called after a process was scheduled.
@@ -158,7 +162,7 @@ impl Schedulers {
         outside.into_iter().for_each(|task| task.end(ExitReason::Killed));
         for slot in &self.pool.slots {
             let local = slot.local.lock().take();
-            if let Some(local) = local {
+            if let Some(mut local) = local {
                 while let Some(task) = local.queue.pop() {
                     task.end(ExitReason::Killed);
                 }
@@ -266,17 +270,8 @@ impl Pool {
     pub(super) fn steal(&self) -> Option<Process> {
         local::with(self.id(), |local| {
             let many = self.slots.len();
-            let others = (1..many).map(|offset| &self.slots[(local.index + offset) % many].stealer);
-            for other in others {
-                loop {
-                    match other.steal_batch_and_pop(&local.queue) {
-                        Steal::Success(task) => return Some(task),
-                        Steal::Empty => break,
-                        Steal::Retry => {}
-                    }
-                }
-            }
-            None
+            let mut others = (1..many).map(|offset| &self.slots[(local.index + offset) % many].queue);
+            others.find_map(|other| local.queue.steal(other))
         })
         .flatten()
     }
@@ -298,7 +293,7 @@ impl Pool {
 
     /// Whether anything is queued anywhere.
     pub(super) fn has_work(&self) -> bool {
-        !self.outside.is_empty() || self.slots.iter().any(|slot| !slot.stealer.is_empty())
+        !self.outside.is_empty() || self.slots.iter().any(|slot| !slot.queue.is_empty())
     }
 
     /// How many wait in this thread's queue and outside, up to a few.
@@ -322,13 +317,7 @@ impl Pool {
     /// Moves the processes of a run queue to where all schedulers look, and wakes one that sleeps, even if another is on
     /// its way.
     pub(super) fn rescue(&self, slot: &Slot) {
-        for _ in 0..slot.stealer.len() {
-            match slot.stealer.steal() {
-                Steal::Success(task) => self.outside.push(task),
-                Steal::Empty => break,
-                Steal::Retry => {}
-            }
-        }
+        slot.queue.rescue(|task| self.outside.push(task));
         self.wake_another();
     }
 
@@ -372,7 +361,7 @@ impl Slot {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.stealer.is_empty()
+        self.queue.is_bare()
     }
 
     /// Whether a thread has it.

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use super::super::poll::Task;
 use super::super::runtime::{Inner, Runtime};
 use super::super::staff::Member;
-use super::local;
+use super::known;
+use super::local::{self, Ready};
 use super::pool::{Pool, Schedulers};
 
 /// One scheduler, as a task of the executor.
@@ -57,12 +58,16 @@ impl Scheduler {
             }
             poll(&self.pool, index, task);
             polls += 1;
-            if !timed && polls >= POLLS_PER_TURN || !tokio::task::coop::has_budget_remaining() {
+            if !timed && polls >= POLLS_PER_TURN {
                 break Ended::Busy;
             }
-            if let Some(begun) = begun
-                && (long || polls % CLOCK_EVERY == 0)
-            {
+            if !long && polls % CLOCK_EVERY != 0 {
+                continue;
+            }
+            if !tokio::task::coop::has_budget_remaining() {
+                break Ended::Busy;
+            }
+            if let Some(begun) = begun {
                 let elapsed = begun.elapsed();
                 long = elapsed > SHARED_POLL * polls;
                 if elapsed > TURN {
@@ -148,10 +153,10 @@ impl Future for Scheduler {
 #[inline]
 pub(super) fn poll(pool: &Pool, index: usize, task: Task) {
     pool.slot(index).polls(task.cell().serial());
-    local::begin_poll();
+    known::begin_poll();
     if let Some(task) = task.run() {
         // It was woken while it ran: behind all others.
-        Schedulers::schedule(task);
+        Schedulers::schedule(task, Ready::Waits);
     }
 }
 

@@ -257,7 +257,16 @@ pub(crate) fn rss_peak_kib() -> u64 {
 
 /// Processor time of all children that were waited for, and of theirs.
 pub(crate) fn children_cpu() -> Duration {
-    let usage = usage(libc::RUSAGE_CHILDREN);
+    cpu(libc::RUSAGE_CHILDREN)
+}
+
+/// Processor time of this process.
+pub(crate) fn own_cpu() -> Duration {
+    cpu(libc::RUSAGE_SELF)
+}
+
+fn cpu(who: libc::c_int) -> Duration {
+    let usage = usage(who);
     let time = |t: libc::timeval| {
         Duration::from_secs(u64::try_from(t.tv_sec).unwrap_or(0))
             + Duration::from_micros(u64::try_from(t.tv_usec).unwrap_or(0))

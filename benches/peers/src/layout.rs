@@ -30,6 +30,10 @@ pub(crate) enum Layout {
     #[value(name = "two-processes")]
     #[serde(rename = "two-processes")]
     TwoProcesses,
+    /// As `two-processes`, each process with a single-threaded tokio runtime.
+    #[value(name = "two-processes-1w")]
+    #[serde(rename = "two-processes-1w")]
+    TwoProcesses1w,
 }
 
 impl Layout {
@@ -39,6 +43,7 @@ impl Layout {
             Self::OneProcess2w => "one-process-2w",
             Self::RuntimePerNode => "runtime-per-node",
             Self::TwoProcesses => "two-processes",
+            Self::TwoProcesses1w => "two-processes-1w",
         }
     }
 
@@ -97,6 +102,14 @@ impl<S: System> Nodes<S> {
                 })?;
                 let runtime = workers()?;
                 (runtime.handle().clone(), Far::There(far), vec![runtime])
+            }
+            Layout::TwoProcesses1w => {
+                let far = FarProcess::fork(|| {
+                    let handle = single_threaded("far")?;
+                    let mut far = FarSide::<S>::start(identities, |_| Ok(handle.clone()))?;
+                    Ok(move |ask| far.answer(ask).unwrap_or_else(|failure| Answer::Failed(failure.to_string())))
+                })?;
+                (single_threaded(NEAR)?, Far::There(far), Vec::new())
             }
         };
         let near = run_on(&near_runtime, async move { S::start(NEAR, &near_identity) })??;

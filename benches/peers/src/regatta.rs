@@ -1,15 +1,16 @@
 //! Our side: the crate `regatta`, by the same calls and with its defaults.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ::regatta::actor::SpawnOptions;
 use ::regatta::{Bytes, ClusterCa, ClusterNode, Context, Identity, Runtime};
 
 use crate::workload::{Failure, Mailbox, Offers, System};
 
-/// A node of Regatta.
+/// A node of Regatta. Not `SPINS`: its loop sleeps whenever it has nothing to do.
 #[derive(Clone)]
-pub(crate) struct Regatta(ClusterNode);
+pub(crate) struct Regatta<const SPINS: bool>(ClusterNode);
 
 /// A process's mailbox on Regatta.
 pub(crate) struct RegattaMailbox(Context);
@@ -22,8 +23,8 @@ impl Mailbox for RegattaMailbox {
     }
 }
 
-impl System for Regatta {
-    const NAME: &'static str = "regatta";
+impl<const SPINS: bool> System for Regatta<SPINS> {
+    const NAME: &'static str = if SPINS { "regatta" } else { "regatta-sleeps" };
     const OFFERS: Offers = Offers { spawn: true, handshake: true, bulk: true, mesh: true, reliable: true };
     type Authority = ClusterCa;
     type Identity = Identity;
@@ -39,8 +40,11 @@ impl System for Regatta {
 
     fn start(name: &str, identity: &Identity) -> Result<Self, Failure> {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let node = ClusterNode::bind(name, Runtime::new(), loopback, identity);
-        node.map(Self).map_err(|error| Failure::system("bind", error))
+        let mut builder = ClusterNode::builder(name, Runtime::new(), identity);
+        if !SPINS {
+            builder = builder.spin(Duration::ZERO);
+        }
+        builder.bind(loopback).map(Self).map_err(|error| Failure::system("bind", error))
     }
 
     fn address(&self) -> Result<SocketAddr, Failure> {

@@ -190,6 +190,7 @@ fn unit(figure: &str) -> &'static str {
         "flood_backlog_msgs" => "messages",
         "flood_rss_peak_mib" => "MiB",
         _ if figure.ends_with("_us") => "us",
+        _ if figure.ends_with("_cores") => "cores",
         _ => "count",
     }
 }

@@ -17,8 +17,14 @@ pub(crate) struct Entry {
 }
 
 /// All of them, the seed first.
-pub(crate) const SYSTEMS: [Entry; 5] =
-    [entry::<Seed>(), entry::<Regatta>(), entry::<Quinn<false>>(), entry::<Quinn<true>>(), entry::<Udp>()];
+pub(crate) const SYSTEMS: [Entry; 6] = [
+    entry::<Seed>(),
+    entry::<Regatta<true>>(),
+    entry::<Regatta<false>>(),
+    entry::<Quinn<false>>(),
+    entry::<Quinn<true>>(),
+    entry::<Udp>(),
+];
 
 const fn entry<S: System>() -> Entry {
     Entry { name: S::NAME, offers: S::OFFERS, run: trial::run::<S> }

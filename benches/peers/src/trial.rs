@@ -86,9 +86,13 @@ fn round_trip<S: System>(mut nodes: Nodes<S>, trial: &Trial) -> Result<Outcome, 
     nodes.ask(Ask::ProbeEcho)?;
     let (sender, receiver) = mpsc::channel();
     let (links, warm_up, window) = (nodes.links, trial.warm_up, trial.window);
+    let (cpu, begin) = (child::own_cpu(), Instant::now());
     nodes.on_near(move |near| workload::probe(&near, links, warm_up, window, sender))?;
     let histogram = receiver.recv().map_err(|_| Failure::Late("the end of the probe"))??;
-    quantiles("rtt", &histogram)
+    let cores = (child::own_cpu() - cpu).as_secs_f64() / begin.elapsed().as_secs_f64();
+    let mut outcome = quantiles("rtt", &histogram)?;
+    outcome.insert("rtt_near_cpu_cores".into(), cores);
+    Ok(outcome)
 }
 
 fn saturation<S: System>(mut nodes: Nodes<S>, trial: &Trial, in_flight: u32) -> Result<Outcome, Failure> {

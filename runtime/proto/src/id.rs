@@ -116,8 +116,10 @@ text! {
 text! {
     /// The name of a process, a group or a factory: 1 to [`NAME_BYTES_MAX`] bytes, no control characters.
     Name, |text| {
-        let fits = (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
-        if fits { Ok(()) } else { Err(ParseIdError::Name(text.chars().take(64).collect())) }
+        // Most names are plain, which is quickly seen.
+        let is_plain = || text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let is_clean = || is_plain() || !text.chars().any(char::is_control);
+        if (1..=NAME_BYTES_MAX).contains(&text.len()) && is_clean() { Ok(()) } else { Err(ParseIdError::Name(text.chars().take(64).collect())) }
     }
 }
 

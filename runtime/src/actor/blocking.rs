@@ -64,7 +64,8 @@ impl Context {
         running.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(rt.clone());
         rt.run_blocking(Box::new(move || {
-            let _until_its_end = (member, counted);
+            // In this order: whoever sees that nobody works any more sees nothing counted.
+            let _until_its_end = (counted, member);
             let entered = current::enter(me);
             let outcome = catch_unwind(AssertUnwindSafe(work)).map_err(poll::panic_reason);
             drop(entered);

@@ -4,9 +4,10 @@
 //! the owner's cell say the same: both change under the registry's lock and then the cell's, and a process that has
 //! ended takes no name, so its end sees every name that it holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use regatta_proto::id::{Name, Pid};
 
 use super::cell::Cell;
@@ -14,10 +15,10 @@ use super::error::RegisterError;
 use super::runtime::Runtime;
 use super::sync::RwLock;
 
-/// The names of one runtime, in order.
+/// The names of one runtime. Each message by name looks one up.
 #[derive(Default)]
 pub(crate) struct Registry {
-    names: RwLock<BTreeMap<Name, Arc<Cell>>>,
+    names: RwLock<HashMap<Name, Arc<Cell>, RandomState>>,
 }
 
 impl Registry {
@@ -101,6 +102,9 @@ impl Runtime {
     pub fn registered(&self) -> Vec<(Name, Pid)> {
         let names = self.registry().names.read();
         let live = names.iter().filter(|(_, cell)| cell.is_alive());
-        live.map(|(name, cell)| (name.clone(), cell.pid())).collect()
+        let mut live: Vec<_> = live.map(|(name, cell)| (name.clone(), cell.pid())).collect();
+        drop(names);
+        live.sort_unstable();
+        live
     }
 }

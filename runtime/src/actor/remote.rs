@@ -135,6 +135,9 @@ impl Runtime {
     /// As [`Runtime::deliver`]; `NoProc` also if nobody holds the name. The answer then comes from serial 0.
     pub fn deliver_named(&self, from: Pid, to: &str, signal: Signal) -> Result<(), SendError> {
         let cell = self.registry().find(to);
+        if let Signal::Message(payload) = signal {
+            return self.push(cell.as_ref(), payload);
+        }
         let serial = cell.as_ref().map_or(0, |cell| cell.serial());
         self.take(from, serial, cell, signal)
     }

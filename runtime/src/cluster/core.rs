@@ -229,6 +229,9 @@ impl Core {
 
     /// The link to a node, dialled and waited for if need be; `None` if there is none.
     pub(crate) async fn reach(&self, node: &str) -> Option<Arc<PeerLink>> {
+        if let Some(link) = self.peers.by_name(node) {
+            return Some(link);
+        }
         let mut changes = self.changes.subscribe();
         loop {
             if let Some(link) = self.peers.by_name(node) {

@@ -72,6 +72,11 @@ impl Peers {
         self.view.load().by_name.get(name).cloned()
     }
 
+    /// Does something with the link to the node of this name, if there is one.
+    pub(crate) fn with<T>(&self, name: &str, act: impl FnOnce(&Arc<PeerLink>) -> T) -> Option<T> {
+        self.view.load().by_name.get(name).map(act)
+    }
+
     pub(crate) fn by_link(&self, link: LinkId) -> Option<Arc<PeerLink>> {
         self.view.load().by_name.values().find(|peer| peer.link == link).cloned()
     }

@@ -24,6 +24,11 @@ impl Core {
             let sent = self.runtime.send_named(name, body.to_vec());
             return sent.map_err(|source| NodeSendError::Local { name: name.to_owned(), source });
         }
+        // Where nothing must be waited for, nothing is counted or registered either.
+        let at_once = |link: &Arc<PeerLink>| link.has_room().then(|| self.send_by_name(link, name, body));
+        if let Some(sent) = self.peers.with(node, at_once).flatten() {
+            return sent;
+        }
         let no_connection = || NodeSendError::NoConnection { node: node.to_owned() };
         let link = self.reach(node).await.ok_or_else(no_connection)?;
         link.ready().await;

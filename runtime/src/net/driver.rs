@@ -79,8 +79,11 @@ impl<D: Driven, S: Socket> Driver<D, S> {
 }
 
 impl<D: Driven, S: Socket> Drop for Driver<D, S> {
-    /// Also when the runtime around the loop is torn down.
+    /// Also when the runtime around the loop is torn down. The socket is closed before anybody hears that the loop has ended:
+    /// its address is free then.
     fn drop(&mut self) {
+        let turn = self.shared.turn.lock().take();
+        drop(turn);
         self.shared.driven.over();
     }
 }
@@ -96,8 +99,11 @@ impl<D: Driven, S: Socket> Future for Driver<D, S> {
         let now = this.clock.now();
         // What the signals wake runs here, before the answers leave.
         let (received, others_run) = driven.running(|| {
-            let arrived =
-                turn.lock().receive(driven, now, TURN_SIGNALS, |socket, into| socket.poll_receive(cx, into));
+            let arrived = {
+                let mut turn = turn.lock();
+                let turn = turn.as_mut().expect(UNTIL_ITS_END);
+                turn.receive(driven, now, TURN_SIGNALS, |socket, into| socket.poll_receive(cx, into))
+            };
             driven.perform();
             arrived
         });
@@ -121,6 +127,7 @@ impl<D: Driven, S: Socket> Future for Driver<D, S> {
         driven.prepare(now);
         let (sent, over) = {
             let mut turn = turn.lock();
+            let turn = turn.as_mut().expect(UNTIL_ITS_END);
             let sent = turn.send(driven, now, |socket| socket.poll_writable(cx).is_ready());
             (sent, turn.is_over(driven))
         };
@@ -150,3 +157,5 @@ fn look_again(cx: &mut Context<'_>) {
     // It is pending at its first poll, and has noted the waker.
     let _ = again.poll(cx);
 }
+
+const UNTIL_ITS_END: &str = "the loop has it until it is dropped";

@@ -97,7 +97,8 @@ impl<D: Driven, S: Socket> Watch<D, S> {
     fn act(&self, shared: &Shared<D, S>) -> bool {
         let Shared { driven, turn, .. } = shared;
         let now = self.clock.now();
-        let Some(mut held) = turn.try_lock() else { return false };
+        let Some(mut locked) = turn.try_lock() else { return false };
+        let Some(held) = locked.as_mut() else { return false };
         if held.socket.is_paused() {
             return false;
         }
@@ -107,13 +108,15 @@ impl<D: Driven, S: Socket> Watch<D, S> {
         };
         // A socket that failed for good is the loop's to report.
         let Ok(arrived) = held.receive(driven, now, usize::MAX, drain) else { return false };
-        drop(held);
+        drop(locked);
         driven.perform();
         if !arrived.any && driven.queued() == 0 && driven.timeout().is_none_or(|due| due > now) {
             return false;
         }
         driven.prepare(now);
-        if let Some(mut held) = turn.try_lock() {
+        if let Some(mut locked) = turn.try_lock()
+            && let Some(held) = locked.as_mut()
+        {
             held.send(driven, now, |_| false);
         }
         driven.perform();

@@ -60,7 +60,8 @@ pub trait Driven: Send + Sync + 'static {
 /// What the loop and its guard share.
 pub(super) struct Shared<D, S> {
     pub(super) driven: D,
-    pub(super) turn: Mutex<Turn<S>>,
+    /// `None` once the loop has ended: the socket is closed by then.
+    pub(super) turn: Mutex<Option<Turn<S>>>,
     /// How often the loop was polled.
     pub(super) polled: AtomicU64,
 }
@@ -73,7 +74,7 @@ impl<D: Driven, S: Socket> Shared<D, S> {
             buffer: Vec::with_capacity(BUFFER_BYTES),
             unsent: None,
         };
-        Self { driven, turn: Mutex::new(turn), polled: AtomicU64::new(0) }
+        Self { driven, turn: Mutex::new(Some(turn)), polled: AtomicU64::new(0) }
     }
 }
 

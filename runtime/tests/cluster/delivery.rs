@@ -100,7 +100,7 @@ fn a_message_that_nobody_acknowledges_may_have_been_delivered_and_the_error_says
         link(&a, &b.node).await;
         let probe = Probe::start(&b.node);
         b.node.runtime().register("svc", probe.pid()).expect("the name is free");
-        let _dead = b.kill();
+        let _dead = b.kill().await;
         let sent = a.send_acked("b", "svc", b"x", Duration::from_millis(50)).await.expect_err("no answer");
         assert!(matches!(sent, NodeAckError::Unknown { .. }) && sent.may_have_happened(), "{sent}");
     });

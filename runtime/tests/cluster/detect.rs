@@ -42,7 +42,7 @@ fn a_node_that_is_gone_without_a_word_is_found_down_and_its_next_start_is_found_
         watcher.act(move |ctx| ctx.monitor(watched)).await;
         let mut events = a.node_events();
         // Its loop stops in the middle of its life: no link is closed.
-        let _dead = c.kill();
+        let _dead = c.kill().await;
         let NodeChange::Down { evidence } = change_of(&mut events, "c").await else { panic!("not down") };
         assert_eq!(evidence.cause, DownCause::LinkEnd(LinkEnd::Silence));
         assert_eq!(a.why_down("c"), Some(*evidence));

@@ -104,9 +104,12 @@ async fn sparse(a: &ClusterNode, b: &ClusterNode, identity: &Identity) -> Cluste
     sparse
 }
 
-async fn end(node: ClusterNode, other: &ClusterNode) {
+/// Ends the node, and waits until none of the others has its link: a later one of its name is not taken for another node then.
+async fn end(node: ClusterNode, others: [&ClusterNode; 2]) {
     node.shutdown();
-    other.settled(|other| !other.peers().iter().any(|peer| peer == node.name())).await;
+    for other in others {
+        other.settled(|other| !other.peers().iter().any(|peer| peer == node.name())).await;
+    }
 }
 
 #[test]
@@ -124,12 +127,12 @@ fn a_node_that_does_not_connect_to_all_dials_whom_it_sends_to() {
         s.send("b", "sink", b"by name").await.expect("it is dialled");
         assert_eq!(sink.message().await, "by name");
         assert_eq!(s.peers(), ["a", "b"]);
-        end(s, &a).await;
+        end(s, [&a, &b]).await;
 
         let s = sparse(&a, &b, &identity).await;
         s.runtime().send(sink.pid(), "by pid").await.expect("it is dialled");
         assert_eq!(sink.message().await, "by pid");
-        end(s, &a).await;
+        end(s, [&a, &b]).await;
 
         let s = sparse(&a, &b, &identity).await;
         let pid = sink.pid();
@@ -138,11 +141,11 @@ fn a_node_that_does_not_connect_to_all_dials_whom_it_sends_to() {
         });
         assert_eq!(sends.join().await, ExitReason::Normal);
         assert_eq!(sink.message().await, "acked");
-        end(s, &a).await;
+        end(s, [&a, &b]).await;
 
         let s = sparse(&a, &b, &identity).await;
         s.spawn_remote("b", "idle", Vec::new()).await.expect("it is dialled");
-        end(s, &a).await;
+        end(s, [&a, &b]).await;
 
         // Whoever never waits is told to come back.
         let s = sparse(&a, &b, &identity).await;
@@ -162,7 +165,7 @@ fn a_send_to_a_member_that_does_not_answer_ends_without_a_connection() {
         link(&a, &b.node).await;
         let pid = b.node.runtime().spawn(|mut ctx| async move { drop(ctx.recv().await) }).pid();
         let s = sparse(&a, &b.node, &identity).await;
-        let _gone = b.kill();
+        let _gone = b.kill().await;
         let (by_pid, by_name) = tokio::join!(s.runtime().send(pid, "x"), s.send("b", "sink", b"x"));
         assert_eq!(by_pid, Err(SendError::NoConnection));
         assert!(matches!(by_name, Err(NodeSendError::NoConnection { .. })), "{by_name:?}");

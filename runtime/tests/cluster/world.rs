@@ -63,10 +63,11 @@ impl Apart {
 }
 
 impl Apart {
-    /// Ends the node's loop and all its tasks without a word to anybody, as a kill of its process does. The node is given
-    /// back because the end of its last handle would say goodbye while the loop still ends.
-    pub(crate) fn kill(mut self) -> ClusterNode {
+    /// Ends the node's loop and all its tasks without a word to anybody, as a kill of its process does, and waits until it answers
+    /// nobody any more. The node is given back because the end of its last handle would say goodbye while the loop still ends.
+    pub(crate) async fn kill(mut self) -> ClusterNode {
         self.tokio.take().expect("it is there until the end").shutdown_background();
+        self.node.ended().await;
         self.node.clone()
     }
 }

@@ -15,7 +15,9 @@ impl Gate {
     pub(super) fn prove(&self, terminal: &mut Terminal<'_>) -> io::Result<u8> {
         let mut extent = selftest::short_form();
         extent.blocks = self.blocks;
-        extent.equal = self.equal.unwrap_or(extent.equal);
+        if let Some(equal) = self.equal {
+            (extent.equal, extent.equal_counted) = (equal, equal.div_ceil(5));
+        }
         extent.each = self.each.unwrap_or(extent.each);
         extent.within = self.within.map_or(extent.within, |minutes| Duration::from_secs(minutes * 60));
         let whole = self.equal.is_none() && self.each.is_none();

@@ -31,6 +31,8 @@ use inject::Dearer;
 pub struct Extent {
     /// Decisions over equal builds.
     pub equal: u64,
+    /// Decisions over the counts of equal builds. Fewer, as counts hardly vary.
+    pub equal_counted: u64,
     /// Decisions for each slowdown.
     pub each: u64,
     /// Slowdowns, as shares.
@@ -49,6 +51,7 @@ pub struct Extent {
 pub fn short_form() -> Extent {
     Extent {
         equal: 100,
+        equal_counted: 20,
         each: 10,
         slowdowns: vec![0.05, 0.10, 0.20, 0.30],
         counted_slowdowns: vec![0.03, 0.05, 0.10, 0.20, 0.30],
@@ -226,13 +229,14 @@ pub fn prove(
 
 /// Equal builds and slowdowns in turn, so that a restless quarter of an hour meets all of them.
 fn agenda(extent: &Extent, counts: bool, seed: u64) -> Vec<Task> {
-    let shares = |slowdowns: &[f64]| -> Vec<Option<f64>> {
-        let equal = (0..extent.equal).map(|_| None);
+    let shares = |equal: u64, slowdowns: &[f64]| -> Vec<Option<f64>> {
+        let equal = (0..equal).map(|_| None);
         equal.chain(slowdowns.iter().flat_map(|share| (0..extent.each).map(|_| Some(*share)))).collect()
     };
-    let mut agenda: Vec<Task> = shares(&extent.slowdowns).into_iter().map(Task::Paired).collect();
+    let mut agenda: Vec<Task> =
+        shares(extent.equal, &extent.slowdowns).into_iter().map(Task::Paired).collect();
     if counts {
-        agenda.extend(shares(&extent.counted_slowdowns).into_iter().map(Task::Counted));
+        agenda.extend(shares(extent.equal_counted, &extent.counted_slowdowns).into_iter().map(Task::Counted));
     }
     crate::random::Random::apart(seed, "agenda").shuffle(&mut agenda);
     agenda

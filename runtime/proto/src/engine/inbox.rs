@@ -1,6 +1,6 @@
 //! Signals that arrive on a link: from the bytes of its lanes to the host.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use quinn_proto::{ReadError, StreamId};
 
 use super::link::Link;
@@ -26,7 +26,7 @@ impl Engine {
         id: StreamId,
         host: &mut impl Host,
     ) -> Result<(), Stop> {
-        let Some(mut stream) = link.streams.remove(&id) else { return Ok(()) };
+        let Some(stream) = link.streams.get_mut(&id) else { return Ok(()) };
         let peer = &link.peer.as_ref().expect("streams are read on live links only").id;
         let mut inbox = Inbox {
             host,
@@ -39,29 +39,30 @@ impl Engine {
             signals: 0,
         };
         let mut receive = link.connection.recv_stream(id);
-        let Ok(mut chunks) = receive.read(true) else { return Ok(()) };
+        let Ok(mut chunks) = receive.read(true) else {
+            link.streams.remove(&id);
+            return Ok(());
+        };
         let mut deliver = |ready| inbox.ready(ready);
         let result = loop {
             match chunks.next(usize::MAX) {
                 Ok(Some(chunk)) => {
-                    if let Err(error) = link.receiver.chunk(&mut stream, chunk.bytes, &mut deliver) {
+                    if let Err(error) = link.receiver.chunk(stream, chunk.bytes, &mut deliver) {
                         break Err(refusal(&error));
                     }
                 }
-                Ok(None) => break Ok(Some(std::mem::take(&mut stream))),
-                Err(ReadError::Blocked) => break Ok(None),
+                Ok(None) => break Ok(true),
+                Err(ReadError::Blocked) => break Ok(false),
                 Err(ReadError::Reset(_)) => break Err(protocol("the peer reset a stream of signals")),
             }
         };
         // What flow control has to say goes out with the next datagram: the link is being looked at.
         let _ = chunks.finalize();
-        let result = match result {
-            Ok(Some(ended)) => link.receiver.end(ended, &mut deliver).map_err(|error| refusal(&error)),
-            Ok(None) => {
-                link.streams.insert(id, stream);
-                Ok(())
-            }
-            Err(refusal) => Err(refusal),
+        let goes_on = matches!(result, Ok(false));
+        let ended = if goes_on { None } else { link.streams.remove(&id) };
+        let result = match (result, ended) {
+            (Ok(_), Some(ended)) => link.receiver.end(ended, &mut deliver).map_err(|error| refusal(&error)),
+            (result, _) => result.map(|_| ()),
         };
         self.stats.signals_received += inbox.signals;
         result?;
@@ -89,7 +90,17 @@ struct Inbox<'a, H> {
 }
 
 impl<H: Host> Inbox<'_, H> {
-    fn ready(&mut self, Ready { frame, body, ordered }: Ready) -> Result<(), ReceiveError> {
+    fn ready(&mut self, Ready { mut frame, body, ordered }: Ready) -> Result<(), ReceiveError> {
+        if let Some((from, to, start)) = frame::read_message(&frame) {
+            let from = Pid::new(self.peer.incarnation, from);
+            if let To::Serial(serial) = to {
+                frame.advance(start);
+                self.signal(from, To::Serial(serial), Signal::Message(frame), ordered);
+            } else {
+                self.signal(from, to, Signal::Message(frame.slice(start..)), ordered);
+            }
+            return Ok(());
+        }
         let Frame { from, body: content } = frame::read(&frame)?;
         let from = Pid::new(self.peer.incarnation, from);
         match content {

@@ -70,7 +70,7 @@ impl Writer {
             match connection.send_stream(stream).write_chunks(chunks) {
                 Ok(progress) => {
                     written += self.without_preface(progress.bytes);
-                    self.chunks.drain(..progress.chunks);
+                    (0..progress.chunks).for_each(|_| drop(self.chunks.pop_front()));
                 }
                 Err(WriteError::Blocked) => self.blocked = true,
                 // The peer stopped or reset the stream: what waits will reach nobody. The link's owner decides.

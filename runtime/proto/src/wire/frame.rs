@@ -92,6 +92,14 @@ impl To<'_> {
             Self::Group(_) => NAMED | GROUP,
         }
     }
+
+    /// The bytes of the name that stand in the frame, if it is one.
+    fn name(&self) -> &[u8] {
+        match self {
+            Self::Serial(_) => &[],
+            Self::Name(name) | Self::Group(name) => name.as_bytes(),
+        }
+    }
 }
 
 /// A request to run a factory that the peer was taught.
@@ -222,10 +230,13 @@ pub(crate) fn is_bulk(kind: u8) -> bool {
 
 /// Appends a message. A name was checked by the caller.
 pub fn put_message(out: &mut BytesMut, from: u64, to: To<'_>, body: &[u8]) {
-    out.reserve(LENGTH_BYTES + 32 + name_len(to) + body.len());
-    let start = begin(out, kind::MESSAGE, from, to);
+    let name = to.name();
+    let mut head = Head::new(kind::MESSAGE, from, to);
+    head.set_length(name.len() + body.len());
+    out.reserve(head.as_slice().len() + name.len() + body.len());
+    out.put_slice(head.as_slice());
+    out.put_slice(name);
     out.put_slice(body);
-    end(out, start);
 }
 
 /// Appends the stub of a body that travels on stream `bulk`.
@@ -253,7 +264,7 @@ pub(crate) fn put_request(
     reference: Option<Reference>,
     body: &[u8],
 ) {
-    out.reserve(LENGTH_BYTES + 32 + name_len(to) + body.len());
+    out.reserve(LENGTH_BYTES + 32 + to.name().len() + body.len());
     let start = put_number(out, kind::REQUEST, from, to, reference.map_or(0, Reference::raw));
     out.put_slice(body);
     end(out, start);
@@ -363,20 +374,34 @@ pub fn read(frame: &Bytes) -> Result<Frame<'_>, FrameError> {
     read_from(frame, 0)
 }
 
+/// From whom and to whom a message is, and where in its frame its body begins; `None` for any other frame, and for what is none.
+#[inline]
+pub(crate) fn read_message(frame: &[u8]) -> Option<(u64, To<'_>, usize)> {
+    let mut data = frame;
+    let (kind, from, to) = take_head(&mut data).ok()?;
+    let is_message = kind & !(OPTIONAL | to.flags()) == kind::MESSAGE;
+    is_message.then_some((from, to, frame.len() - data.len()))
+}
+
+/// Kind, sender and target.
+#[inline]
+fn take_head<'a>(data: &mut &'a [u8]) -> Result<(u8, u64, To<'a>), FrameError> {
+    let kind = take_u8(data, "kind")?;
+    let from = take_number(data, "sender")?;
+    if kind & NAMED == 0 {
+        return Ok((kind, from, To::Serial(take_number(data, "target")?)));
+    }
+    let len = take_u8(data, "target")? as usize;
+    let (name, rest) = data.split_at_checked(len).ok_or(FrameError::Short("target"))?;
+    *data = rest;
+    let name = std::str::from_utf8(name).map_err(|_| FrameError::Name)?;
+    Ok((kind, from, if kind & GROUP == 0 { To::Name(name) } else { To::Group(name) }))
+}
+
 /// [`read`] for a frame that begins after `start` bytes of something else.
 pub(crate) fn read_from(frame: &Bytes, start: usize) -> Result<Frame<'_>, FrameError> {
     let mut data = &frame[start..];
-    let kind = take_u8(&mut data, "kind")?;
-    let from = take_number(&mut data, "sender")?;
-    let to = if kind & NAMED == 0 {
-        To::Serial(take_number(&mut data, "target")?)
-    } else {
-        let len = take_u8(&mut data, "target")? as usize;
-        let (name, rest) = data.split_at_checked(len).ok_or(FrameError::Short("target"))?;
-        data = rest;
-        let name = std::str::from_utf8(name).map_err(|_| FrameError::Name)?;
-        if kind & GROUP == 0 { To::Name(name) } else { To::Group(name) }
-    };
+    let (kind, from, to) = take_head(&mut data)?;
     let signal = |signal| Body::Signal { to, signal };
     let body = match kind & !(OPTIONAL | to.flags()) {
         kind::MESSAGE => {
@@ -467,14 +492,52 @@ pub(crate) fn read_from(frame: &Bytes, start: usize) -> Result<Frame<'_>, FrameE
 
 fn begin(out: &mut BytesMut, kind: u8, from: u64, to: To<'_>) -> usize {
     let start = out.len();
-    out.put_u32_le(0);
-    out.put_u8(kind | to.flags());
-    varint::put(out, from);
-    match to {
-        To::Serial(serial) => varint::put(out, serial),
-        To::Name(name) | To::Group(name) => put_text(out, name),
-    }
+    out.put_slice(Head::new(kind, from, to).as_slice());
+    out.put_slice(to.name());
     start
+}
+
+/// What stands in front of each frame, up to a target's name.
+struct Head {
+    bytes: [u8; LENGTH_BYTES + 1 + 8 + 8],
+    len: usize,
+}
+
+impl Head {
+    #[inline]
+    fn new(kind: u8, from: u64, to: To<'_>) -> Self {
+        let mut head = Self { bytes: [0; LENGTH_BYTES + 1 + 8 + 8], len: LENGTH_BYTES + 1 };
+        head.bytes[LENGTH_BYTES] = kind | to.flags();
+        head.number(from);
+        match to {
+            To::Serial(serial) => head.number(serial),
+            To::Name(name) | To::Group(name) => {
+                debug_assert!(name.len() <= crate::id::NAME_BYTES_MAX, "names are bounded");
+                head.bytes[head.len] = name.len() as u8;
+                head.len += 1;
+            }
+        }
+        head
+    }
+
+    #[inline]
+    fn number(&mut self, value: u64) {
+        let (bytes, len) = varint::encode(value);
+        self.bytes[self.len..self.len + 8].copy_from_slice(&bytes);
+        self.len += len;
+    }
+
+    /// Says the length of the frame, of which so many bytes follow this head.
+    #[inline]
+    fn set_length(&mut self, behind: usize) {
+        let len = u32::try_from(self.len - LENGTH_BYTES + behind).expect("bodies are bounded");
+        self.bytes[..LENGTH_BYTES].copy_from_slice(&len.to_le_bytes());
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
 }
 
 fn end(out: &mut BytesMut, start: usize) {
@@ -511,10 +574,6 @@ fn put_reason(out: &mut BytesMut, reason: &ExitReason) {
     });
     out.put_u16_le(payload.len() as u16);
     out.put_slice(payload);
-}
-
-fn name_len(to: To<'_>) -> usize {
-    if let To::Name(name) | To::Group(name) = to { name.len() } else { 0 }
 }
 
 /// The longest front of `text` that has at most `max` bytes.

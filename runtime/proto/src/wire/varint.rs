@@ -5,20 +5,32 @@ use bytes::{BufMut, BytesMut};
 /// The largest number that fits.
 pub(super) const MAX: u64 = (1 << 62) - 1;
 
+/// The encoding of `value`, which is at most [`MAX`]: the first so many bytes.
+#[inline]
+pub(super) fn encode(value: u64) -> ([u8; 8], usize) {
+    debug_assert!(value <= MAX, "{value} does not fit into a varint");
+    let (tag, len) = match value {
+        0..0x40 => (0, 1),
+        0x40..0x4000 => (1, 2),
+        0x4000..0x4000_0000 => (2, 4),
+        _ => (3, 8),
+    };
+    ((value << (64 - 8 * len) | tag << 62).to_be_bytes(), len)
+}
+
 /// Appends `value`, which is at most [`MAX`].
 pub(super) fn put(out: &mut BytesMut, value: u64) {
-    debug_assert!(value <= MAX, "{value} does not fit into a varint");
-    match value {
-        0..0x40 => out.put_u8(value as u8),
-        0x40..0x4000 => out.put_u16(value as u16 | 0x4000),
-        0x4000..0x4000_0000 => out.put_u32(value as u32 | 0x8000_0000),
-        _ => out.put_u64(value | 0xc000_0000_0000_0000),
-    }
+    let (bytes, len) = encode(value);
+    out.put_slice(&bytes[..len]);
 }
 
 /// Reads a number from the front of `data` and moves past it; `None` if it is cut short.
 pub(super) fn take(data: &mut &[u8]) -> Option<u64> {
     let first = *data.first()?;
+    if first < 0x40 {
+        *data = &data[1..];
+        return Some(u64::from(first));
+    }
     let len = 1usize << (first >> 6);
     let (bytes, rest) = data.split_at_checked(len)?;
     *data = rest;

@@ -59,20 +59,23 @@ impl Visit<'_> {
         self.pool.lookout.attend();
         let began = self.pool.has_many().then(Instant::now);
         // Known until the next visit alone: it tries again.
-        let long = local::with(id, |local| std::mem::take(&mut local.long)) == Some(true);
+        let mut long = local::with(id, |local| std::mem::take(&mut local.long)) == Some(true);
         while !long && ran.polls < polls_max && tokio::task::coop::has_budget_remaining() {
             let Some(task) = local::with(id, |local| local.queue.pop()).flatten() else { break };
             turn::poll(self.pool, self.index, task);
             ran.polls += 1;
             if let Some(elapsed) = began.map(|began| began.elapsed()) {
-                let long = elapsed > LONG_POLL * ran.polls.max(POLLS_JUDGED);
-                local::with(id, |local| local.long = long);
-                if long || elapsed > time_max {
+                long = elapsed > LONG_POLL * ran.polls.max(POLLS_JUDGED);
+                if elapsed > time_max {
                     break;
                 }
             }
         }
-        ran.more = local::with(id, |local| !local.queue.is_empty()).unwrap_or(false);
+        let left = local::with(id, |local| {
+            local.long = long && ran.polls > 0;
+            !local.queue.is_empty()
+        });
+        ran.more = left.unwrap_or(false);
         ran
     }
 }

@@ -8,6 +8,7 @@
 //! | File | Its one job |
 //! |---|---|
 //! | `runtime` | the value that owns it all: build, spawn, send |
+//! | `executor` | where its tasks run: tokio, or a spawner of the program's own |
 //! | `process` | a process as others hold it, and what its body may return |
 //! | `cell` | what others touch of a process, and where its task is |
 //! | `poll` | polling a body to its end |
@@ -52,6 +53,7 @@ pub mod control;
 pub mod current;
 mod delivery;
 pub mod error;
+pub(crate) mod executor;
 pub(crate) mod exit;
 pub mod groups;
 pub(crate) mod hold;
@@ -85,6 +87,7 @@ pub use context::Context;
 pub use control::{RuntimeStats, ShutdownReport};
 pub use current::current;
 pub use error::{AckError, RegisterError, SendError};
+pub use executor::Spawner;
 pub use groups::{GroupSent, JoinError};
 pub use info::{ProcessInfo, Status};
 pub use mailbox::{MailboxLimits, OverflowPolicy};
@@ -92,5 +95,5 @@ pub use marks::Mark;
 pub use process::{IntoExit, ProcessHandle};
 pub use received::Received;
 pub use remote::{Acked, Remote, Way};
-pub use runtime::{Runtime, RuntimeBuilder, SpawnOptions, Spawner};
+pub use runtime::{Runtime, RuntimeBuilder, SpawnOptions};
 pub use timers::TimerRef;

@@ -5,22 +5,20 @@ use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
-use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use regatta_proto::id::{Incarnation, Pid, Reference};
 use regatta_proto::reason::ExitReason;
 use regatta_proto::signal::Signal;
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::alias::Aliases;
 use super::cell::{Birth, Cell, Cold, HELD};
 use super::context::Context;
 use super::error::SendError;
+use super::executor::{Executor, Spawner};
 use super::groups::Groups;
 use super::info::cut;
 use super::mailbox::MailboxLimits;
@@ -29,35 +27,13 @@ use super::poll::Task;
 use super::process::{IntoExit, ProcessHandle};
 use super::registry::Registry;
 use super::remote::Remote;
-use super::scheduler::{self, Ready, Schedulers, Visit};
+use super::scheduler::{Ready, Schedulers, Visit};
 use super::staff::Staff;
 use super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use super::table::Table;
 use super::timers::Timers;
 use super::{current, exit, hold, links, poll, watch};
 use crate::clock::{Clock, SystemClock};
-
-/// Where a runtime's tasks run: the schedulers of its processes, and the loop of the node that serves it. The default is
-/// tokio.
-///
-/// A runtime has a few schedulers that live as long as it does, and each polls many processes: with one worker, processes
-/// run one after the other, in the order in which they were woken.
-pub trait Spawner: Send + Sync {
-    /// Starts a task. It must be polled until it is ready, or dropped; dropped early, all processes of the runtime end as
-    /// killed, and a loop leaves without a word to its peers.
-    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
-
-    /// Does work that may block its thread for long ([`Context::spawn_blocking`](super::Context::spawn_blocking)). The
-    /// default does it here and now, as a simulated world has to.
-    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
-        work();
-    }
-
-    /// How many tasks may be polled at the same time, 1 to 63. Asked once.
-    fn workers(&self) -> usize {
-        1
-    }
-}
 
 /// A world of processes: one node's local half. Cloning gives another handle to the same one.
 ///
@@ -115,14 +91,6 @@ pub(crate) struct Drops {
     pub(crate) full: AtomicU64,
     pub(crate) overflow: AtomicU64,
     pub(crate) no_proc: AtomicU64,
-}
-
-enum Executor {
-    /// The tokio runtime that was current when the runtime was built.
-    Ambient(Handle),
-    /// Whichever is current at each spawn.
-    Current,
-    Custom(Arc<dyn Spawner>),
 }
 
 /// How a process starts. All of it holds before the body's first poll.
@@ -368,7 +336,7 @@ impl Runtime {
 
     /// Whether processes run on tokio, and not where a spawner of the user's puts them.
     pub(crate) fn is_on_tokio(&self) -> bool {
-        !matches!(self.inner.executor, Executor::Custom(_))
+        self.inner.executor.is_tokio()
     }
 
     /// Runs a task that is no process's where processes run.
@@ -649,11 +617,7 @@ impl RuntimeBuilder {
         // std seeds each hasher's keys from the system's random source.
         let entropy = || RandomState::new().hash_one(0_u8);
         let incarnation = self.incarnation.unwrap_or_else(|| Incarnation::at(clock.unix_us(), entropy()));
-        let executor = match (self.spawner, Handle::try_current()) {
-            (Some(spawner), _) => Executor::Custom(spawner),
-            (None, Ok(handle)) => Executor::Ambient(handle),
-            (None, Err(_)) => Executor::Current,
-        };
+        let executor = Executor::new(self.spawner);
         let schedulers = Schedulers::new(executor.workers());
         let began = clock.now();
         let inner = Inner {
@@ -686,59 +650,5 @@ impl RuntimeBuilder {
 impl fmt::Debug for RuntimeBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RuntimeBuilder").field("incarnation", &self.incarnation).finish_non_exhaustive()
-    }
-}
-
-impl Executor {
-    /// How many tasks it may poll at the same time.
-    fn workers(&self) -> usize {
-        match self {
-            Self::Ambient(handle) => handle.metrics().num_workers(),
-            Self::Current => available_parallelism().map_or(1, usize::from),
-            Self::Custom(spawner) => spawner.workers(),
-        }
-    }
-
-    /// Where a task that is started now runs. Asked before the process exists, so that a panic leaves no trace of it.
-    fn resolve(&self) -> Resolved<'_> {
-        match self {
-            Self::Ambient(handle) => Resolved::Tokio(std::borrow::Cow::Borrowed(handle)),
-            Self::Current => Resolved::Tokio(std::borrow::Cow::Owned(Handle::current())),
-            Self::Custom(spawner) => Resolved::Custom(&**spawner),
-        }
-    }
-}
-
-enum Resolved<'a> {
-    Tokio(std::borrow::Cow<'a, Handle>),
-    Custom(&'a dyn Spawner),
-}
-
-impl Resolved<'_> {
-    fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
-        match self {
-            // The handle is let go: nobody waits for the end of the task.
-            Self::Tokio(handle) => drop(handle.spawn(task)),
-            Self::Custom(spawner) => spawner.spawn(Box::pin(task)),
-        }
-    }
-
-    fn run_blocking(&self, work: Box<dyn FnOnce() + Send>) {
-        match self {
-            Self::Tokio(handle) => drop(handle.spawn_blocking(work)),
-            Self::Custom(spawner) => spawner.spawn_blocking(work),
-        }
-    }
-
-    fn start(&self, task: scheduler::Task) {
-        match task {
-            scheduler::Task::Scheduler(task) => self.run(task),
-            // It is for tokio alone.
-            scheduler::Task::Nudge(task) => {
-                if let Self::Tokio(handle) = self {
-                    drop(handle.spawn(task));
-                }
-            }
-        }
     }
 }

@@ -23,9 +23,10 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::context::Context;
+use super::executor::Spawner;
 use super::process::ProcessHandle;
 use super::received::Received;
-use super::runtime::{Runtime, Spawner};
+use super::runtime::Runtime;
 
 /// Runs `model` in many orders.
 fn check(model: impl Fn(&Runtime) + Send + Sync + 'static) {

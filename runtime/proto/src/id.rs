@@ -119,7 +119,8 @@ text! {
         // Most names are plain, which is quickly seen.
         let is_plain = || text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         let is_clean = || is_plain() || !text.chars().any(char::is_control);
-        if (1..=NAME_BYTES_MAX).contains(&text.len()) && is_clean() { Ok(()) } else { Err(ParseIdError::Name(text.chars().take(64).collect())) }
+        let fits = (1..=NAME_BYTES_MAX).contains(&text.len()) && is_clean();
+        if fits { Ok(()) } else { Err(ParseIdError::Name(text.chars().take(64).collect())) }
     }
 }
 

@@ -159,3 +159,113 @@ fn look_again(cx: &mut Context<'_>) {
 }
 
 const UNTIL_ITS_END: &str = "the loop has it until it is dropped";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::io;
+    use std::net::SocketAddr;
+    use std::time::Instant;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::net::socket::{Received, Transmit};
+
+    type Log = Arc<Mutex<Vec<&'static str>>>;
+
+    /// An engine that has nothing to do, and says when it hears of the end.
+    struct Idle(Log);
+
+    impl Driven for Idle {
+        fn register(&self, _: &Context<'_>) {}
+
+        fn receive(&self, _: Instant, _: &mut VecDeque<Received>, _: usize) -> usize {
+            0
+        }
+
+        fn queued(&self) -> usize {
+            0
+        }
+
+        fn prepare(&self, _: Instant) {}
+
+        fn transmit(&self, _: Instant, _: usize, _: &mut Vec<u8>) -> Option<quinn_proto::Transmit> {
+            None
+        }
+
+        fn timeout(&self) -> Option<Instant> {
+            None
+        }
+
+        fn perform(&self) {}
+
+        fn running<T>(&self, deliver: impl FnOnce() -> T) -> (T, bool) {
+            (deliver(), false)
+        }
+
+        fn is_over(&self) -> bool {
+            true
+        }
+
+        fn over(&self) {
+            self.0.lock().push("over");
+        }
+
+        fn taken_over(&self) {}
+
+        fn failed(&self, _: &io::Error) {}
+    }
+
+    /// A socket to which nothing comes, and that says when it is closed.
+    struct Silent(Log);
+
+    impl Socket for Silent {
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn poll_receive(&mut self, _: &mut Context<'_>, _: &mut VecDeque<Received>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn try_receive(&mut self, _: &mut VecDeque<Received>) -> io::Result<()> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+
+        fn try_send(&mut self, _: &Transmit<'_>) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn poll_writable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn max_segments(&self) -> usize {
+            1
+        }
+
+        fn may_fragment(&self) -> bool {
+            false
+        }
+    }
+
+    impl Drop for Silent {
+        fn drop(&mut self) {
+            self.0.lock().push("closed");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_socket_is_closed_before_anybody_hears_of_the_end() {
+        let log = Log::default();
+        let driver =
+            Driver::new(Idle(log.clone()), Silent(log.clone()), Duration::ZERO, Arc::new(SystemClock));
+        // The guard may have it for a moment longer.
+        let kept = driver.shared.clone();
+        driver.await;
+        assert_eq!(*log.lock(), ["closed", "over"]);
+        drop(kept);
+    }
+}

@@ -209,6 +209,37 @@ proptest! {
     }
 
     #[test]
+    fn a_message_is_read_as_one_exactly_when_the_frame_is_one(
+        kind in any::<u8>(),
+        rest in prop::collection::vec(any::<u8>(), 0..40),
+        // Real names of all lengths, and their lengths cut.
+        name in "[a-z/\u{e4}]{0,20}",
+        cut in 0usize..80,
+    ) {
+        let mut named = BytesMut::new();
+        put_message(&mut named, 7, To::Name(&name), &rest);
+        let mut group = BytesMut::new();
+        put_message(&mut group, u64::from(kind) << 40, To::Group(&name), &rest);
+        let mut serial = BytesMut::new();
+        put_message(&mut serial, 300, To::Serial(u64::from(kind) << 20), &rest);
+        let random = Bytes::from([&[kind][..], &rest].concat());
+        for frame in [random, whole(named), whole(group), whole(serial)] {
+            for frame in [frame.slice(..frame.len().min(cut)), frame] {
+                let as_message = read_message(&frame).map(|(from, to, start)| {
+                    (from, to, frame.slice(start..))
+                });
+                let as_any = match read(&frame) {
+                    Ok(Frame { from, body: Body::Signal { to, signal: Signal::Message(body) } }) => {
+                        Some((from, to, body))
+                    }
+                    _ => None,
+                };
+                prop_assert_eq!(as_message, as_any);
+            }
+        }
+    }
+
+    #[test]
     fn whatever_is_read_says_the_same_when_written_again(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
         let bytes = Bytes::from(bytes);
         if let Ok(Frame { from, body: Body::Signal { to: To::Serial(to), signal } }) = read(&bytes) {

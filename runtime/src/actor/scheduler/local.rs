@@ -133,3 +133,53 @@ thread_local! {
     static LOCAL: Place<Option<Box<Local>>> = const { Place::new(None) };
     static HOME: Place<(usize, usize)> = const { Place::new((0, 0)) };
 }
+
+#[cfg(test)]
+#[cfg(not(feature = "model"))]
+mod tests {
+    use std::future::Future;
+    use std::pin::Pin;
+
+    use regatta_proto::reason::ExitReason;
+
+    use super::*;
+    use crate::actor::{Runtime, Spawner};
+
+    /// Two workers that never do anything.
+    struct Idle;
+
+    impl Spawner for Idle {
+        fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+            // Dropped, it would end the processes.
+            std::mem::forget(task);
+        }
+
+        fn workers(&self) -> usize {
+            2
+        }
+    }
+
+    #[test]
+    fn whoever_is_next_when_a_turn_ends_is_found_by_those_who_search() {
+        let rt = Runtime::builder().spawner(Arc::new(Idle)).build();
+        let processes = [(); 3].map(|()| rt.spawn(|_| async {}));
+        let pool = rt.schedulers().pool();
+        let local = Local::new(pool.id(), 0, 1);
+        let end = local.queue.other_end();
+        let entered = enter(local);
+        pool.take_outside();
+        with(pool.id(), |local| {
+            let next = local.queue.pop().expect("three were spawned");
+            local.queue.push_next(next);
+        });
+        let left = entered.leave();
+        let mut searcher = RunQueue::new(0);
+        let mut found = Vec::new();
+        while let Some(task) = searcher.pop().or_else(|| searcher.steal(&end)) {
+            found.push(task);
+        }
+        assert_eq!((found.len(), left.queue.len()), (3, 0));
+        found.into_iter().for_each(|task| task.end(ExitReason::Killed));
+        assert!(processes.iter().all(|process| !rt.is_alive(process.pid())));
+    }
+}

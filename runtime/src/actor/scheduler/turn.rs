@@ -199,7 +199,7 @@ impl Future for Nudge {
 const POLLS_PER_TURN: u32 = 64;
 /// Polls after which what came from outside is taken in.
 const OUTSIDE_EVERY: u32 = 16;
-/// Polls after which the clock is read, as long as polls are short.
+/// Polls after which the clock is read, and tokio's budget looked at, as long as polls are short.
 const CLOCK_EVERY: u32 = 8;
 /// How long a turn may take, as far as short polls can keep to it. The executor's other tasks wait no longer; going back
 /// to the executor costs a few microseconds, because tokio then wakes another of its workers.

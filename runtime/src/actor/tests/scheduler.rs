@@ -39,6 +39,23 @@ async fn a_body_that_blocks_its_worker_does_not_hold_up_whom_it_has_woken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_blocks_its_worker_does_not_hold_up_whoever_is_next() {
+    let rt = Runtime::new();
+    let (heard, hears) = mpsc::channel();
+    let (one, other) = (reporter(&rt, &heard), reporter(&rt, &heard));
+    let blocks = rt.spawn(move |ctx| async move {
+        // The first one waits, so the other one goes before it.
+        for woken in [one, other] {
+            ctx.try_send(woken, "wake up").expect("it lives");
+        }
+        let mut heard = [hears.recv(), hears.recv()].map(|pid| pid.expect("both are heard"));
+        heard.sort_unstable();
+        assert_eq!(heard, [one, other]);
+    });
+    assert_eq!(blocks.join().await, ExitReason::Normal);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_that_blocks_its_worker_does_not_hold_up_whom_it_has_woken() {
     let rt = Runtime::new();
     let (heard, hears) = mpsc::channel();

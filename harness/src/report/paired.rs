@@ -441,9 +441,10 @@ pub fn proof(proof: &Proof) -> String {
             );
             continue;
         }
-        let resolution = metric.resolution.map_or("none of these slowdowns".to_owned(), |share| {
-            format!("slowdowns from {:.0} % on, at least 9 times in 10", share * 100.0)
-        });
+        let resolution = metric.resolution.map_or(
+            "none of these slowdowns 9 times in 10 (of fewer than 10 decisions nothing is said)".to_owned(),
+            |share| format!("slowdowns from {:.0} % on, at least 9 times in 10", share * 100.0),
+        );
         let _ = writeln!(
             out,
             "\n{} (may become worse by {:.0} %): catches {resolution}",

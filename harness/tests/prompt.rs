@@ -1,4 +1,4 @@
-//! A run that is held, played again, or made small, from the command line.
+//! A run that is held, that takes turns, is played again or made small, from the command line.
 
 use std::fs;
 use std::io::Write;
@@ -211,4 +211,52 @@ fn what_does_not_fail_is_not_made_small() {
     let passes = regatta(folder.path(), &["shrink", "s.toml"], "");
     holds(&passes, 2, &["it came out as `pass`"]);
     assert!(!folder.path().join("scenarios").exists());
+}
+
+const SLICED: &str = r#"
+about = "x"
+worlds = ["inproc", "sim"]
+[[node]]
+name = "n"
+count = 2
+pin = true
+[[process]]
+on = "n2"
+behaviour = "echo"
+global = "svc/echo"
+[[step]]
+id = "meshed"
+await = "nodes.all(n, n.members.size() == 2 && 'svc/echo' in n.names)"
+[[load]]
+id = "latency"
+after = "meshed"
+from = "n1"
+to = "svc/echo"
+model = "closed"
+messages = 50
+slices = 3
+[[expect]]
+id = "answered"
+finally = "loads.latency.replies == 150"
+"#;
+
+#[test]
+fn a_run_in_turns_asks_before_each_slice_and_once_after_the_last() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("sliced.toml"), SLICED).expect("written");
+    let whole = regatta(folder.path(), &["run", "sliced.toml"], "");
+    assert!(whole.status.success(), "{whole:?}");
+    let arguments = ["run", "sliced.toml", "--in-turns", "--json", "-"];
+    let turns = regatta(folder.path(), &arguments, "go\ngo\ngo\ngo\n");
+    assert!(turns.status.success(), "{turns:?}");
+    let text = String::from_utf8_lossy(&turns.stdout).into_owned();
+    assert!(text.starts_with("ready\nready\nready\nready\n{"), "{text}");
+    // Whoever gives the turns goes away: the run proves nothing, and says so.
+    let gone = regatta(folder.path(), &arguments, "go\n");
+    assert_eq!(gone.status.code(), Some(2), "{gone:?}");
+    assert!(String::from_utf8_lossy(&gone.stderr).contains("nobody gives turns any more"), "{gone:?}");
+    let refused = regatta(folder.path(), &["run", "sliced.toml", "--world", "sim", "--in-turns"], "");
+    assert_eq!(refused.status.code(), Some(64), "{refused:?}");
+    let sim = regatta(folder.path(), &["run", "sliced.toml", "--world", "sim"], "");
+    assert!(sim.status.success(), "{sim:?}");
 }

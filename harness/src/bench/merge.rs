@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde_json::Value;
 
-use super::hlog::{self, Interval};
 use super::{Measured, Moment, Rung, Spread, Times};
 use crate::gate::shift::median;
 use crate::load::Figures;
+use crate::load::hlog::{self, Interval};
 use crate::report::json::ScenarioResult;
 use crate::run::timeline::{Stretch, Timeline};
 

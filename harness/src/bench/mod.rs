@@ -11,7 +11,6 @@
 //! What must stay true: response times of several rounds are merged as histograms, never averaged as quantiles; a figure
 //! of several rounds always comes with its range.
 
-pub mod hlog;
 pub mod merge;
 pub mod runner;
 pub mod store;

@@ -18,6 +18,7 @@ use crate::report::json::{Deselected, Document, WrongFile};
 use crate::report::terminal::Reporter;
 use crate::run::hold::{self, Hold};
 use crate::run::many::{Job, Progress, run_all};
+use crate::run::turns::Lines;
 use crate::run::{RunOptions, RunReport};
 use crate::scenario::{self, Scenario, World};
 
@@ -67,6 +68,10 @@ pub(super) struct Run {
     /// Hold before this step (its id, its number from 1, or `end`) and ask what to do; `help` at the prompt tells the commands.
     #[arg(long, value_name = "STEP", conflicts_with_all = ["seeds", "repeat", "twice"])]
     break_at: Option<String>,
+    /// Before each slice of a load, and after the last, print the line `ready` and wait for the line `go` on the standard input: for
+    /// whoever lets several builds take turns on one machine.
+    #[arg(long, conflicts_with_all = ["seeds", "repeat", "twice", "break_at"])]
+    in_turns: bool,
     /// Where the folders of runs that did not pass are written; by default results/runs, or target/regatta.
     #[arg(long, value_name = "FOLDER")]
     report: Option<PathBuf>,
@@ -142,6 +147,14 @@ impl Run {
                 "error: at most {RUNS_MAX} runs at a time; choose fewer seeds or repeats"
             )?;
             return Ok(exit::USAGE);
+        }
+        if self.in_turns {
+            if let Some((scenario, _)) = selected.iter().find(|(_, world)| *world == World::Sim) {
+                let title = scenario.full_title();
+                writeln!(terminal.err, "error: --in-turns is for real time, and `{title}` would run in sim")?;
+                return Ok(exit::USAGE);
+            }
+            options.turns = Some(Lines::new(io::BufReader::new(io::stdin()), io::stdout()));
         }
         match self.hold(&selected) {
             Ok(hold) => options.hold = hold,

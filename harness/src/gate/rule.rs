@@ -1,6 +1,6 @@
 //! The decision rule of a paired gate.
 //!
-//! In each block the base, a second copy of the base and the head run in random order. A metric is a regression only if
+//! In each block the base, a second copy of the base and the head take turns, in random order. A metric is a regression only if
 //! all of this holds: the exact signed-rank test over the blocks' log ratios rejects after Holm's correction over all
 //! metrics that may block; the lower bound of the Hodges-Lehmann shift is above zero, and its estimate above the
 //! metric's threshold; the shift exceeds three times the spread of the copy against the base. If the copy itself differs

@@ -164,6 +164,11 @@ impl Figures {
         Ok(figures)
     }
 
+    /// Of a slice in which nothing was measured.
+    pub(super) fn empty(load: &Load) -> Self {
+        Self { model: load.model.name(), done: true, ..Self::default() }
+    }
+
     /// The figures of the last of the rungs, with all of them as the ladder.
     pub(super) fn of_last(load: &Load, rungs: Vec<Rung>) -> Result<Self, LoadError> {
         let last = rungs.last().filter(|last| last.replies > 0).ok_or(LoadError::Nothing)?;

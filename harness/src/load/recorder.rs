@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::V2DeflateSerializer;
-use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
+
+use super::hlog;
 
 /// The longest time that is told apart, in nanoseconds.
 const LONGEST_NS: u64 = 60_000_000_000;
@@ -65,26 +65,15 @@ impl Recorder {
 
     /// The interval log in HdrHistogram's own format, values in nanoseconds, with a tag that names the load.
     pub(super) fn log(&self, id: &str) -> String {
-        let (mut text, mut serializer) = (Vec::new(), V2DeflateSerializer::new());
-        let mut builder = IntervalLogWriterBuilder::new();
-        builder.add_comment("response times in nanoseconds").with_max_value_divisor(1e9);
-        let tag = hdrhistogram::serialization::interval_log::Tag::new(id);
-        if let Ok(mut log) = builder.begin_log_with(&mut text, &mut serializer) {
-            for (index, histogram) in (0u32..).zip(&self.intervals) {
-                if log.write_histogram(histogram, self.interval * index, self.interval, tag).is_err() {
-                    break;
-                }
-            }
-        }
-        String::from_utf8_lossy(&text).into_owned()
+        let begun = |index: u32| self.interval * index;
+        let lines = (0u32..).zip(&self.intervals).map(|(index, times)| (begun(index), self.interval, times));
+        hlog::write(id, lines)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hdrhistogram::serialization::Deserializer;
-    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     #[test]
     fn the_log_reads_back_by_intervals_and_adds_up_to_the_whole() {
@@ -93,24 +82,10 @@ mod tests {
             recorder.record(Duration::from_millis(at_ms), 1_000 + at_ms);
         }
         let text = recorder.log("latency");
-        let mut whole = histogram();
-        let mut intervals = 0;
-        for entry in IntervalLogIterator::new(text.as_bytes()) {
-            if let LogEntry::Interval(interval) = entry.expect("a line of the format") {
-                assert_eq!(interval.tag().map(|tag| tag.as_str()), Some("latency"));
-                let bytes = base64(interval.encoded_histogram());
-                let one: Histogram<u64> =
-                    Deserializer::new().deserialize(&mut &bytes[..]).expect("a histogram");
-                whole.add(&one).expect("the same bounds");
-                intervals += 1;
-            }
-        }
-        assert_eq!((intervals, whole.len()), (3, 250));
+        assert!(text.lines().any(|line| line.starts_with("Tag=latency,")), "{text}");
+        let intervals = hlog::read(&text).expect("a log");
+        let whole = hlog::whole(&intervals).expect("intervals");
+        assert_eq!((intervals.len(), whole.len()), (3, 250));
         assert_eq!(whole, recorder.whole());
-    }
-
-    fn base64(text: &str) -> Vec<u8> {
-        use base64::Engine as _;
-        base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
     }
 }

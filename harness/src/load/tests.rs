@@ -12,7 +12,7 @@ use crate::scenario::load::{Amount, Arrivals, Load, LoadModel, Round};
 
 const PAUSE: Duration = Duration::from_millis(100);
 
-fn load(model: LoadModel, length: Duration) -> Load {
+pub(super) fn load(model: LoadModel, length: Duration) -> Load {
     Load {
         id: "load".to_owned(),
         line: 1,
@@ -25,6 +25,7 @@ fn load(model: LoadModel, length: Duration) -> Load {
         senders: 1,
         warmup: Duration::from_millis(100),
         amount: Amount::Duration(length),
+        slices: 1,
         work: Duration::ZERO,
     }
 }

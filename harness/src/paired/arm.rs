@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -122,14 +122,7 @@ impl Arm {
             let _ = child.wait();
             return Err(TrialError::Hung(within.as_secs()));
         };
-        let code = child.wait().map_or_else(
-            |error| error.to_string(),
-            |status| match status.code() {
-                Some(code) => code.to_string(),
-                None => status.to_string(),
-            },
-        );
-        Ok((text, said, code))
+        Ok((text, said, code(&mut child)))
     }
 
     /// The command of a trial, with its document on the standard output.
@@ -147,7 +140,18 @@ impl Arm {
     }
 }
 
-fn read(text: &str, said: &str, code: String) -> Result<Vec<CellRun>, TrialError> {
+/// The exit code of a process that has ended or is about to, or what ended it.
+pub(super) fn code(child: &mut Child) -> String {
+    child.wait().map_or_else(
+        |error| error.to_string(),
+        |status| match status.code() {
+            Some(code) => code.to_string(),
+            None => status.to_string(),
+        },
+    )
+}
+
+pub(super) fn read(text: &str, said: &str, code: String) -> Result<Vec<CellRun>, TrialError> {
     let tail = || said.trim().lines().rev().take(3).collect::<Vec<_>>().join(" | ");
     let document: Value = serde_json::from_str(text)
         .map_err(|_| TrialError::Unreadable { code: code.clone(), detail: tail() })?;
@@ -206,8 +210,8 @@ pub fn gates(file: &Path) -> Result<(Scenario, Vec<Metric>), String> {
     Ok((scenario, metrics))
 }
 
-/// How long a trial may take before it is ended.
-const TRIAL_WITHIN: Duration = Duration::from_secs(120);
+/// How long a trial, or one of its turns, may take before it is ended.
+pub(super) const TRIAL_WITHIN: Duration = Duration::from_secs(120);
 
 #[cfg(test)]
 mod tests {

@@ -5,14 +5,16 @@
 //! | `arm` | one trial: a build runs the gate's scenario in a process of its own, and hands in its figures |
 //! | `exactly` | tier 0: measured twice in `sim`, compared with what was accepted |
 //! | `counts` | tier 1: instructions and system calls of one message, counted by valgrind and strace |
-//! | `round` | blocks of base, copy, head and calibration in random order, with the machine watched |
+//! | `turns` | trials of all arms at once, of which one at a time measures |
+//! | `round` | blocks of base, copy and head, with the machine watched |
 //! | `compare` | rounds until there is a verdict |
 //! | `base` | the base revision, checked out and built |
 //! | `calibration` | raw quinn and raw UDP: what the machine can do |
 //! | `selftest` | the gate's own false alarms and power |
 //!
 //! What must stay true: each trial is a process of its own, so what one leaves behind cannot weigh on the next; base, copy
-//! and head run in the same block, so a slow minute meets all of them; who comes first is decided by chance.
+//! and head take turns of some milliseconds, so a slow tenth of a second meets all of them; whose turn comes first is decided
+//! by chance, each time anew.
 
 pub mod arm;
 pub mod base;
@@ -23,3 +25,4 @@ pub mod exactly;
 pub mod health;
 pub mod round;
 pub mod selftest;
+mod turns;

@@ -1,4 +1,4 @@
-//! A round: blocks of base, copy, head and calibration in random order, with the machine watched.
+//! A round: blocks in which base, copy and head take turns, with the machine watched.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::arm::{Arm, Figures, TrialError};
 use super::calibration::{self, Calibration};
 use super::health::{Health, Watch};
+use super::turns;
 use crate::gate::{Metric, Series};
 use crate::random::Random;
 
@@ -24,11 +25,9 @@ pub struct Pair {
     pub metrics: Vec<Metric>,
 }
 
-/// One block: a trial of each arm, in the order in which they ran.
+/// One block: a trial of each arm, whose slices took turns.
 #[derive(Debug, Clone, Serialize)]
 pub struct Block {
-    /// `base`, `copy`, `head`, `calibration`, as chance ordered them.
-    pub order: Vec<&'static str>,
     /// The base's figures.
     pub base: Figures,
     /// The copy's.
@@ -85,7 +84,7 @@ impl Round {
 pub struct Plan {
     /// Blocks with figures of all arms.
     pub blocks: usize,
-    /// The seed of the order, and of the scenario.
+    /// The seed of the order of turns, and of the scenario.
     pub seed: u64,
     /// Whether raw quinn and raw UDP are measured in each block.
     pub calibrates: bool,
@@ -114,30 +113,12 @@ pub fn run(pair: &Pair, plan: Plan, mut tick: impl FnMut(usize)) -> Result<Round
 }
 
 fn block(pair: &Pair, plan: Plan, random: &mut Random) -> Result<Block, TrialError> {
-    let names: &[&'static str] =
-        &["base", "copy", "head", "calibration"][..if plan.calibrates { 4 } else { 3 }];
-    let mut order = names.to_vec();
-    random.shuffle(&mut order);
     let watch = Watch::begin();
-    let mut block = Block {
-        order: order.clone(),
-        base: Figures::new(),
-        copy: Figures::new(),
-        head: Figures::new(),
-        calibration: None,
-        health: Health::default(),
-    };
-    for name in order {
-        match name {
-            "base" => block.base = pair.base.trial(plan.seed)?,
-            "copy" => block.copy = pair.base.trial(plan.seed)?,
-            "head" => block.head = pair.head.trial(plan.seed)?,
-            // Without it a block counts all the same.
-            _ => block.calibration = calibration::calibrate(CALIBRATION).ok(),
-        }
-    }
-    block.health = watch.health();
-    Ok(block)
+    // Without it a block counts all the same.
+    let calibration = plan.calibrates.then(|| calibration::calibrate(CALIBRATION).ok()).flatten();
+    let figures = turns::run(&[&pair.base, &pair.base, &pair.head], plan.seed, random)?;
+    let [base, copy, head] = figures.try_into().unwrap_or_default();
+    Ok(Block { base, copy, head, calibration, health: watch.health() })
 }
 
 /// How long each half of a calibration measures.

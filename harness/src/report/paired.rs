@@ -338,7 +338,7 @@ pub(crate) fn notes(document: &Document) -> Vec<String> {
     let Some(comparison) = &document.comparison else { return notes };
     let blocks = document.evidence().first().map_or(0, |one| one.blocks);
     notes.push(format!(
-        "{blocks} blocks of base, copy, head and calibration in random order{}; ratios are taken within a block.",
+        "{blocks} blocks in which base, copy and head took turns, in random order{}; ratios are taken within a block.",
         if comparison.second.is_some() { ", and a second round, as the first showed something" } else { "" }
     ));
     let copies = document.evidence().iter().filter_map(|one| Some((one, one.copy_worse?)));

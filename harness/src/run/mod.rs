@@ -16,6 +16,7 @@ pub(crate) mod tasks;
 mod tests;
 pub mod timeline;
 mod traffic;
+pub mod turns;
 
 use std::io;
 use std::num::NonZeroU32;
@@ -177,6 +178,8 @@ pub struct RunOptions {
     pub time_factor: Option<NonZeroU32>,
     /// Where the run holds for somebody who wants to look. Where time is real, it then has no timeout.
     pub hold: Option<hold::Hold>,
+    /// Who says when each slice of a load may begin. Where time is real, the run then has no timeout.
+    pub turns: Option<Arc<dyn turns::Turns>>,
     /// Turns true when the run must stop; without one, nobody can ask for that.
     pub stop: Option<watch::Receiver<bool>>,
 }

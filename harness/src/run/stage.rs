@@ -21,8 +21,8 @@ use crate::behaviour::Scene;
 use crate::condition::observation::value_of;
 use crate::condition::{self, Condition, Observation};
 use crate::expect::judge::{Verdict, Window, explain};
-use crate::load::Figures;
 use crate::load::allocation::uncounted;
+use crate::load::{Figures, together};
 use crate::observe::{Observer, Views};
 use crate::random::Random;
 use crate::record::What;
@@ -191,7 +191,7 @@ impl Stage {
 
     /// Plays the scenario to its end and puts what came out into the report.
     pub(super) async fn play(self: Arc<Self>, mut report: RunReport) -> RunReport {
-        let held = self.options.hold.is_some() && self.world != World::Sim;
+        let held = (self.options.hold.is_some() || self.options.turns.is_some()) && self.world != World::Sim;
         let timeout = if held { TIMEOUT_HELD } else { self.scenario.timeout };
         let stage = self.clone();
         let observer = self.spawn(async move { stage.watch().await });
@@ -441,12 +441,18 @@ impl Stage {
             to.push(PidText(pid.ok_or_else(|| format!("{} is nowhere", name_of(address)))?));
         }
         let label = to.first().map(|first| self.scene.label(first.0)).unwrap_or_default();
-        let order = Order::Load { load: index, to, label };
-        match from.ask(order).await {
-            Ok(Answer::Figures(figures)) => Ok(*figures),
-            Ok(_) => Err("the node answered something else".to_owned()),
-            Err(refused) => Err(refused.to_string()),
+        let mut slices = Vec::new();
+        for _ in 0..load.slices.max(1) {
+            self.turn().await?;
+            match from.ask(Order::Load { load: index, to: to.clone(), label: label.clone() }).await {
+                Ok(Answer::Figures(figures)) => slices.push(*figures),
+                Ok(_) => return Err("the node answered something else".to_owned()),
+                Err(refused) => return Err(refused.to_string()),
+            }
         }
+        // What follows, up to the next load or the end, is a turn too.
+        self.turn().await?;
+        together(load, &slices)
     }
 
     /// The process that is meant, as `node` sees the cluster now.

@@ -39,8 +39,10 @@ pub struct Load {
     pub senders: u64,
     /// Traffic before the measurement.
     pub warmup: Duration,
-    /// When it ends.
+    /// When it ends; each slice of it, if it has several.
     pub amount: Amount,
+    /// In how many slices it is measured, one after the other, each with a warm-up of its own; at least 1.
+    pub slices: u64,
     /// How long each sender burns the processor before each request, as a client that is not idle would.
     pub work: Duration,
 }

@@ -84,6 +84,12 @@ impl Scenario {
         format!("{}{}", self.name, self.cell)
     }
 
+    /// The place among the nodes of one that stays on one core.
+    pub(crate) fn pinned(&self, node: &str) -> Option<usize> {
+        let place = self.nodes.iter().position(|one| one.name == node)?;
+        self.nodes[place].pin.then_some(place)
+    }
+
     /// The same, behind the folder of its file: `partition/heal[nodes=3]`.
     #[must_use]
     pub fn full_title(&self) -> String {
@@ -227,6 +233,8 @@ pub struct Node {
     pub start: StartMode,
     /// Whom it dials when it starts.
     pub connect: Connect,
+    /// Whether its threads stay on one core, where time is real: the one of its place among the nodes.
+    pub pin: bool,
 }
 
 /// When a node starts.

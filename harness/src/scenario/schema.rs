@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::action::{
     Action, AttachList, CallResult, ConfirmResult, DialResult, PAYLOAD_BYTES_MIN, SpawnResult,
 };
-use super::build::{NODES_MAX, PROCESSES_MAX, SENDERS_MAX};
+use super::build::{NODES_MAX, PROCESSES_MAX, SENDERS_MAX, SLICES_MAX};
 use super::fault::{FaultKind, PacketKind, PartitionShape, Target};
 use super::load::{Arrivals, LoadModel};
 use super::model::{View, World};
@@ -97,7 +97,7 @@ fn definitions() -> Value {
         ], &[]),
         "node": object(&[
             ("name", string()), ("count", bounded(1, NODES_MAX)), ("trust", string()),
-            ("start", words(["auto", "manual"])), ("connect", reference("nodes")),
+            ("start", words(["auto", "manual"])), ("connect", reference("nodes")), ("pin", boolean()),
         ], &["name"]),
         "process": object(&[
             ("on", reference("nodes")), ("behaviour", string()), ("label", string()), ("name", string()),
@@ -310,6 +310,7 @@ fn load() -> Value {
             ("work", reference("duration")),
             ("duration", reference("duration")),
             ("messages", number("integer", 1)),
+            ("slices", bounded(1, SLICES_MAX)),
         ],
         &["id", "from", "model"],
     );

@@ -258,4 +258,10 @@ fn a_load_says_once_what_it_does_in_each_round() {
     assert_eq!(messages(&closed("to = []")), ["`to` names nobody"]);
     assert_eq!(messages(&closed("spawn = { on = \"n2\", factory = \"eco\" }")), ["unknown behaviour `eco`"]);
     assert_eq!(messages(&load("model = \"flood\"\nto = [\"e\"]")), ["`flood` loads send to one process"]);
+    assert_eq!(one(&closed("to = \"e\"")).loads[0].slices, 1);
+    assert_eq!(one(&closed("to = \"e\"\nslices = 12")).loads[0].slices, 12);
+    let not_here = "`slices` are of a `closed` load with one number in flight";
+    assert_eq!(messages(&closed("to = \"e\"\nin_flight = [1, 2]\nslices = 12")), [not_here]);
+    assert_eq!(messages(&load("model = \"flood\"\nto = \"e\"\nslices = 2")), [not_here]);
+    assert_eq!(messages(&closed("to = \"e\"\nslices = 0")).len(), 1);
 }

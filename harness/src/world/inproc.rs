@@ -18,6 +18,7 @@ use super::agent::{Agent, Underlay};
 use super::clock::NodeClock;
 use super::cluster::{Boxed, Ground, Hand, Launch, Seat, WorldError};
 use super::order::{Answered, Order, Refused};
+use super::pin;
 use super::view::NodeView;
 use crate::fault::capture::{Capture, Captured};
 use crate::fault::network::{Key, Network, NodeIndex};
@@ -128,10 +129,17 @@ fn start(means: &Means, launch: &Launch, addr: SocketAddr) -> Result<(Seat, Arc<
     let failed = |detail: String| WorldError::Launch { node: launch.name.clone(), detail };
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(1).thread_name(format!("node {}", launch.name)).enable_all();
-    if let Some((_, dispatch)) = &means.logs {
-        let (node, dispatch): (Arc<str>, _) = (launch.name.as_str().into(), dispatch.clone());
-        builder.on_thread_start(move || logs::adopt_thread(&node, &dispatch));
-    }
+    let logs =
+        means.logs.as_ref().map(|(_, dispatch)| (Arc::<str>::from(launch.name.as_str()), dispatch.clone()));
+    let place = means.scenario.pinned(&launch.name);
+    builder.on_thread_start(move || {
+        if let Some((node, dispatch)) = &logs {
+            logs::adopt_thread(node, dispatch);
+        }
+        if let Some(Err(error)) = place.map(pin::to_core_of) {
+            tracing::warn!(%error, "the node's thread is not kept on one core");
+        }
+    });
     let tokio = builder.build().map_err(|error| failed(format!("no threads: {error}")))?;
     let clock = NodeClock::new(Arc::new(SystemClock));
     let bound = {

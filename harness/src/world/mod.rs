@@ -10,6 +10,7 @@
 //! | `inproc` | all nodes in this process, real UDP, real time |
 //! | `process` | one OS process per node, real UDP, real time |
 //! | `sim` | all nodes in this thread, virtual network, virtual time |
+//! | `pin` | nodes that stay on one core |
 //! | `needs` | what each world can do |
 
 pub(crate) mod agent;
@@ -18,6 +19,7 @@ pub(crate) mod cluster;
 pub(crate) mod inproc;
 mod needs;
 pub(crate) mod order;
+pub(crate) mod pin;
 pub(crate) mod process;
 pub(crate) mod sim;
 pub(crate) mod view;

@@ -130,7 +130,7 @@ fn paired(of: &Document, comparison: &Comparison) -> Markup {
         @for note in notes(of) { p.note { (note) } }
         @if !series.is_empty() {
             h2 { "Blocks" }
-            p.note { "Each block ran the base, a second copy of it, and the head, in random order. A point is a ratio to "
+            p.note { "In each block the base, a second copy of it, and the head took turns, in random order. A point is a ratio to "
                 "the base of the same block; above zero is worse. What the copy shows is noise." }
             div.charts { @for ((metric, series), one) in series.iter().zip(&comparison.evidence) {
                 (blocks(metric, series, one).render())

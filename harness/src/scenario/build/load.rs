@@ -13,6 +13,8 @@ use crate::scenario::raw::{Span, Table};
 
 /// The most messages that one sender keeps in flight.
 const IN_FLIGHT_MAX: u64 = 1 << 20;
+/// The most slices of a load.
+pub(crate) const SLICES_MAX: u64 = 1_000;
 
 /// A rate above 0.
 fn rate_of(fields: &Fields<'_>, key: &'static str) -> Option<f64> {
@@ -60,6 +62,14 @@ impl Build<'_> {
             (None, Some(messages)) => Amount::Messages(messages.value),
             (None, None) => AMOUNT_DEFAULT,
         };
+        let slices = fields.integer("slices", 1..=SLICES_MAX, "12");
+        if let (Some(slices), Some(model)) = (&slices, &model)
+            && !matches!(model, LoadModel::Closed { in_flight } if in_flight.len() == 1)
+        {
+            let message = "`slices` are of a `closed` load with one number in flight";
+            fields.report(Problem::new(slices.span.clone(), message));
+        }
+        let slices = slices.map_or(1, |slices| slices.value);
         fields.finish();
         Some(Load {
             id: id?.value,
@@ -73,6 +83,7 @@ impl Build<'_> {
             senders,
             warmup,
             amount,
+            slices,
             work,
         })
     }

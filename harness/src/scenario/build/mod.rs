@@ -25,6 +25,7 @@ use crate::condition::Condition;
 use names::Names;
 
 pub(super) use cluster::{NODES_MAX, PROCESSES_MAX};
+pub(super) use load::SLICES_MAX;
 pub(super) use step::SENDERS_MAX;
 
 /// What every reader of a part of the file needs.

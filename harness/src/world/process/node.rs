@@ -25,6 +25,7 @@ use crate::world::clock::NodeClock;
 use crate::world::cluster::Launch;
 use crate::world::inproc::{RealUnderlay, bind};
 use crate::world::order::{Answer, Order, PidText};
+use crate::world::pin;
 use crate::world::view::NodeView;
 use crate::world::{KeyLines, Means};
 
@@ -224,6 +225,9 @@ fn live(
         before: birth.before,
         addr: None,
     };
+    if let Some(Err(error)) = means.scenario.pinned(&launch.name).map(pin::to_core_of) {
+        tracing::warn!(%error, "the node's thread is not kept on one core");
+    }
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,11 +1,13 @@
-//! Reads interval logs of response times: nanoseconds, in HdrHistogram's format.
+//! Interval logs of response times: nanoseconds, in HdrHistogram's format.
 
 use std::time::Duration;
 
 use base64::Engine as _;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::Deserializer;
-use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use hdrhistogram::serialization::interval_log::{
+    IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, Tag,
+};
+use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 
 /// One interval.
 #[derive(Debug, Clone)]
@@ -17,6 +19,25 @@ pub struct Interval {
     /// Its response times in nanoseconds.
     pub times: Histogram<u64>,
 }
+
+/// The log of intervals, with a tag that names the load.
+#[must_use]
+pub fn write<'a>(id: &str, intervals: impl IntoIterator<Item = Line<'a>>) -> String {
+    let (mut text, mut serializer) = (Vec::new(), V2DeflateSerializer::new());
+    let mut builder = IntervalLogWriterBuilder::new();
+    builder.add_comment("response times in nanoseconds").with_max_value_divisor(1e9);
+    if let Ok(mut log) = builder.begin_log_with(&mut text, &mut serializer) {
+        for (begun, length, times) in intervals {
+            if log.write_histogram(times, begun, length, Tag::new(id)).is_err() {
+                break;
+            }
+        }
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// When an interval began, how long it was, and its response times in nanoseconds.
+pub type Line<'a> = (Duration, Duration, &'a Histogram<u64>);
 
 /// The intervals of a log, in order.
 ///

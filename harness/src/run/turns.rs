@@ -1,0 +1,69 @@
+//! Runs that take turns: several builds at once on one machine, of which one at a time measures.
+//!
+//! The speed of a shared machine wanders by the second. Builds that take turns of some milliseconds meet the same machine;
+//! builds that run one after the other do not.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::stage::Stage;
+
+/// The line with which a run asks for its turn.
+pub const READY: &str = "ready";
+/// The line that gives it.
+pub const GO: &str = "go";
+
+/// Who gives the turns.
+pub trait Turns: Send + Sync + fmt::Debug {
+    /// Ends the turn, asks for the next one and waits for it; false when none will come any more.
+    fn take(&self) -> bool;
+}
+
+impl Stage {
+    /// Waits for the next turn, where turns are taken.
+    pub(super) async fn turn(&self) -> Result<(), String> {
+        let Some(turns) = self.options.turns.clone() else { return Ok(()) };
+        let taken = tokio::task::spawn_blocking(move || turns.take()).await;
+        if taken.unwrap_or(false) { Ok(()) } else { Err("nobody gives turns any more".to_owned()) }
+    }
+}
+
+/// Turns that an input and an output carry.
+#[derive(Debug)]
+pub struct Lines<R, W>(std::sync::Mutex<(R, W)>);
+
+impl<R, W> Lines<R, W> {
+    /// Asks on `output`, and is answered on `input`.
+    pub fn new(input: R, output: W) -> Arc<Self> {
+        Arc::new(Self(std::sync::Mutex::new((input, output))))
+    }
+}
+
+impl<R, W> Turns for Lines<R, W>
+where
+    R: std::io::BufRead + Send + fmt::Debug,
+    W: std::io::Write + Send + fmt::Debug,
+{
+    fn take(&self) -> bool {
+        let mut both = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (input, output) = &mut *both;
+        let mut line = String::new();
+        let asked = writeln!(output, "{READY}").and_then(|()| output.flush());
+        asked.is_ok() && input.read_line(&mut line).is_ok() && line.trim() == GO
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    #[test]
+    fn each_turn_is_asked_for_and_an_input_that_ends_gives_no_more() {
+        let lines = Lines::new(Cursor::new("go\ngo\n"), Vec::new());
+        assert_eq!([lines.take(), lines.take(), lines.take()], [true, true, false]);
+        let both = lines.0.lock().expect("nobody panicked");
+        assert_eq!(both.1, b"ready\nready\nready\n");
+    }
+}

@@ -18,7 +18,7 @@ use crate::report::{bench as shown, html};
 use crate::results;
 use crate::results::runs::RunFolder;
 
-/// Compare two runs that `regatta bench` has kept, or build two revisions and compare those in interleaved blocks.
+/// Compare two runs that `regatta bench` has kept, or build two revisions and let those take turns.
 ///
 /// A and B are names, ids or folders of stored runs; otherwise they are revisions. Stored runs come from different
 /// sessions, so their comparison tells and never fails; that of revisions has verdicts and exit codes like a gate.
@@ -36,7 +36,7 @@ pub(super) struct Compare {
     /// Of revisions: blocks of a round.
     #[arg(long, value_name = "N", default_value_t = BLOCKS_DEFAULT)]
     blocks: usize,
-    /// Of revisions: the seed of the order within the blocks.
+    /// Of revisions: the seed of the order of turns.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     #[command(flatten)]

@@ -85,18 +85,22 @@ pub(super) async fn gather(
     senders: Vec<oneshot::Receiver<Measured>>,
 ) -> Result<Rung, LoadError> {
     let mut all = Rung::empty(in_flight);
-    let mut recorder = Recorder::new(load.amount.length());
+    let mut measured = Vec::new();
     for sender in senders {
-        let (one, times) = sender.await.map_err(|_| LoadError::Ended)?;
-        recorder.add(&times);
+        measured.push(sender.await.map_err(|_| LoadError::Ended)?);
+    }
+    for (one, _) in &measured {
         all.requests += one.requests;
         all.replies += one.replies;
         all.errors += one.errors;
         all.handled += one.handled;
         all.elapsed = all.elapsed.max(one.elapsed);
     }
-    (all.histogram, all.log) = (recorder.whole(), recorder.log(&load.id));
+    // Before anything else is done: what is made of the times is not the load's doing.
     all.costs = Some(before.since(from, 2 * all.handled));
+    let mut recorder = Recorder::new(load.amount.length());
+    measured.iter().for_each(|(_, times)| recorder.add(times));
+    (all.histogram, all.log) = (recorder.whole(), recorder.log(&load.id));
     Ok(all)
 }
 
@@ -162,15 +166,15 @@ impl Probe {
             }
             waiting -= 1;
             let started = round.begun;
-            let over = end.is_some_and(|end| now >= end) || self.rung.replies >= wanted;
-            if started >= warm && !over {
+            // What was begun in time counts, however long its reply took: a stall at the end must not get lost.
+            if started >= warm && self.rung.replies < wanted {
                 measured_from.get_or_insert(started);
                 last = now;
                 self.rung.replies += 1;
                 let took = u64::try_from((now - started).as_nanos()).unwrap_or(u64::MAX);
                 self.recorder.record(now.saturating_duration_since(warm), took);
             }
-            if !over && self.rung.replies < wanted {
+            if end.is_none_or(|end| now < end) && self.rung.replies < wanted {
                 waiting += u64::from(self.send(reply.number + self.plan.in_flight).await);
             }
         }

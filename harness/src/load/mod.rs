@@ -13,7 +13,7 @@ mod payload;
 mod recorder;
 mod schedule;
 pub mod search;
-mod slices;
+pub mod slices;
 #[cfg(test)]
 mod tests;
 pub mod work;
@@ -28,7 +28,6 @@ use act::Act;
 use closed::Receivers;
 pub use cost::{Costs, SocketCounts, Source};
 pub use figures::{Figures, Rung};
-pub use slices::together;
 
 use crate::behaviour::Tally;
 use crate::scenario::load::{Amount, Arrivals, Load, LoadModel, Round};
@@ -83,9 +82,11 @@ pub async fn run(
     let one = || receivers.first().copied().ok_or(LoadError::Nobody("there is no process to send to"));
     match &load.model {
         LoadModel::Closed { in_flight } => {
-            match Figures::of_rungs(load, ladder(load, from, receivers, in_flight).await?, None) {
-                // A machine that stands still for longer than a slice is: the other slices tell.
-                Err(LoadError::Nothing) if load.slices > 1 => Ok(Figures::empty(load)),
+            let rungs = ladder(load, from, receivers, in_flight).await?;
+            let lost = rungs.iter().any(|rung| rung.errors > 0);
+            match Figures::of_rungs(load, rungs, None) {
+                // The machine stood still for longer than the slice was to be: the other slices tell.
+                Err(LoadError::Nothing) if load.slices > 1 && !lost => Ok(Figures::empty(load)),
                 figures => figures,
             }
         }

@@ -29,7 +29,9 @@ impl Recorder {
     /// For a measurement of about this length.
     pub(super) fn new(length: Duration) -> Self {
         let most = u32::try_from(INTERVALS_MAX).expect("a small number");
-        Self { interval: INTERVAL_MIN.max(length / most), intervals: Vec::new() }
+        // What is shorter than an interval is one.
+        let least = if length.is_zero() { INTERVAL_MIN } else { INTERVAL_MIN.min(length) };
+        Self { interval: least.max(length / most), intervals: Vec::new() }
     }
 
     /// A response that came `at` after the measurement began and took so long.

@@ -52,7 +52,7 @@ pub enum TrialError {
         source: std::io::Error,
     },
     /// It did not end in time, and was ended.
-    #[error("the trial had not ended after {0} s, and was cut")]
+    #[error("the trial, or a turn of it, had not ended after {0} s, and was cut")]
     Hung(u64),
     /// It failed; nothing was measured.
     #[error("the scenario came out as `{outcome}`: {detail}")]
@@ -73,16 +73,6 @@ pub enum TrialError {
 }
 
 impl Arm {
-    /// Runs one trial of a file with one cell and waits for its figures.
-    ///
-    /// # Errors
-    /// [`TrialError`]; the process has ended in every case.
-    pub fn trial(&self, seed: u64) -> Result<Figures, TrialError> {
-        let first = self.runs(seed)?.into_iter().next();
-        let nothing = || TrialError::Unreadable { code: "0".to_owned(), detail: "no run at all".to_owned() };
-        first.map(|run| run.figures).ok_or_else(nothing)
-    }
-
     /// Runs every cell once and waits for their figures.
     ///
     /// # Errors
@@ -106,15 +96,13 @@ impl Arm {
         command.args(more);
         let mut child =
             command.spawn().map_err(|source| TrialError::Start { program: self.program.clone(), source })?;
-        let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
         let (tell, told) = mpsc::channel();
+        let said = listen(child.stderr.take());
+        let text = listen(child.stdout.take());
         thread::spawn(move || {
-            let mut text = String::new();
-            // What cannot be read is empty, which the reader of the figures notices.
-            let _ = out.as_mut().map(|out| out.read_to_string(&mut text));
-            let mut said = String::new();
-            let _ = err.as_mut().map(|err| err.read_to_string(&mut said));
-            let _ = tell.send((text, said));
+            let both = (text.join().unwrap_or_default(), said.join().unwrap_or_default());
+            // Nobody may wait any more.
+            let _ = tell.send(both);
         });
         let Ok((text, said)) = told.recv_timeout(within) else {
             // It may have ended just now.
@@ -140,6 +128,16 @@ impl Arm {
     }
 }
 
+/// Reads what a process says to its end, on a thread of its own: a pipe that nobody reads would hold the process up.
+pub(super) fn listen(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut text = String::new();
+        // What cannot be read is empty, which the reader of the figures notices.
+        let _ = pipe.map(|mut pipe| pipe.read_to_string(&mut text));
+        text
+    })
+}
+
 /// The exit code of a process that has ended or is about to, or what ended it.
 pub(super) fn code(child: &mut Child) -> String {
     child.wait().map_or_else(
@@ -152,7 +150,12 @@ pub(super) fn code(child: &mut Child) -> String {
 }
 
 pub(super) fn read(text: &str, said: &str, code: String) -> Result<Vec<CellRun>, TrialError> {
-    let tail = || said.trim().lines().rev().take(3).collect::<Vec<_>>().join(" | ");
+    let tail = || {
+        let error = said.lines().find(|line| line.trim_start().starts_with("error:"));
+        let too_old = if said.contains(IN_TURNS) { "; it is too old to take turns with others" } else { "" };
+        let end = || said.trim().lines().rev().take(3).collect::<Vec<_>>().join(" | ");
+        format!("{}{too_old}", error.map_or_else(end, |error| error.trim().to_owned()))
+    };
     let document: Value = serde_json::from_str(text)
         .map_err(|_| TrialError::Unreadable { code: code.clone(), detail: tail() })?;
     let runs = document["scenarios"].as_array().map_or(&[][..], Vec::as_slice);
@@ -210,6 +213,8 @@ pub fn gates(file: &Path) -> Result<(Scenario, Vec<Metric>), String> {
     Ok((scenario, metrics))
 }
 
+/// The option with which a run takes turns.
+pub(super) const IN_TURNS: &str = "--in-turns";
 /// How long a trial, or one of its turns, may take before it is ended.
 pub(super) const TRIAL_WITHIN: Duration = Duration::from_secs(120);
 

@@ -1,6 +1,6 @@
 //! What the machine can do without us: raw quinn ping-pong on one bidirectional stream, and raw UDP ping-pong.
 //!
-//! Two threads with a single-threaded runtime each, as the nodes of the gate's scenario have. When these times move as
+//! Two threads with a single-threaded runtime each, on a core of their own, as the nodes of the gate's scenario have. When these times move as
 //! ours do, quinn or the machine got slower; when they stay, we did.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::gate::shift::median;
+use crate::world::pin;
 
 /// Median round trips, in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
@@ -34,10 +35,22 @@ const PAYLOAD: [u8; 64] = [7; 64];
 /// # Errors
 /// What a socket, quinn or TLS said, in words: a machine where this fails measures nothing.
 pub fn calibrate(time: Duration) -> Result<Calibration, String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let udp_p50_us = udp(time).map_err(|error| text(&error))?;
-    Ok(Calibration { quinn_p50_us: quinn(time)?, udp_p50_us })
+    let both = move || {
+        keep_on_core_of(NEAR)?;
+        let udp_p50_us = udp(time).map_err(|error| error.to_string())?;
+        Ok(Calibration { quinn_p50_us: quinn(time)?, udp_p50_us })
+    };
+    // A thread of its own: what the caller starts later is not to stay on one core.
+    thread::spawn(both).join().unwrap_or_else(|_| Err("the calibration panicked".to_owned()))
 }
+
+fn keep_on_core_of(place: usize) -> Result<(), String> {
+    pin::to_core_of(place).map_err(|error| format!("a thread cannot be kept on one core: {error}"))
+}
+
+/// The places of both ends.
+const NEAR: usize = 0;
+const FAR: usize = 1;
 
 fn udp(time: Duration) -> std::io::Result<f64> {
     let (near, far) = (UdpSocket::bind(LOOPBACK)?, UdpSocket::bind(LOOPBACK)?);
@@ -47,6 +60,7 @@ fn udp(time: Duration) -> std::io::Result<f64> {
         socket.set_read_timeout(Some(WITHIN))?;
     }
     let echo = thread::spawn(move || -> std::io::Result<()> {
+        pin::to_core_of(FAR)?;
         let mut buffer = PAYLOAD;
         // An empty datagram is the end.
         while far.recv(&mut buffer)? > 0 {
@@ -75,6 +89,7 @@ fn quinn(time: Duration) -> Result<f64, String> {
     let server_config = ServerConfig::with_crypto(tls.server);
     let (tell, told) = std::sync::mpsc::channel();
     let server = thread::spawn(move || -> Result<(), String> {
+        keep_on_core_of(FAR)?;
         runtime()?.block_on(async move {
             let endpoint = Endpoint::server(server_config, LOOPBACK).map_err(|error| error.to_string())?;
             let addr = endpoint.local_addr().map_err(|error| error.to_string())?;

@@ -17,7 +17,7 @@ use super::arm::{Arm, gates};
 use crate::gate::count::{Counted, Growth, judge};
 use crate::gate::{Metric, Verdict};
 use crate::scenario::World;
-use crate::scenario::load::{Amount, INSTRUCTIONS, SYSCALLS};
+use crate::scenario::load::{INSTRUCTIONS, SYSCALLS};
 
 /// The long run is so many times the short one.
 const LENGTHS: u64 = 4;
@@ -85,6 +85,13 @@ impl Lengths {
         let load = load.and_then(Value::as_table_mut).ok_or("a scenario that is counted has one [[load]]")?;
         let few = load.get("messages").and_then(Value::as_integer);
         let few = few.ok_or("the load of a scenario that is counted ends by `messages`")?.max(1) as u64;
+        // Each of these multiplies the messages.
+        let many = ["slices", "senders"]
+            .into_iter()
+            .find(|key| load.get(*key).and_then(Value::as_integer).is_some_and(|number| number > 1));
+        if let Some(key) = many {
+            return Err(format!("the load of a scenario that is counted has no `{key}`"));
+        }
         let many = i64::try_from(few * LENGTHS).map_err(|_| "too many messages")?;
         load.insert("messages".to_owned(), Value::Integer(many));
         let long = write(&scenario, "long")?;
@@ -285,12 +292,6 @@ pub fn missing(figure: &str) -> Option<String> {
     }
 }
 
-/// Whether the scenario is one that can be counted: one closed load that ends by messages.
-#[must_use]
-pub fn is_counted(scenario: &crate::scenario::Scenario) -> bool {
-    matches!(&scenario.loads[..], [load] if matches!(load.amount, Amount::Messages(_)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,6 +324,15 @@ mod tests {
         let head = of(&[("send", 160.0), ("seal", 890.0), ("same", 50.5), ("malloc", 90.0)]);
         let names: Vec<String> = grew(&base, &head).into_iter().map(|one| one.name).collect();
         assert_eq!(names, ["malloc", "send"]);
+    }
+
+    #[test]
+    fn what_would_multiply_the_messages_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = include_str!("../../../scenarios/load/counts.toml");
+        let text = text.replacen("[[load]]\n", "[[load]]\nslices = 2\n", 1);
+        let refused = Lengths::write(&text, folder.path(), "c", |_| {}).expect_err("it has slices");
+        assert_eq!(refused, "the load of a scenario that is counted has no `slices`");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Two builds side by side: fresh processes in interleaved blocks, and what came of them.
+//! Two builds side by side: fresh processes that take turns, and what came of them.
 //!
 //! | File | Its one job |
 //! |---|---|
@@ -12,9 +12,9 @@
 //! | `calibration` | raw quinn and raw UDP: what the machine can do |
 //! | `selftest` | the gate's own false alarms and power |
 //!
-//! What must stay true: each trial is a process of its own, so what one leaves behind cannot weigh on the next; base, copy
-//! and head take turns of some milliseconds, so a slow tenth of a second meets all of them; whose turn comes first is decided
-//! by chance, each time anew.
+//! What must stay true: each trial is a process of its own; base, copy and head take turns of some milliseconds, so a slow
+//! tenth of a second meets all of them; whose turn comes first is decided by chance, each time anew. Whoever waits for its turn does
+//! what an idle node does, and that is not measured.
 
 pub mod arm;
 pub mod base;

@@ -103,7 +103,9 @@ pub fn run(pair: &Pair, plan: Plan, mut tick: impl FnMut(usize)) -> Result<Round
         match block(pair, plan, &mut random) {
             Ok(block) => blocks.push(block),
             // A build that cannot run the scenario at all will not do so later.
-            Err(error @ (TrialError::Start { .. } | TrialError::Unreadable { .. })) => return Err(error),
+            Err(error @ (TrialError::Start { .. } | TrialError::Unreadable { .. })) if blocks.is_empty() => {
+                return Err(error);
+            }
             Err(error) if blocks.is_empty() && failures.len() == 2 => return Err(error),
             Err(error) => failures.push(error.to_string()),
         }
@@ -116,8 +118,7 @@ fn block(pair: &Pair, plan: Plan, random: &mut Random) -> Result<Block, TrialErr
     let watch = Watch::begin();
     // Without it a block counts all the same.
     let calibration = plan.calibrates.then(|| calibration::calibrate(CALIBRATION).ok()).flatten();
-    let figures = turns::run(&[&pair.base, &pair.base, &pair.head], plan.seed, random)?;
-    let [base, copy, head] = figures.try_into().unwrap_or_default();
+    let [base, copy, head] = turns::run([&pair.base, &pair.base, &pair.head], plan.seed, random)?;
     Ok(Block { base, copy, head, calibration, health: watch.health() })
 }
 

@@ -4,12 +4,12 @@
 //! other put that into their ratio; with turns of some milliseconds, in an order that chance decides anew each time, every
 //! arm meets the same machine.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use super::arm::{Arm, Figures, TRIAL_WITHIN, TrialError, code, read};
+use super::arm::{Arm, Figures, IN_TURNS, TRIAL_WITHIN, TrialError, code, listen, read};
 use crate::random::Random;
 use crate::run::turns::{GO, READY};
 
@@ -17,7 +17,11 @@ use crate::run::turns::{GO, READY};
 ///
 /// # Errors
 /// [`TrialError`] of the first that failed; all processes have ended in every case.
-pub(super) fn run(arms: &[&Arm], seed: u64, random: &mut Random) -> Result<Vec<Figures>, TrialError> {
+pub(super) fn run<const N: usize>(
+    arms: [&Arm; N],
+    seed: u64,
+    random: &mut Random,
+) -> Result<[Figures; N], TrialError> {
     let mut trials = Vec::new();
     for arm in arms {
         // Dropped, those that were started end.
@@ -36,7 +40,11 @@ pub(super) fn run(arms: &[&Arm], seed: u64, random: &mut Random) -> Result<Vec<F
             trial.go()?;
         }
     }
-    trials.into_iter().map(Trial::figures).collect()
+    let mut figures = std::array::from_fn(|_| Figures::new());
+    for (figures, trial) in figures.iter_mut().zip(trials) {
+        *figures = trial.figures()?;
+    }
+    Ok(figures)
 }
 
 /// What a process did.
@@ -58,17 +66,12 @@ struct Trial {
 impl Trial {
     fn start(arm: &Arm, seed: u64) -> Result<Self, TrialError> {
         let mut command = arm.command(seed);
-        command.arg("--in-turns").stdin(Stdio::piped());
+        command.arg(IN_TURNS).stdin(Stdio::piped());
         let mut child =
             command.spawn().map_err(|source| TrialError::Start { program: arm.program.clone(), source })?;
-        let (input, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (input, out) = (child.stdin.take(), child.stdout.take());
         let (tell, told) = mpsc::channel();
-        let said = thread::spawn(move || {
-            let mut said = String::new();
-            // What cannot be read is empty, which the reader of the figures notices.
-            let _ = err.map(|mut err| err.read_to_string(&mut said));
-            said
-        });
+        let said = listen(child.stderr.take());
         thread::spawn(move || {
             let mut text = String::new();
             for line in out.map(BufReader::new).into_iter().flat_map(BufReader::lines) {
@@ -156,8 +159,8 @@ echo '{{"scenarios":[{{"outcome":"pass","figures":{{"latency":{{"p50_us":{p50}}}
         let folder = tempfile::tempdir().expect("a folder");
         let arms = [arm(folder.path(), "a", 3, 1.0), arm(folder.path(), "b", 3, 2.0)];
         let mut random = Random::apart(1, "turns");
-        let figures = run(&[&arms[0], &arms[1]], 1, &mut random).expect("figures");
-        let p50: Vec<_> = figures.iter().map(|figures| figures["latency.p50_us"]).collect();
+        let figures = run([&arms[0], &arms[1]], 1, &mut random).expect("figures");
+        let p50: Vec<f64> = figures.iter().map(|figures| figures["latency.p50_us"]).collect();
         assert_eq!(p50, [1.0, 2.0]);
         let notes = fs::read_to_string(folder.path().join("notes")).expect("notes");
         let lines: Vec<&str> = notes.lines().collect();
@@ -178,13 +181,19 @@ echo '{{"scenarios":[{{"outcome":"pass","figures":{{"latency":{{"p50_us":{p50}}}
         let folder = tempfile::tempdir().expect("a folder");
         let good = arm(folder.path(), "good", 1_000_000, 1.0);
         let bad = folder.path().join("bad");
-        fs::write(&bad, "#!/bin/sh\necho 'unexpected argument' >&2\nexit 64\n").expect("written");
+        let says =
+            "error: unexpected argument '--in-turns' found\n\nUsage: regatta run\n\nFor more, try '--help'.";
+        fs::write(&bad, format!("#!/bin/sh\ncat >&2 <<'E'\n{says}\nE\nexit 64\n")).expect("written");
         fs::set_permissions(&bad, fs::Permissions::from_mode(0o755)).expect("may be run");
         let bad = Arm { program: bad, ..good.clone() };
         let mut random = Random::apart(1, "turns");
-        let error = run(&[&bad, &bad], 1, &mut random).expect_err("no figures");
-        assert_eq!(error.to_string(), "the build printed no results (exit code 64); unexpected argument");
+        let error = run([&bad, &bad], 1, &mut random).expect_err("no figures");
+        assert_eq!(
+            error.to_string(),
+            "the build printed no results (exit code 64); error: unexpected argument '--in-turns' found; it is too old to \
+             take turns with others"
+        );
         let missing = Arm { program: folder.path().join("nowhere"), ..good.clone() };
-        assert!(matches!(run(&[&good, &missing], 1, &mut random), Err(TrialError::Start { .. })));
+        assert!(matches!(run([&good, &missing], 1, &mut random), Err(TrialError::Start { .. })));
     }
 }

@@ -37,7 +37,7 @@ pub struct Document {
     pub head: String,
     /// The command.
     pub command: String,
-    /// The seed of the order of trials.
+    /// The seed of the order of turns.
     pub seed: u64,
     /// When, in seconds since 1970.
     pub unix_s: u64,

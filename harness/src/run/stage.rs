@@ -22,7 +22,7 @@ use crate::condition::observation::value_of;
 use crate::condition::{self, Condition, Observation};
 use crate::expect::judge::{Verdict, Window, explain};
 use crate::load::allocation::uncounted;
-use crate::load::{Figures, together};
+use crate::load::{Figures, slices};
 use crate::observe::{Observer, Views};
 use crate::random::Random;
 use crate::record::What;
@@ -88,6 +88,8 @@ pub(super) struct Stage {
     state: Mutex<State>,
     latest: watch::Sender<Arc<Observation>>,
     loads_running: AtomicU32,
+    /// Held by the load that has its turn.
+    pub(super) taking_turn: tokio::sync::Mutex<()>,
     /// The variables that conditions speak of.
     variables: BTreeSet<&'static str>,
     /// How long a look waits for more changes.
@@ -155,6 +157,7 @@ impl Stage {
             state: Mutex::new(state),
             latest: watch::Sender::new(Arc::new(empty)),
             loads_running: AtomicU32::new(0),
+            taking_turn: tokio::sync::Mutex::default(),
         })
     }
 
@@ -441,18 +444,19 @@ impl Stage {
             to.push(PidText(pid.ok_or_else(|| format!("{} is nowhere", name_of(address)))?));
         }
         let label = to.first().map(|first| self.scene.label(first.0)).unwrap_or_default();
-        let mut slices = Vec::new();
+        let mut figures_of = Vec::new();
         for _ in 0..load.slices.max(1) {
-            self.turn().await?;
+            // Held until the slice is over.
+            let _turn = self.turn().await?;
             match from.ask(Order::Load { load: index, to: to.clone(), label: label.clone() }).await {
-                Ok(Answer::Figures(figures)) => slices.push(*figures),
+                Ok(Answer::Figures(figures)) => figures_of.push(*figures),
                 Ok(_) => return Err("the node answered something else".to_owned()),
                 Err(refused) => return Err(refused.to_string()),
             }
         }
         // What follows, up to the next load or the end, is a turn too.
-        self.turn().await?;
-        together(load, &slices)
+        drop(self.turn().await?);
+        slices::merge(load, &figures_of)
     }
 
     /// The process that is meant, as `node` sees the cluster now.

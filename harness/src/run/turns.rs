@@ -2,11 +2,17 @@
 //!
 //! The speed of a shared machine wanders by the second. Builds that take turns of some milliseconds meet the same machine;
 //! builds that run one after the other do not.
+//!
+//! The run asks for a turn, and so ends the one that it has, before each slice of a load and after the last slice of each: up
+//! to the next load, or to its end, it has a turn as well. Where time is real the run has no timeout of its own.
 
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::sync::MutexGuard;
+
 use super::stage::Stage;
+use crate::scenario::World;
 
 /// The line with which a run asks for its turn.
 pub const READY: &str = "ready";
@@ -20,11 +26,13 @@ pub trait Turns: Send + Sync + fmt::Debug {
 }
 
 impl Stage {
-    /// Waits for the next turn, where turns are taken.
-    pub(super) async fn turn(&self) -> Result<(), String> {
-        let Some(turns) = self.options.turns.clone() else { return Ok(()) };
+    /// Waits for the next turn, where turns are taken. Loads at the same time have one after the other.
+    pub(super) async fn turn(&self) -> Result<Option<MutexGuard<'_, ()>>, String> {
+        let turns = self.options.turns.clone().filter(|_| self.world != World::Sim);
+        let Some(turns) = turns else { return Ok(None) };
+        let turn = self.taking_turn.lock().await;
         let taken = tokio::task::spawn_blocking(move || turns.take()).await;
-        if taken.unwrap_or(false) { Ok(()) } else { Err("nobody gives turns any more".to_owned()) }
+        if taken.unwrap_or(false) { Ok(Some(turn)) } else { Err("nobody gives turns any more".to_owned()) }
     }
 }
 

@@ -132,13 +132,17 @@ fn start(means: &Means, launch: &Launch, addr: SocketAddr) -> Result<(Seat, Arc<
     let logs =
         means.logs.as_ref().map(|(_, dispatch)| (Arc::<str>::from(launch.name.as_str()), dispatch.clone()));
     let place = means.scenario.pinned(&launch.name);
+    if let Some(place) = place {
+        let tried = std::thread::spawn(move || pin::to_core_of(place)).join();
+        let tried = tried.unwrap_or_else(|_| Err(io::Error::other("it panicked")));
+        tried.map_err(|error| failed(format!("its threads cannot be kept on one core: {error}")))?;
+    }
     builder.on_thread_start(move || {
         if let Some((node, dispatch)) = &logs {
             logs::adopt_thread(node, dispatch);
         }
-        if let Some(Err(error)) = place.map(pin::to_core_of) {
-            tracing::warn!(%error, "the node's thread is not kept on one core");
-        }
+        // That it can be done has just been seen.
+        let _ = place.map(pin::to_core_of);
     });
     let tokio = builder.build().map_err(|error| failed(format!("no threads: {error}")))?;
     let clock = NodeClock::new(Arc::new(SystemClock));

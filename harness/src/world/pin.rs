@@ -26,20 +26,16 @@ mod tests {
 
     #[test]
     fn a_thread_stays_on_the_core_of_its_place() {
-        let all = sched_getaffinity(None).expect("the cores").count() as usize;
-        for place in [0, 1, all, all + 1] {
-            let on = std::thread::spawn(move || {
-                to_core_of(place).expect("pinned");
-                let now = sched_getaffinity(None).expect("the cores");
-                (0..CpuSet::MAX_CPU).filter(|core| now.is_set(*core)).collect::<Vec<_>>()
-            });
-            let cores = on.join().expect("a thread");
-            assert_eq!(cores.len(), 1, "{cores:?}");
+        let cores = || {
+            let now = sched_getaffinity(None).expect("the cores");
+            (0..CpuSet::MAX_CPU).filter(|core| now.is_set(*core)).collect::<Vec<_>>()
+        };
+        let all = cores();
+        for place in 0..all.len() + 2 {
+            let on = std::thread::spawn(move || to_core_of(place).map(|()| cores())).join();
+            let on = on.expect("a thread").expect("pinned");
+            assert_eq!(on, [all[place % all.len()]], "place {place}");
         }
-        assert_eq!(
-            sched_getaffinity(None).expect("the cores").count() as usize,
-            all,
-            "others are not pinned"
-        );
+        assert_eq!(cores(), all, "others are not pinned");
     }
 }

@@ -45,7 +45,7 @@ pub(super) struct Gate {
     /// Blocks of a round.
     #[arg(long, value_name = "N", default_value_t = BLOCKS_DEFAULT)]
     blocks: usize,
-    /// The seed of the order within the blocks; by default the time.
+    /// The seed of the order of turns; by default the time.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Of a self-test: decisions over equal builds.
@@ -68,7 +68,7 @@ enum Tier {
     Exact,
     /// Instructions and system calls per message, against the base.
     Counts,
-    /// Times, rates, processor time and memory, against the base in interleaved blocks.
+    /// Times, rates, processor time and memory, against the base, both in turns.
     Paired,
     /// Changes of level in the history of main: told, and fails nothing.
     History,

@@ -8,10 +8,12 @@ use toml::{Table, Value};
 use crate::gate::shift::median;
 use crate::paired::arm::{Arm, TrialError};
 use crate::paired::counts::{self, Lengths};
+use crate::paired::turns;
+use crate::random::Random;
 use crate::scenario::load::INSTRUCTIONS;
 
-/// Trials from which the time of a message is known.
-const BASELINE_TRIALS: u64 = 9;
+/// Blocks, as those of a decision, from which the time of a message is known.
+const BASELINE_BLOCKS: u64 = 4;
 /// Turns of work from which the instructions of one are known.
 const TURNS_TRIED: i64 = 1_000;
 
@@ -24,10 +26,12 @@ pub(super) struct Now {
 
 pub(super) fn baseline(base: &Arm) -> Result<Now, TrialError> {
     let (mut round_trips, mut periods) = (Vec::new(), Vec::new());
-    for seed in 0..BASELINE_TRIALS {
-        let figures = base.trial(seed)?;
-        round_trips.extend(figures.get("latency.p50_us").map(|us| us * 1e3));
-        periods.extend(figures.get("saturation.rate").map(|rate| 1e9 / rate));
+    let mut random = Random::apart(0, "baseline");
+    for seed in 0..BASELINE_BLOCKS {
+        for figures in turns::run([base, base, base], seed, &mut random)? {
+            round_trips.extend(figures.get("latency.p50_us").map(|us| us * 1e3));
+            periods.extend(figures.get("saturation.rate").map(|rate| 1e9 / rate));
+        }
     }
     let middle = |values: &[f64]| median(values).unwrap_or(0.0);
     Ok(Now { round_trip: middle(&round_trips), period: middle(&periods) })

@@ -225,8 +225,8 @@ fn live(
         before: birth.before,
         addr: None,
     };
-    if let Some(Err(error)) = means.scenario.pinned(&launch.name).map(pin::to_core_of) {
-        tracing::warn!(%error, "the node's thread is not kept on one core");
+    if let Some(place) = means.scenario.pinned(&launch.name) {
+        pin::to_core_of(place).map_err(|error| format!("its thread cannot be kept on one core: {error}"))?;
     }
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_all()

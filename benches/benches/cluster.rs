@@ -1,6 +1,6 @@
 //! The cluster report: latency and throughput of the load scenarios, in tables of their own, with the machine.
 //!
-//! `cargo bench -- --save NAME` keeps the run for `regatta compare`; all options of `regatta bench` work here.
+//! `cargo bench -p regatta-benches --bench cluster -- --save NAME` keeps the run for `regatta compare`; all options of `regatta bench` work here.
 
 use std::process::ExitCode;
 

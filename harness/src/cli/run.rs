@@ -50,7 +50,7 @@ pub(super) struct Run {
     /// Accept what snapshots show now.
     #[arg(long)]
     accept: bool,
-    /// Also run scenarios that are tagged `long`; in `sim`, where time is virtual, they run anyway.
+    /// Also run scenarios that are tagged `long`; in `sim`, where time is virtual, they run anyway, unless it is their only world.
     #[arg(long)]
     long: bool,
     /// Run each scenario with every seed from the first up to, but not including, the second.

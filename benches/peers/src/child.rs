@@ -153,7 +153,7 @@ pub(crate) fn end_with_stdin() {
 }
 
 /// Asks the kernel to kill this process when the thread that started it ends; fails if `parent` is gone already.
-pub(crate) fn die_with(parent: u32) -> io::Result<()> {
+fn die_with(parent: u32) -> io::Result<()> {
     // SAFETY: both are plain system calls without pointers.
     let (set, now) = unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL), libc::getppid()) };
     if set != 0 {

@@ -5,8 +5,6 @@
 //! trial is a process of its own ([`child`]); what it does there is in [`trial`] and [`workload`].
 
 mod child;
-mod erlang;
-mod hydra;
 mod layout;
 mod machine;
 mod raw;
@@ -76,15 +74,7 @@ impl Options {
         let all = self.systems.iter().any(|name| name == "all");
         // In the order in which they were given: the first is compared with.
         let given = || self.systems.iter().filter_map(|name| systems::named(name)).collect();
-        let mut chosen = if all { systems::SYSTEMS.to_vec() } else { given() };
-        chosen.retain(|system| {
-            let missing = system.missing();
-            if let Some(why) = missing {
-                eprintln!("regatta-peers: {} is left out: {why}", system.name);
-            }
-            missing.is_none()
-        });
-        chosen
+        if all { systems::SYSTEMS.to_vec() } else { given() }
     }
 
     /// Each layout with each number of links.
@@ -175,7 +165,7 @@ fn run(options: &Options) -> Report {
     let (begin, neighbours) = (Instant::now(), Neighbours::watch());
     let mut worst = Interference { other_cores: 0.0, stolen_cores: 0.0 };
     let chosen = options.systems();
-    let base = options.base.clone().or_else(|| chosen.first().map(|first| first.name.to_owned())).unwrap_or_default();
+    let base = options.base.clone().unwrap_or_else(|| chosen[0].name.to_owned());
     let (mut results, mut failures) = (Results::new(base), Vec::new());
     let cells = options.cells();
     for round in 1..=rounds {
@@ -183,7 +173,7 @@ fn run(options: &Options) -> Report {
             eprint!("\rround {round} of {rounds}: {:<30}", layout.with_links(links));
             let probes: Vec<Probe> = options.measures.iter().flat_map(|measure| measure.probes()).collect();
             for probe in random.shuffled(&probes) {
-                for system in random.shuffled(&chosen).into_iter().filter(|system| system.can(probe, layout, links)) {
+                for system in random.shuffled(&chosen).into_iter().filter(|system| system.can(probe)) {
                     let system = system.name.to_owned();
                     let trial = Trial { system: system.clone(), layout, links, probe, warm_up, window };
                     let watch = Neighbours::watch();

@@ -25,7 +25,7 @@ impl Mailbox for RegattaMailbox {
 
 impl<const SPINS: bool> System for Regatta<SPINS> {
     const NAME: &'static str = if SPINS { "regatta" } else { "regatta-sleeps" };
-    const OFFERS: Offers = Offers { spawn: true, handshake: true, bulk: true, mesh: true, reliable: true, many: true };
+    const OFFERS: Offers = Offers { spawn: true, handshake: true, bulk: true, mesh: true, reliable: true };
     type Authority = ClusterCa;
     type Identity = Identity;
     type Mailbox = RegattaMailbox;

@@ -16,7 +16,7 @@ use crate::layout::{Layout, Nodes};
 use crate::workload::{self, BULK_BYTES, Counter, Course, Failure, PAYLOAD_BYTES, System, Times};
 
 /// Least number of flood senders on the near node, each with a sink of its own on a far node; no link is without one.
-pub(crate) const FLOOD_SENDERS_MIN: u32 = 4;
+const FLOOD_SENDERS_MIN: u32 = 4;
 /// Datagrams in a thousand that the lossy path loses, in each direction.
 const LOSS_PER_MILLE: u32 = 5;
 /// Pairs with one round trip in flight each, over the lossy path.

@@ -69,8 +69,6 @@ pub(crate) struct Offers {
     pub(crate) mesh: bool,
     /// What is lost on the way is sent again.
     pub(crate) reliable: bool,
-    /// Several nodes in one process.
-    pub(crate) many: bool,
 }
 
 /// A process's own end of its mailbox.

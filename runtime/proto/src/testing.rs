@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use crate::engine::{Engine, EngineConfig};
 use crate::host::{ConnectError, Delivery, Event, Host, LinkId, NodeChange};
 use crate::id::{NodeId, Pid};
+use crate::limits::LANES;
 use crate::link::outgoing::Outgoing;
 use crate::signal::{Signal, Target};
 use crate::wire::frame::To;
@@ -251,7 +252,7 @@ impl Mesh {
     pub fn send(&mut self, from: usize, to: &str, put: impl FnOnce(&mut Outgoing)) {
         let link = self.nodes[from].link(to).expect("the nodes are linked");
         // One for each link, as in a node: it numbers the large bodies.
-        let outgoing = self.outgoing.entry((from, link)).or_insert_with(|| Outgoing::new(16 << 20));
+        let outgoing = self.outgoing.entry((from, link)).or_insert_with(|| Outgoing::new(16 << 20, LANES));
         put(outgoing);
         let Node { engine, host, .. } = &mut self.nodes[from];
         // A node's senders count what they queue; the engine subtracts it when it is written.

@@ -14,7 +14,6 @@ use tracing::level_filters::LevelFilter;
 
 use super::cell::{After, Cell, ENDING, HELD, STOP};
 use super::process::IntoExit;
-use super::scheduler::known;
 use super::sync::atomic::Ordering;
 use super::{current, exit};
 
@@ -59,11 +58,11 @@ impl Task {
         &self.0.cell
     }
 
-    /// Polls the process once. It comes back if it must be queued again.
+    /// Polls the process once, and has it parked if it goes on. It comes back if it must be queued again.
     #[inline]
-    pub(crate) fn run(mut self) -> Option<Self> {
+    pub(crate) fn run(mut self, park: impl FnOnce(Self) -> Option<Self>) -> Option<Self> {
         match self.turn() {
-            None => known::park(self),
+            None => park(self),
             Some(outcome) => {
                 self.end(outcome);
                 None

@@ -201,7 +201,11 @@ impl ClusterNode {
     /// # Errors
     /// [`NodeSendError`]; the message was then not sent.
     pub async fn send(&self, to_node: &str, to_name: &str, payload: &[u8]) -> Result<(), NodeSendError> {
-        self.core().send_to_node(to_node, to_name, payload).await
+        match self.core().send_at_once(to_node, to_name, payload) {
+            Some(sent) => sent,
+            // Apart, so that the future of whoever sends has no room for it where nothing is waited for.
+            None => Box::pin(self.core().send_when_ready(to_node, to_name, payload)).await,
+        }
     }
 
     /// [`send`](Self::send) without order: the message may overtake what the caller has sent before, and be overtaken. A

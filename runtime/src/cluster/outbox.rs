@@ -29,12 +29,12 @@ pub(crate) struct PeerLink {
 }
 
 impl PeerLink {
-    pub(crate) fn new(peer: NodeId, link: LinkId, budget: Arc<LinkBudget>, message_bytes_max: usize) -> Self {
+    pub(crate) fn new(peer: NodeId, link: LinkId, budget: Arc<LinkBudget>, outgoing: Outgoing) -> Self {
         Self {
             peer,
             link,
             budget,
-            outgoing: Mutex::new(Some(Outgoing::new(message_bytes_max))),
+            outgoing: Mutex::new(Some(outgoing)),
             scheduled: AtomicBool::new(false),
             room: Notify::new(),
         }

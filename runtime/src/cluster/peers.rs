@@ -1,7 +1,9 @@
 //! Who this node is linked with, for senders: read on every send, replaced as a whole when a link comes or goes.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -23,23 +25,59 @@ struct View {
 }
 
 /// The live links.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Peers {
     view: ArcSwap<View>,
+    /// Another one for each view of each node: what a thread remembers is of one of them.
+    version: AtomicU64,
     /// Incarnations that were replaced by a later start of the same node; the oldest are forgotten first.
     retired: Mutex<VecDeque<Incarnation>>,
     /// The last incarnation seen of each node that was linked once, as many as there are retired ones.
     seen: Mutex<FxHashMap<NodeName, Incarnation>>,
 }
 
+/// A link that a thread has used.
+struct Last {
+    /// The version of the links that it was among.
+    of: u64,
+    link: Arc<PeerLink>,
+}
+
+thread_local! {
+    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+}
+
+/// A version that no links have had.
+fn fresh() -> u64 {
+    static VERSIONS: AtomicU64 = AtomicU64::new(0);
+    VERSIONS.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Self {
+            view: ArcSwap::default(),
+            version: AtomicU64::new(fresh()),
+            retired: Mutex::default(),
+            seen: Mutex::default(),
+        }
+    }
+}
+
 impl Peers {
+    fn store(&self, view: View) {
+        self.view.store(Arc::new(view));
+        // Whoever sees it sees the view.
+        self.version.store(fresh(), Ordering::Release);
+    }
+
     pub(crate) fn up(&self, link: PeerLink) {
         let (name, incarnation) = (link.peer.name.clone(), link.peer.incarnation);
         let link = Arc::new(link);
         let mut view = View::clone(&self.view.load());
         view.by_name.insert(name.clone(), link.clone());
         view.by_incarnation.insert(incarnation, link);
-        self.view.store(Arc::new(view));
+        self.store(view);
         let before = self.seen.lock().insert(name, incarnation).filter(|before| *before != incarnation);
         if let Some(before) = before {
             let mut retired = self.retired.lock();
@@ -56,13 +94,14 @@ impl Peers {
         let peer = view.by_name.values().find(|peer| peer.link == link)?.clone();
         view.by_name.remove(&peer.peer.name);
         view.by_incarnation.remove(&peer.peer.incarnation);
-        self.view.store(Arc::new(view));
+        self.store(view);
         Some(peer)
     }
 
     /// All links are over: senders fail from now on.
     pub(crate) fn clear(&self) {
         let before = self.view.swap(Arc::default());
+        self.version.store(fresh(), Ordering::Release);
         for link in before.by_name.values() {
             link.close();
         }
@@ -72,9 +111,26 @@ impl Peers {
         self.view.load().by_name.get(name).cloned()
     }
 
-    /// Does something with the link to the node of this name, if there is one.
+    /// Does something with the link to the node of this name, if there is one. Each thread remembers the one that it used last:
+    /// who sends much sends much to one node.
     pub(crate) fn with<T>(&self, name: &str, act: impl FnOnce(&Arc<PeerLink>) -> T) -> Option<T> {
-        self.view.load().by_name.get(name).map(act)
+        // Before the view is read: what is remembered is never older than its version.
+        let version = self.version.load(Ordering::Acquire);
+        LAST.with(|place| {
+            if let Ok(last) = place.try_borrow()
+                && let Some(Last { of, link }) = &*last
+                && *of == version
+                && link.peer.name.as_str() == name
+            {
+                return Some(act(link));
+            }
+            let link = self.by_name(name)?;
+            let result = act(&link);
+            if let Ok(mut last) = place.try_borrow_mut() {
+                *last = Some(Last { of: version, link });
+            }
+            Some(result)
+        })
     }
 
     pub(crate) fn by_link(&self, link: LinkId) -> Option<Arc<PeerLink>> {

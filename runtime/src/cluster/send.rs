@@ -11,24 +11,32 @@ use super::outbox::PeerLink;
 use crate::actor::SendError;
 
 impl Core {
-    /// Sends to the process that `name` names on `node`, which may be this one. Waits while the link is above its
-    /// high-water mark.
-    pub(crate) async fn send_to_node(
+    /// Sends to the process that `name` names on `node`, which may be this one. `None`: nothing was done, as a link must be waited for,
+    /// or room on it: [`Self::send_when_ready`] does that.
+    pub(crate) fn send_at_once(
+        &self,
+        node: &str,
+        name: &str,
+        body: &[u8],
+    ) -> Option<Result<(), NodeSendError>> {
+        if let Err(error) = Name::check(name) {
+            return Some(Err(error.into()));
+        }
+        if node == self.id.name.as_str() {
+            let sent = self.runtime.send_named(name, body.to_vec());
+            return Some(sent.map_err(|source| NodeSendError::Local { name: name.to_owned(), source }));
+        }
+        let at_once = |link: &Arc<PeerLink>| link.has_room().then(|| self.send_by_name(link, name, body));
+        self.peers.with(node, at_once).flatten()
+    }
+
+    /// Sends to the process that `name` names on another node, once it is linked and the link is below its high-water mark.
+    pub(crate) async fn send_when_ready(
         &self,
         node: &str,
         name: &str,
         body: &[u8],
     ) -> Result<(), NodeSendError> {
-        Name::check(name)?;
-        if node == self.id.name.as_str() {
-            let sent = self.runtime.send_named(name, body.to_vec());
-            return sent.map_err(|source| NodeSendError::Local { name: name.to_owned(), source });
-        }
-        // Where nothing must be waited for, nothing is counted or registered either.
-        let at_once = |link: &Arc<PeerLink>| link.has_room().then(|| self.send_by_name(link, name, body));
-        if let Some(sent) = self.peers.with(node, at_once).flatten() {
-            return sent;
-        }
         let no_connection = || NodeSendError::NoConnection { node: node.to_owned() };
         let link = self.reach(node).await.ok_or_else(no_connection)?;
         link.ready().await;

@@ -1,6 +1,6 @@
 //! Signals that arrive on a link: from the bytes of its lanes to the host.
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use quinn_proto::{ReadError, StreamId};
 
 use super::link::Link;
@@ -43,7 +43,7 @@ impl Engine {
             link.streams.remove(&id);
             return Ok(());
         };
-        let mut deliver = |ready| inbox.ready(ready);
+        let mut deliver = |ready: Ready<'_>| inbox.ready(ready);
         let result = loop {
             match chunks.next(usize::MAX) {
                 Ok(Some(chunk)) => {
@@ -90,21 +90,19 @@ struct Inbox<'a, H> {
 }
 
 impl<H: Host> Inbox<'_, H> {
-    fn ready(&mut self, Ready { mut frame, body, ordered }: Ready) -> Result<(), ReceiveError> {
-        if let Some((from, to, start)) = frame::read_message(&frame) {
-            let from = Pid::new(self.peer.incarnation, from);
-            if let To::Serial(serial) = to {
-                frame.advance(start);
-                self.signal(from, To::Serial(serial), Signal::Message(frame), ordered);
-            } else {
-                self.signal(from, to, Signal::Message(frame.slice(start..)), ordered);
+    fn ready(&mut self, ready: Ready<'_>) -> Result<(), ReceiveError> {
+        let (frame, body) = match ready {
+            Ready::Message { from, to, body, ordered } => {
+                let from = Pid::new(self.peer.incarnation, from);
+                self.signal(from, to, Signal::Message(body), ordered);
+                return Ok(());
             }
-            return Ok(());
-        }
+            Ready::Frame { frame, body } => (frame, body),
+        };
         let Frame { from, body: content } = frame::read(&frame)?;
         let from = Pid::new(self.peer.incarnation, from);
         match content {
-            Body::Signal { to, signal } => self.signal(from, to, signal, ordered),
+            Body::Signal { to, signal } => self.signal(from, to, signal, true),
             Body::Bulk { to, carried, .. } => {
                 let body: Bytes = body.expect("a stub is ready with its body");
                 self.signal(from, to, carried.with(body), true);

@@ -6,14 +6,14 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use rustc_hash::FxHashMap;
 use thiserror::Error;
 
 use super::sender::{STREAM_BULK, STREAM_LANE, STREAM_UNORDERED};
 use crate::limits::{FRAME_OVERHEAD_BYTES_MAX, LANES};
-use crate::wire::codec::{Deframer, TooLong};
-use crate::wire::frame::{self, Body, Frame, FrameError};
+use crate::wire::codec::{self, Deframer, TooLong};
+use crate::wire::frame::{self, Body, Frame, FrameError, To};
 
 const BULK_PREFACE_BYTES: usize = 17;
 
@@ -72,13 +72,19 @@ impl Default for Stream {
     }
 }
 
-/// A frame that can be handled now; a large message comes with its body.
+/// What can be handled now.
 #[derive(Debug)]
-pub(crate) struct Ready {
-    pub(crate) frame: Bytes,
-    pub(crate) body: Option<Bytes>,
-    /// It keeps its sender's order.
-    pub(crate) ordered: bool,
+pub(crate) enum Ready<'a> {
+    /// A message: its sender, its receiver, and its body.
+    Message {
+        from: u64,
+        to: To<'a>,
+        body: Bytes,
+        /// It keeps its sender's order.
+        ordered: bool,
+    },
+    /// Any other frame, and messages that waited; a large message comes with its body. It keeps its sender's order.
+    Frame { frame: Bytes, body: Option<Bytes> },
 }
 
 /// The receiving half.
@@ -115,7 +121,7 @@ impl Receiver {
         &mut self,
         stream: &mut Stream,
         chunk: Bytes,
-        ready: &mut impl FnMut(Ready) -> Result<(), ReceiveError>,
+        ready: &mut impl FnMut(Ready<'_>) -> Result<(), ReceiveError>,
     ) -> Result<(), ReceiveError> {
         let mut chunk = chunk;
         if let Stream::Preface(start) = stream {
@@ -128,6 +134,25 @@ impl Receiver {
             Stream::Preface(_) => unreachable!("replaced above"),
             Stream::Lane(deframer) => {
                 let max = self.message_bytes_max + FRAME_OVERHEAD_BYTES_MAX;
+                let mut at = 0;
+                // Most chunks hold whole frames of messages, behind no large body: those need one slice each, of their body.
+                while self.held.is_empty()
+                    && deframer.is_empty()
+                    && let Some(frame) = codec::whole(&chunk, &mut at, max)?
+                {
+                    let bytes = &chunk[frame.clone()];
+                    match frame::read_message(bytes) {
+                        Some((from, to, start)) => {
+                            let body = chunk.slice(frame.start + start..frame.end);
+                            ready(Ready::Message { from, to, body, ordered: true })?;
+                        }
+                        None => self.frame(chunk.slice(frame), ready)?,
+                    }
+                }
+                chunk.advance(at);
+                if chunk.is_empty() {
+                    return Ok(());
+                }
                 deframer.push(chunk);
                 while let Some(frame) = deframer.next(max)? {
                     self.frame(frame, ready)?;
@@ -142,7 +167,10 @@ impl Receiver {
                 while let Some(frame) = deframer.next(max)? {
                     match frame.first() {
                         Some(kind) if frame::is_message(*kind) => {
-                            ready(Ready { frame, body: None, ordered: false })?;
+                            let (from, to, start) = frame::read_message(&frame).ok_or_else(|| {
+                                frame::read(&frame).err().unwrap_or(FrameError::Short("target"))
+                            })?;
+                            ready(Ready::Message { from, to, body: frame.slice(start..), ordered: false })?;
                         }
                         kind => return Err(ReceiveError::Order(kind.copied().unwrap_or(0))),
                     }
@@ -163,7 +191,7 @@ impl Receiver {
     pub(crate) fn end(
         &mut self,
         stream: Stream,
-        ready: &mut impl FnMut(Ready) -> Result<(), ReceiveError>,
+        ready: &mut impl FnMut(Ready<'_>) -> Result<(), ReceiveError>,
     ) -> Result<(), ReceiveError> {
         match stream {
             Stream::Preface(start) if start.is_empty() => Ok(()),
@@ -207,10 +235,10 @@ impl Receiver {
     fn frame(
         &mut self,
         frame: Bytes,
-        ready: &mut impl FnMut(Ready) -> Result<(), ReceiveError>,
+        ready: &mut impl FnMut(Ready<'_>) -> Result<(), ReceiveError>,
     ) -> Result<(), ReceiveError> {
         if self.held.is_empty() && !is_bulk(&frame) {
-            return ready(Ready { frame, body: None, ordered: true });
+            return ready(Ready::Frame { frame, body: None });
         }
         let Frame { from, body } = frame::read(&frame)?;
         if let Some(queue) = self.held.get_mut(&from) {
@@ -218,7 +246,7 @@ impl Receiver {
             queue.push_back(frame);
             return self.hold(bytes);
         }
-        let Body::Bulk { bulk, .. } = body else { return ready(Ready { frame, body: None, ordered: true }) };
+        let Body::Bulk { bulk, .. } = body else { return ready(Ready::Frame { frame, body: None }) };
         if self.whole.contains_key(&bulk) {
             return self.bulk_ready(frame, bulk, ready);
         }
@@ -239,7 +267,7 @@ impl Receiver {
         &mut self,
         stub: Bytes,
         bulk: u64,
-        ready: &mut impl FnMut(Ready) -> Result<(), ReceiveError>,
+        ready: &mut impl FnMut(Ready<'_>) -> Result<(), ReceiveError>,
     ) -> Result<(), ReceiveError> {
         let body = self.whole.remove(&bulk).expect("the caller saw it");
         self.held_bytes -= body.len();
@@ -248,20 +276,20 @@ impl Receiver {
         {
             return Err(ReceiveError::Length { id: bulk, announced: len, got: body.len() as u64 });
         }
-        ready(Ready { frame: stub, body: Some(body), ordered: true })
+        ready(Ready::Frame { frame: stub, body: Some(body) })
     }
 
     /// Hands out the held frames of a sender until the next body that is not whole.
     fn resume(
         &mut self,
         from: u64,
-        ready: &mut impl FnMut(Ready) -> Result<(), ReceiveError>,
+        ready: &mut impl FnMut(Ready<'_>) -> Result<(), ReceiveError>,
     ) -> Result<(), ReceiveError> {
         let mut queue = self.held.remove(&from).expect("a sender that is expected holds frames");
         while let Some(frame) = queue.pop_front() {
             self.held_bytes -= frame.len();
             let Body::Bulk { bulk, .. } = frame::read(&frame)?.body else {
-                ready(Ready { frame, body: None, ordered: true })?;
+                ready(Ready::Frame { frame, body: None })?;
                 continue;
             };
             if self.whole.contains_key(&bulk) {
@@ -290,7 +318,6 @@ fn is_bulk(frame: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::link::outgoing::Outgoing;
-    use crate::wire::frame::To;
 
     /// The lane and the bodies that `outgoing` would put on the wire.
     fn wire(outgoing: &mut Outgoing, lane: usize) -> (Bytes, Vec<(Bytes, Bytes)>) {
@@ -305,9 +332,13 @@ mod tests {
         (bytes.freeze(), bodies.collect())
     }
 
-    fn describe(ready: &Ready) -> (u64, usize) {
-        let Frame { from, body } = frame::read(&ready.frame).expect("a frame");
-        let len = match (body, &ready.body) {
+    fn describe(ready: &Ready<'_>) -> (u64, usize) {
+        let (frame, whole) = match ready {
+            Ready::Message { from, body, .. } => return (*from, body.len()),
+            Ready::Frame { frame, body } => (frame, body),
+        };
+        let Frame { from, body } = frame::read(frame).expect("a frame");
+        let len = match (body, whole) {
             (Body::Signal { signal: crate::signal::Signal::Message(body), .. }, None) => body.len(),
             (Body::Bulk { .. }, Some(body)) => body.len(),
             other => panic!("{other:?}"),
@@ -317,14 +348,14 @@ mod tests {
 
     #[test]
     fn a_large_body_holds_back_its_own_sender_and_nobody_else() {
-        let mut out = Outgoing::new(1 << 20);
+        let mut out = Outgoing::new(1 << 20, LANES);
         for (from, len) in [(16, 10), (16, 100_000), (16, 11), (32, 12), (16, 200_000), (16, 13)] {
             out.message(from, To::Serial(1), &vec![0; len]).expect("fits");
         }
         let (lane, bodies) = wire(&mut out, 0);
         let mut receiver = Receiver::new(1 << 20, 1 << 22);
         let mut seen = Vec::new();
-        let mut ready = |r: Ready| {
+        let mut ready = |r: Ready<'_>| {
             seen.push(describe(&r));
             Ok(())
         };
@@ -342,12 +373,12 @@ mod tests {
 
     #[test]
     fn a_body_that_is_there_before_its_stub_waits_for_it() {
-        let mut out = Outgoing::new(1 << 20);
+        let mut out = Outgoing::new(1 << 20, LANES);
         out.message(3, To::Serial(1), &vec![7; 100_000]).expect("fits");
         let (lane, bodies) = wire(&mut out, 3);
         let mut receiver = Receiver::new(1 << 20, 1 << 22);
         let mut seen = Vec::new();
-        let mut ready = |r: Ready| {
+        let mut ready = |r: Ready<'_>| {
             seen.push(describe(&r));
             Ok(())
         };
@@ -363,7 +394,7 @@ mod tests {
     #[test]
     fn what_a_peer_makes_us_hold_is_bounded_before_it_is_allocated() {
         let mut receiver = Receiver::new(1 << 20, 1 << 20);
-        let mut none = |_: Ready| Ok(());
+        let mut none = |_: Ready<'_>| Ok(());
         let preface = |len: u64| {
             let mut bytes = vec![STREAM_BULK];
             bytes.extend_from_slice(&1u64.to_le_bytes());
@@ -388,7 +419,7 @@ mod tests {
     #[test]
     fn a_stream_that_is_cut_or_of_no_kind_is_an_error() {
         let mut receiver = Receiver::new(1 << 20, 1 << 20);
-        let mut none = |_: Ready| Ok(());
+        let mut none = |_: Ready<'_>| Ok(());
         let mut push = |bytes: &'static [u8]| {
             let mut stream = Stream::default();
             receiver.chunk(&mut stream, Bytes::from_static(bytes), &mut none)?;

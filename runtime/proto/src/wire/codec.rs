@@ -3,6 +3,8 @@
 //! A frame that lies whole in one received chunk is a slice of that chunk, without a copy. A length above the bound is
 //! refused before anything is allocated for it.
 
+use std::ops::Range;
+
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 
@@ -87,6 +89,23 @@ impl Deframer {
     }
 }
 
+/// Where the frame that begins at `*at` lies in `chunk`, without its length; moves `*at` behind it. `None` if it does not lie whole in it.
+///
+/// # Errors
+/// [`TooLong`] when it announces more than `max` bytes.
+#[inline]
+pub(crate) fn whole(chunk: &[u8], at: &mut usize, max: usize) -> Result<Option<Range<usize>>, TooLong> {
+    let Some((head, behind)) = chunk[*at..].split_at_checked(LENGTH_BYTES) else { return Ok(None) };
+    let len = length(head, max)?;
+    if behind.len() < len {
+        return Ok(None);
+    }
+    let start = *at + LENGTH_BYTES;
+    *at = start + len;
+    Ok(Some(start..*at))
+}
+
+#[inline]
 fn length(data: &[u8], max: usize) -> Result<usize, TooLong> {
     let len = u32::from_le_bytes(data[..LENGTH_BYTES].try_into().expect("four bytes")) as usize;
     if len > max { Err(TooLong { len, max }) } else { Ok(len) }

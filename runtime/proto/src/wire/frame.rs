@@ -233,8 +233,11 @@ pub fn put_message(out: &mut BytesMut, from: u64, to: To<'_>, body: &[u8]) {
     let name = to.name();
     let mut head = Head::new(kind::MESSAGE, from, to);
     head.set_length(name.len() + body.len());
-    out.reserve(head.as_slice().len() + name.len() + body.len());
-    out.put_slice(head.as_slice());
+    out.reserve(head.bytes.len() + name.len() + body.len());
+    // All of the head's room, of a length that the compiler knows, less what it does not use.
+    let end = out.len() + head.len;
+    out.put_slice(&head.bytes);
+    out.truncate(end);
     out.put_slice(name);
     out.put_slice(body);
 }

@@ -106,6 +106,13 @@ pub(crate) fn park(task: Task) -> Option<Task> {
     })
 }
 
+/// [`park`] of a task whose process this thread will hardly meet again before it forgets what it knows.
+#[inline]
+pub(crate) fn park_once(task: Task) -> Option<Task> {
+    let kept = Arc::clone(task.cell());
+    kept.park(task)
+}
+
 /// A poll of a process begins on this thread.
 #[inline]
 pub(super) fn begin_poll() {

@@ -1,9 +1,9 @@
 //! What a thread has while it polls a scheduler: the run queue.
 //!
 //! It is moved in when a turn begins and back to its pool when the turn ends; in between it belongs to the thread, so that
-//! nothing here is locked. Whoever uses it takes it out of its place for a moment, and runs no other code meanwhile.
+//! nothing here is locked. Whoever uses it borrows it for a moment, and runs no other code meanwhile.
 
-use std::cell::Cell as Place;
+use std::cell::{Cell as Place, RefCell};
 use std::sync::Arc;
 
 use super::super::cell::Cell;
@@ -76,35 +76,31 @@ pub(crate) fn has(pool: usize) -> bool {
 /// Does something with the thread's own run queue of `pool`; `None` if it has none of it now.
 #[inline]
 pub(crate) fn with<T>(pool: usize, act: impl FnOnce(&mut Local) -> T) -> Option<T> {
-    let mut local = take(pool)?;
-    let result = act(&mut local);
-    put(local);
-    Some(result)
-}
-
-/// Takes the thread's own out, if it is of `pool`. A thread that ends has none.
-#[inline]
-fn take(pool: usize) -> Option<Box<Local>> {
-    if POOL.with(Place::get) == pool { LOCAL.try_with(Place::take).ok().flatten() } else { None }
-}
-
-#[inline]
-fn put(local: Box<Local>) {
-    LOCAL.with(|place| place.set(Some(local)));
+    if !has(pool) {
+        return None;
+    }
+    // A thread that ends has none.
+    LOCAL.try_with(|place| place.try_borrow_mut().ok()?.as_deref_mut().map(act)).ok().flatten()
 }
 
 /// Puts a process into the thread's own run queue of `pool`.
 #[inline]
 pub(crate) fn push(pool: usize, task: Task, why: Ready) -> Pushed {
-    let Some(mut local) = take(pool) else { return Pushed::NoQueue(task) };
-    let help = (local.long && !local.visiting).then(|| Arc::clone(task.cell()));
-    match why {
-        // What a visit wakes runs in the order of arrival, as the messages that woke it.
-        Ready::Spoken if !local.long && !local.visiting => local.queue.push_next(task),
-        _ => local.queue.push(task),
+    let mut task = Some(task);
+    let help = with(pool, |local| {
+        let task = task.take()?;
+        let help = (local.long && !local.visiting).then(|| Arc::clone(task.cell()));
+        match why {
+            // What a visit wakes runs in the order of arrival, as the messages that woke it.
+            Ready::Spoken if !local.long && !local.visiting => local.queue.push_next(task),
+            _ => local.queue.push(task),
+        }
+        help
+    });
+    match (task, help.flatten()) {
+        (Some(task), _) => Pushed::NoQueue(task),
+        (None, help) => help.map_or(Pushed::Done, Pushed::Help),
     }
-    put(local);
-    help.map_or(Pushed::Done, Pushed::Help)
 }
 
 /// Why a process is to run.
@@ -130,7 +126,7 @@ pub(crate) enum Pushed {
 thread_local! {
     /// The pool of what is in `LOCAL`, for a look that needs nothing taken out; 0: nothing is.
     static POOL: Place<usize> = const { Place::new(0) };
-    static LOCAL: Place<Option<Box<Local>>> = const { Place::new(None) };
+    static LOCAL: RefCell<Option<Box<Local>>> = const { RefCell::new(None) };
     static HOME: Place<(usize, usize)> = const { Place::new((0, 0)) };
 }
 

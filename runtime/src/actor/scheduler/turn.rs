@@ -56,7 +56,7 @@ impl Scheduler {
             if std::mem::take(&mut self.searching) {
                 self.pool.sleepers.found();
             }
-            poll(&self.pool, index, task);
+            poll(&self.pool, index, task, known::park);
             polls += 1;
             if !timed && polls >= POLLS_PER_TURN {
                 break Ended::Busy;
@@ -151,10 +151,10 @@ impl Future for Scheduler {
 
 /// Polls a process with the run queue `index` of this thread.
 #[inline]
-pub(super) fn poll(pool: &Pool, index: usize, task: Task) {
+pub(super) fn poll(pool: &Pool, index: usize, task: Task, park: impl FnOnce(Task) -> Option<Task>) {
     pool.slot(index).polls(task.cell().serial());
     known::begin_poll();
-    if let Some(task) = task.run() {
+    if let Some(task) = task.run(park) {
         // It was woken while it ran: behind all others.
         Schedulers::schedule(task, Ready::Waits);
     }

@@ -4,6 +4,7 @@
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
+use super::known;
 use super::local::{self, Entered};
 use super::pool::{Pool, Schedulers};
 use super::turn::{self, LONG_POLL};
@@ -60,9 +61,12 @@ impl Visit<'_> {
         let began = self.pool.has_many().then(Instant::now);
         // Known until the next visit alone: it tries again.
         let mut long = local::with(id, |local| std::mem::take(&mut local.long)) == Some(true);
-        while !long && ran.polls < polls_max && tokio::task::coop::has_budget_remaining() {
+        while !long
+            && ran.polls < polls_max
+            && (!ran.polls.is_multiple_of(CLOCK_EACH) || tokio::task::coop::has_budget_remaining())
+        {
             let Some(task) = local::with(id, |local| local.queue.pop()).flatten() else { break };
-            turn::poll(self.pool, self.index, task);
+            turn::poll(self.pool, self.index, task, known::park_once);
             ran.polls += 1;
             // To read the clock costs as much as a short poll.
             let looks = ran.polls <= POLLS_JUDGED || ran.polls.is_multiple_of(CLOCK_EACH);
@@ -100,5 +104,5 @@ impl Drop for Visit<'_> {
 
 /// Polls from which a mean is one: the first ones find cold caches.
 const POLLS_JUDGED: u32 = 8;
-/// Polls, after those, from one look at the clock to the next.
+/// Polls from one look at tokio's budget, and after those at the clock, to the next.
 const CLOCK_EACH: u32 = 4;

@@ -62,15 +62,14 @@ fn at_most(k: u64, n: u64, rate: f64) -> f64 {
 }
 
 /// The smallest slowdown that is caught at least 9 times in 10, as are all greater ones that were tried: the gate's
-/// resolution. `levels` are pairs of slowdown and decisions; with fewer than 10 of these nothing is said of a slowdown.
+/// resolution. `levels` are pairs of slowdown and decisions. Fewer than 10 of these can speak against a smaller slowdown, and not for
+/// their own.
 #[must_use]
 pub fn resolution(levels: &[(f64, Count)]) -> Option<f64> {
     let mut levels = levels.to_vec();
     levels.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let caught = levels
-        .iter()
-        .take_while(|(_, count)| count.decisions >= 10 && count.alarms * 10 >= count.decisions * 9);
-    caught.last().map(|(slowdown, _)| *slowdown)
+    let caught = levels.iter().take_while(|(_, count)| count.alarms * 10 >= count.decisions * 9);
+    caught.filter(|(_, count)| count.decisions >= 10).last().map(|(slowdown, _)| *slowdown)
 }
 
 #[cfg(test)]
@@ -98,6 +97,9 @@ mod tests {
         assert_eq!(resolution(&[(0.30, count(10, 8))]), None);
         assert_eq!(resolution(&[(0.30, count(0, 0))]), None);
         assert_eq!(resolution(&[(0.30, count(9, 9))]), None, "too few to say 9 in 10");
+        let cut = |of_the_greatest| [(0.10, count(10, 8)), (0.20, count(10, 10)), (0.30, of_the_greatest)];
+        assert_eq!(resolution(&cut(count(8, 8))), Some(0.20), "the greatest was cut short");
+        assert_eq!(resolution(&cut(count(8, 7))), None, "what misses a greater one does not resolve a smaller one");
     }
 
     proptest! {

@@ -54,7 +54,7 @@ pub fn short_form() -> Extent {
         equal_counted: 10,
         each: 10,
         slowdowns: vec![0.05, 0.10, 0.20, 0.30],
-        counted_slowdowns: vec![0.03, 0.05, 0.10],
+        counted_slowdowns: vec![0.03, 0.10],
         blocks: super::round::BLOCKS_DEFAULT,
         within: Duration::from_secs(44 * 60),
     }

@@ -99,7 +99,11 @@ mod tests {
         assert_eq!(resolution(&[(0.30, count(9, 9))]), None, "too few to say 9 in 10");
         let cut = |of_the_greatest| [(0.10, count(10, 8)), (0.20, count(10, 10)), (0.30, of_the_greatest)];
         assert_eq!(resolution(&cut(count(8, 8))), Some(0.20), "the greatest was cut short");
-        assert_eq!(resolution(&cut(count(8, 7))), None, "what misses a greater one does not resolve a smaller one");
+        assert_eq!(
+            resolution(&cut(count(8, 7))),
+            None,
+            "what misses a greater one does not resolve a smaller one"
+        );
     }
 
     proptest! {

@@ -5,6 +5,7 @@ pub mod detection;
 pub(crate) mod faults;
 pub mod hold;
 mod judgement;
+mod loads;
 pub mod many;
 mod nemesis;
 mod points;

@@ -21,8 +21,8 @@ use crate::behaviour::Scene;
 use crate::condition::observation::value_of;
 use crate::condition::{self, Condition, Observation};
 use crate::expect::judge::{Verdict, Window, explain};
+use crate::load::Figures;
 use crate::load::allocation::uncounted;
-use crate::load::{Figures, slices};
 use crate::observe::{Observer, Views};
 use crate::random::Random;
 use crate::record::What;
@@ -32,7 +32,7 @@ use crate::scenario::model::{Expectation, Point, Rule, StartMode, View};
 use crate::scenario::{Scenario, World};
 use crate::snapshot::{self, Comparison};
 use crate::world::cluster::{Cluster, WorldError};
-use crate::world::order::{Answer, Order, PidText};
+use crate::world::order::{Answer, Order};
 use crate::world::wanted::words;
 
 /// How often the cluster is looked at while a load runs: looking costs time that the load should have.
@@ -87,7 +87,7 @@ pub(super) struct Stage {
     pub(super) sequences: Mutex<HashMap<(regatta::Pid, regatta::Pid), u64>>,
     state: Mutex<State>,
     latest: watch::Sender<Arc<Observation>>,
-    loads_running: AtomicU32,
+    pub(super) loads_running: AtomicU32,
     /// Held by the load that has its turn.
     pub(super) taking_turn: tokio::sync::Mutex<()>,
     /// The variables that conditions speak of.
@@ -99,7 +99,7 @@ pub(super) struct Stage {
 #[derive(Default)]
 pub(super) struct State {
     steps: Vec<StepState>,
-    loads: BTreeMap<String, Figures>,
+    pub(super) loads: BTreeMap<String, Figures>,
     pub(super) verdicts: Vec<Verdict>,
     pub(super) findings: Vec<Finding>,
     /// Which snapshots were taken.
@@ -413,50 +413,6 @@ impl Stage {
             }
         }
         self.observe();
-    }
-
-    /// Runs one load and notes its figures.
-    pub(super) async fn load(self: &Arc<Self>, index: usize) {
-        let load = &self.scenario.loads[index];
-        self.loads_running.fetch_add(1, Relaxed);
-        self.scene.recorder().note(What::LoadBegun { load: index });
-        let measured = self.measure(index, load).await;
-        self.scene.recorder().note(What::LoadEnded { load: index });
-        self.loads_running.fetch_sub(1, Relaxed);
-        match measured {
-            Ok(figures) => {
-                self.state().loads.insert(load.id.clone(), figures);
-            }
-            Err(message) => {
-                self.find(Outcome::Invalid, Some(load.line), &format!("load `{}`", load.id), message, None);
-            }
-        }
-        self.points.reach(Point::Load(index));
-        self.observe();
-    }
-
-    async fn measure(&self, index: usize, load: &Load) -> Result<Figures, String> {
-        let from =
-            self.cluster.seat(&load.from).ok_or_else(|| format!("node `{}` does not run", load.from))?;
-        let mut to = Vec::new();
-        for address in load.round.receivers() {
-            let pid = self.resolve(&load.from, address).await;
-            to.push(PidText(pid.ok_or_else(|| format!("{} is nowhere", name_of(address)))?));
-        }
-        let label = to.first().map(|first| self.scene.label(first.0)).unwrap_or_default();
-        let mut figures_of = Vec::new();
-        for _ in 0..load.slices.max(1) {
-            // Held until the slice is over.
-            let _turn = self.turn().await?;
-            match from.ask(Order::Load { load: index, to: to.clone(), label: label.clone() }).await {
-                Ok(Answer::Figures(figures)) => figures_of.push(*figures),
-                Ok(_) => return Err("the node answered something else".to_owned()),
-                Err(refused) => return Err(refused.to_string()),
-            }
-        }
-        // What follows, up to the next load or the end, is a turn too.
-        drop(self.turn().await?);
-        slices::merge(load, &figures_of)
     }
 
     /// The process that is meant, as `node` sees the cluster now.

@@ -306,8 +306,6 @@ pub enum Event {
         budget: Arc<LinkBudget>,
         /// The largest message that the peer takes.
         message_bytes_max: usize,
-        /// The lanes that it uses, for as long as it lives.
-        lanes: usize,
     },
     /// The link to a peer ended. Links, monitors and calls across it have been dealt with.
     Down {

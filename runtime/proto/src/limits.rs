@@ -6,11 +6,6 @@ use std::time::Duration;
 
 /// Lanes a link has in each direction. Signals of one process to one node always share a lane.
 pub const LANES: usize = 16;
-/// Lanes that a link uses where a round trip takes less than [`NEAR_RTT`], as in one data centre: what is lost is sent again so soon that
-/// few senders are worth keeping apart, and fewer lanes make fewer and longer stream frames. A power of two.
-pub const LANES_NEAR: usize = 4;
-/// What is near: the round trip when a link comes up.
-pub const NEAR_RTT: Duration = Duration::from_millis(5);
 /// Uni-streams a peer may have open beside its lanes: large bodies, and messages without order.
 pub const UNI_STREAMS: u32 = 1_024;
 /// Bidirectional streams a peer may have open: the control stream and its questions.

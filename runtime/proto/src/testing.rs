@@ -250,24 +250,20 @@ impl Mesh {
     /// Sends whatever `put` queues, from node `from` to its peer `to`.
     pub fn send(&mut self, from: usize, to: &str, put: impl FnOnce(&mut Outgoing)) {
         let link = self.nodes[from].link(to).expect("the nodes are linked");
-        let Node { engine, host, .. } = &mut self.nodes[from];
-        let (budget, lanes) = host
-            .events
-            .iter()
-            .find_map(|event| match event {
-                Event::Up { link: of, budget, lanes, .. } if *of == link => Some((budget, *lanes)),
-                _ => None,
-            })
-            .expect("a live link was reported");
         // One for each link, as in a node: it numbers the large bodies.
-        let outgoing = self.outgoing.entry((from, link)).or_insert_with(|| Outgoing::new(16 << 20, lanes));
+        let outgoing = self.outgoing.entry((from, link)).or_insert_with(|| Outgoing::new(16 << 20));
         put(outgoing);
+        let Node { engine, host, .. } = &mut self.nodes[from];
         // A node's senders count what they queue; the engine subtracts it when it is written.
         let lanes: usize = outgoing.lanes.iter().map(BytesMut::len).sum();
         let bulk: usize = outgoing.bulk.iter().map(|bulk| bulk.body.len()).sum();
+        let budget = host.events.iter().find_map(|event| match event {
+            Event::Up { link: of, budget, .. } if *of == link => Some(budget),
+            _ => None,
+        });
         let datagrams: usize = outgoing.datagrams.iter().map(Bytes::len).sum();
         let queued = lanes + bulk + outgoing.unordered.bytes() + datagrams;
-        budget.add(queued);
+        budget.expect("a live link was reported").add(queued);
         engine.take(self.now, link, outgoing, host);
         self.drive(from);
     }

@@ -69,9 +69,9 @@ impl Host for NodeHost<'_> {
                     let _ = dial.send(result);
                 }
             }
-            Event::Up { peer, link, dialed, budget, message_bytes_max, lanes } => {
+            Event::Up { peer, link, dialed, budget, message_bytes_max } => {
                 tracing::info!(node = %core.id.name, %peer, generation = link.generation, dialed, "link up");
-                core.peers.up(PeerLink::new(peer, link, budget, Outgoing::new(message_bytes_max, lanes)));
+                core.peers.up(PeerLink::new(peer, link, budget, message_bytes_max));
                 self.changed();
             }
             Event::Down { peer, link, cause } => {

@@ -29,12 +29,12 @@ pub(crate) struct PeerLink {
 }
 
 impl PeerLink {
-    pub(crate) fn new(peer: NodeId, link: LinkId, budget: Arc<LinkBudget>, outgoing: Outgoing) -> Self {
+    pub(crate) fn new(peer: NodeId, link: LinkId, budget: Arc<LinkBudget>, message_bytes_max: usize) -> Self {
         Self {
             peer,
             link,
             budget,
-            outgoing: Mutex::new(Some(outgoing)),
+            outgoing: Mutex::new(Some(Outgoing::new(message_bytes_max))),
             scheduled: AtomicBool::new(false),
             room: Notify::new(),
         }

@@ -262,7 +262,7 @@ fn a_request_for_a_link_that_is_gone_was_not_sent() {
     mesh.act(1, |now, engine, host| engine.shutdown(now, host));
     assert!(mesh.run_until(SOON, |mesh| mesh.nodes[0].downs() == 1));
     mesh.act(0, |now, engine, host| {
-        let mut out = Outgoing::new(1 << 20, regatta_proto::limits::LANES);
+        let mut out = Outgoing::new(1 << 20);
         assert!(out.spawn(1, &request(7)).is_ok());
         engine.take(now, link, &mut out, host);
     });

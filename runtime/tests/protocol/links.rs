@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use regatta::Limits;
 use regatta_proto::host::{ConnectError, Event, LinkEnd};
-use regatta_proto::limits::{LANES, LANES_NEAR};
-use regatta_proto::testing::{Mesh, Node, Path};
+use regatta_proto::testing::{Mesh, Path};
 use regatta_proto::wire::frame::To;
 
 use super::world::{self, SOON, certified, dial, ends, linked_pair};
@@ -142,27 +141,6 @@ fn a_dial_that_is_under_way_ends_with_the_shutdown_of_its_node() {
     mesh.run_for(Duration::from_secs(30));
     let ups = mesh.nodes.iter().flat_map(|node| &node.host.events);
     assert_eq!(ups.filter(|event| matches!(event, Event::Up { .. })).count(), 0);
-}
-
-#[test]
-fn a_link_uses_few_lanes_where_its_other_end_is_near_and_all_where_it_is_far() {
-    for (one_way, expected) in [(Duration::from_micros(500), LANES_NEAR), (Duration::from_millis(10), LANES)]
-    {
-        let mut mesh = certified(1, &["a", "b"], &Limits::default());
-        mesh.path = Path { latency: one_way, ..Path::default() };
-        let token = mesh.connect(0, 1);
-        assert!(mesh.run_until(world::SOON, |mesh| mesh.nodes[0].dialed(token).is_some()), "it is linked");
-        mesh.run_for(Duration::from_secs(1));
-        let lanes = |node: &Node| {
-            let of = |event: &Event| if let Event::Up { lanes, .. } = event { Some(*lanes) } else { None };
-            node.host.events.iter().filter_map(of).collect::<Vec<_>>()
-        };
-        assert_eq!(
-            (lanes(&mesh.nodes[0]), lanes(&mesh.nodes[1])),
-            (vec![expected], vec![expected]),
-            "{one_way:?}"
-        );
-    }
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn what_is_queued_for_a_link_that_is_gone_fails_as_with_the_link() {
     mesh.act(1, |now, engine, host| engine.shutdown(now, host));
     assert!(mesh.run_until(SOON, |mesh| mesh.nodes[0].downs() == 1));
     mesh.act(0, |now, engine, host| {
-        let mut out = regatta_proto::link::outgoing::Outgoing::new(1 << 20, regatta_proto::limits::LANES);
+        let mut out = regatta_proto::link::outgoing::Outgoing::new(1 << 20);
         assert!(out.signal(1, b5, Signal::Link).is_ok());
         assert!(out.signal(1, b5, Signal::Monitor { reference: reference(1) }).is_ok());
         assert!(out.signal(2, b5, Signal::Unlink { id: 3 }).is_ok());

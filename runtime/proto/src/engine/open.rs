@@ -12,7 +12,7 @@ use super::{Engine, Joined, Stop};
 use crate::cluster::mesh::{LinkIndex, Verdict};
 use crate::host::{ConnectError, Event, Host, LinkEnd};
 use crate::id::NodeId;
-use crate::limits::{BIDI_STREAMS, CONTROL_FRAME_BYTES_MAX, LANES, LANES_NEAR, NEAR_RTT, UNI_STREAMS};
+use crate::limits::{BIDI_STREAMS, CONTROL_FRAME_BYTES_MAX, LANES, UNI_STREAMS};
 use crate::link::close::CloseCode;
 use crate::link::handshake::{self, Greeted, PROTOCOL_VERSION, Refusal};
 use crate::wire::codec::Deframer;
@@ -231,7 +231,6 @@ impl Engine {
             dialed: matches!(link.side, Side::Dialer { .. }),
             budget: link.sender.budget.clone(),
             message_bytes_max: peer.message_bytes_max.min(self.limits.message_bytes_max),
-            lanes: if link.connection.rtt() < NEAR_RTT { LANES_NEAR } else { LANES },
         });
         self.member_linked(now, link, host)?;
         self.greet_with_names(link)?;

@@ -16,8 +16,7 @@ use crate::signal::Signal;
 use crate::wire::datagram;
 use crate::wire::frame::{self, Carried, SpawnRefusal, SpawnRequest, To};
 
-/// The lane of a sender on a link that uses all of them: every signal of one process to one node goes by the same one. Senders that share
-/// one share it on links that use fewer, too.
+/// The lane of a sender: every signal of one process to one node goes by the same one.
 #[must_use]
 pub fn lane_of(serial: u64) -> usize {
     (serial % LANES as u64) as usize
@@ -98,21 +97,13 @@ pub struct Outgoing {
     pub(crate) frames: u64,
     next_bulk: u64,
     message_bytes_max: usize,
-    /// Lanes that are used, less one: a mask.
-    lane_mask: usize,
 }
 
 impl Outgoing {
-    /// An empty queue towards a peer that takes bodies of at most `message_bytes_max`, over so many lanes: a power of two, at most
-    /// [`LANES`].
-    ///
-    /// # Panics
-    /// With another number of lanes.
+    /// An empty queue towards a peer that takes bodies of at most `message_bytes_max`.
     #[must_use]
-    pub fn new(message_bytes_max: usize, lanes: usize) -> Self {
-        assert!(lanes.is_power_of_two() && lanes <= LANES, "{lanes} lanes");
+    pub fn new(message_bytes_max: usize) -> Self {
         Self {
-            lane_mask: lanes - 1,
             lanes: std::array::from_fn(|_| BytesMut::new()),
             occupied: 0,
             tracks: Vec::new(),
@@ -322,22 +313,18 @@ impl Outgoing {
         }
         let (id, len) = (self.next_bulk, body.len());
         self.next_bulk += 1;
-        self.bulk.push(BulkBody { lane: self.lane(from), id, body });
+        self.bulk.push(BulkBody { lane: lane_of(from), id, body });
         Ok(self.put(from, |lane| frame::put_bulk(lane, from, to, id, len as u64, carried)) + len)
     }
 
     fn put(&mut self, from: u64, write: impl FnOnce(&mut BytesMut)) -> usize {
-        let index = self.lane(if planted!(OrderBreak) { self.frames } else { from });
+        let index = lane_of(if planted!(OrderBreak) { self.frames } else { from });
         let lane = &mut self.lanes[index];
         let before = lane.len();
         write(lane);
         self.occupied |= 1 << index;
         self.frames += 1;
         lane.len() - before
-    }
-
-    fn lane(&self, from: u64) -> usize {
-        lane_of(from) & self.lane_mask
     }
 
     fn fits(&self, len: usize) -> Result<(), TooLarge> {
@@ -352,10 +339,10 @@ mod tests {
 
     #[test]
     fn a_body_above_the_peers_limit_leaves_nothing_behind() {
-        let mut out = Outgoing::new(100, LANES);
+        let mut out = Outgoing::new(100);
         assert_eq!(out.message(1, To::Serial(2), &[0; 101]), Err(TooLarge { len: 101, max: 100 }));
         assert!(out.is_empty());
-        let mut out = Outgoing::new(BULK_BYTES_MIN * 2, LANES);
+        let mut out = Outgoing::new(BULK_BYTES_MIN * 2);
         let body = Bytes::from(vec![0; BULK_BYTES_MIN * 2 + 1]);
         assert!(out.message_owned(1, To::Serial(2), body).is_err());
         assert!(out.is_empty() && out.bulk.is_empty());
@@ -363,7 +350,7 @@ mod tests {
 
     #[test]
     fn signals_of_one_sender_share_a_lane_and_a_large_body_leaves_a_stub_there() {
-        let mut out = Outgoing::new(1 << 20, LANES);
+        let mut out = Outgoing::new(1 << 20);
         let peer = Pid::new(Incarnation::from_raw(9), 4);
         out.signal(17, peer, Signal::Link).expect("fits");
         out.message(17, To::Name("svc"), b"small").expect("fits");
@@ -374,16 +361,5 @@ mod tests {
         assert_eq!(out.frames, 3);
         assert_eq!(out.bulk.len(), 1);
         assert_eq!(out.tracks, [Track::Linked { local: 17, remote: peer }]);
-    }
-
-    #[test]
-    fn senders_that_share_a_lane_share_it_on_fewer_lanes_too() {
-        for lanes in [1, 2, 4, 8, LANES] {
-            let out = Outgoing::new(1 << 20, lanes);
-            for serial in 0..1_000 {
-                assert!(out.lane(serial) < lanes);
-                assert_eq!(out.lane(serial), out.lane(serial + LANES as u64));
-            }
-        }
     }
 }

@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_large_body_holds_back_its_own_sender_and_nobody_else() {
-        let mut out = Outgoing::new(1 << 20, LANES);
+        let mut out = Outgoing::new(1 << 20);
         for (from, len) in [(16, 10), (16, 100_000), (16, 11), (32, 12), (16, 200_000), (16, 13)] {
             out.message(from, To::Serial(1), &vec![0; len]).expect("fits");
         }
@@ -373,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_there_before_its_stub_waits_for_it() {
-        let mut out = Outgoing::new(1 << 20, LANES);
+        let mut out = Outgoing::new(1 << 20);
         out.message(3, To::Serial(1), &vec![7; 100_000]).expect("fits");
         let (lane, bodies) = wire(&mut out, 3);
         let mut receiver = Receiver::new(1 << 20, 1 << 22);

@@ -90,6 +90,11 @@ impl Scenario {
         self.nodes[place].pin.then_some(place)
     }
 
+    /// How long this node's loop is told to look for more before it sleeps.
+    pub(crate) fn spin(&self, node: &str) -> Option<Duration> {
+        self.nodes.iter().find(|one| one.name == node)?.spin
+    }
+
     /// The same, behind the folder of its file: `partition/heal[nodes=3]`.
     #[must_use]
     pub fn full_title(&self) -> String {
@@ -235,6 +240,8 @@ pub struct Node {
     pub connect: Connect,
     /// Whether its threads stay on one core, where time is real: the one of its place among the nodes.
     pub pin: bool,
+    /// How long its loop looks for more before it sleeps, where time is real; the runtime's default when absent.
+    pub spin: Option<Duration>,
 }
 
 /// When a node starts.

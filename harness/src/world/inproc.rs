@@ -180,6 +180,9 @@ pub(crate) fn bind(
 ) -> Result<(ClusterNode, Option<Arc<Tap>>), String> {
     let runtime = Runtime::builder().clock(clock).build();
     let mut builder = ClusterNode::builder(&launch.name, runtime, &launch.identity);
+    if let Some(spin) = means.scenario.spin(&launch.name) {
+        builder = builder.spin(spin);
+    }
     if let Some(claims) = &launch.announce {
         builder = builder.announce(claims);
     }

@@ -76,6 +76,7 @@ pub(super) fn nodes(fields: &Fields<'_>, trust: &BTreeMap<String, Trust>) -> Vec
         let start = own.word("start", &[("auto", StartMode::Auto), ("manual", StartMode::Manual)]);
         let connect = connect(&own);
         let pin = own.boolean("pin").unwrap_or(false);
+        let spin = own.duration("spin");
         own.finish();
         if let Some(found) = trust_name.as_ref().filter(|found| !trust.contains_key(&found.value)) {
             let help = suggestion(&found.value, trust.keys().map(String::as_str), "trust entries");
@@ -106,6 +107,7 @@ pub(super) fn nodes(fields: &Fields<'_>, trust: &BTreeMap<String, Trust>) -> Vec
                 start: start.unwrap_or(StartMode::Auto),
                 connect: connect.clone(),
                 pin,
+                spin,
             });
         }
     }

@@ -51,10 +51,10 @@ pub struct Extent {
 pub fn short_form() -> Extent {
     Extent {
         equal: 100,
-        equal_counted: 10,
+        equal_counted: 5,
         each: 10,
         slowdowns: vec![0.05, 0.10, 0.20, 0.30],
-        counted_slowdowns: vec![0.03, 0.10],
+        counted_slowdowns: vec![0.03],
         blocks: super::round::BLOCKS_DEFAULT,
         within: Duration::from_secs(44 * 60),
     }

@@ -1,15 +1,17 @@
-//! What one message between two nodes costs, in counts that repeat: `path [--workers N] [--links N] [--in-flight K] [--messages N]`.
+//! What one message between two nodes costs, in counts that repeat: `path [--workers N] [--links N] [--in-flight K] [--messages N]
+//! [--near-ms MS]`.
 //!
 //! A node and one or more others in one process send each other messages by name, as many round trips in flight as asked
 //! for, over the links in turn. It prints what it can count itself: allocations and datagrams per one-way message. `scripts/path-cost` runs it twice, under callgrind
-//! and under strace, with two numbers of messages, and divides the difference: what start and end cost falls out.
+//! and under strace, with two numbers of messages, and divides the difference: what start and end cost falls out. Tools make
+//! the round trip fifty times as long; a path counts as near here below a second (`--near-ms`), as loopback is without them.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use regatta::{ClusterNode, Identity, Runtime};
+use regatta::{ClusterNode, Identity, Limits, Runtime};
 use tokio::sync::Notify;
 
 /// Counts what the system allocator is asked for.
@@ -48,11 +50,12 @@ struct Arguments {
     links: u64,
     in_flight: u64,
     messages: u64,
+    near_ms: u64,
 }
 
 impl Arguments {
     fn read() -> Result<Self, String> {
-        let mut read = Self { workers: 0, links: 1, in_flight: 64, messages: 200_000 };
+        let mut read = Self { workers: 0, links: 1, in_flight: 64, messages: 200_000, near_ms: 1_000 };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let value = words.next().ok_or_else(|| format!("{word}: a number is missing"))?;
@@ -62,9 +65,10 @@ impl Arguments {
                 "--links" => read.links = number.max(1),
                 "--in-flight" => read.in_flight = number,
                 "--messages" => read.messages = number,
+                "--near-ms" => read.near_ms = number,
                 _ => {
                     return Err(format!(
-                        "{word}: one of --workers (0: single-threaded) --links --in-flight --messages"
+                        "{word}: one of --workers (0: single-threaded) --links --in-flight --messages --near-ms"
                     ));
                 }
             }
@@ -120,11 +124,13 @@ impl Seen {
 }
 
 async fn measure(arguments: Arguments) -> Result<(), String> {
-    let Arguments { links, in_flight, messages, .. } = arguments;
+    let Arguments { links, in_flight, messages, near_ms, .. } = arguments;
+    let limits = Limits { near_rtt: Duration::from_millis(near_ms), ..Limits::default() };
     let identity = Identity::generate().map_err(|error| error.to_string())?;
     let bind = |name: String| {
         ClusterNode::builder(name, Runtime::new(), &identity)
             .connect_all(false)
+            .limits(limits.clone())
             .bind(([127, 0, 0, 1], 0).into())
             .map_err(|error| error.to_string())
     };

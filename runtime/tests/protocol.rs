@@ -15,6 +15,7 @@ mod protocol {
     mod formation;
     mod groups;
     mod healing;
+    mod lanes;
     mod leaving;
     mod links;
     mod loss;

@@ -119,6 +119,13 @@ fn spawn(trial: &Trial) -> io::Result<Child> {
     command.spawn()
 }
 
+/// Has the kernel kill what `command` starts when this process ends.
+pub(crate) fn tie(command: &mut Command) {
+    let parent = std::process::id();
+    // SAFETY: the closure makes only system calls; it takes no lock and allocates nothing unless it fails.
+    unsafe { command.pre_exec(move || die_with(parent)) };
+}
+
 /// Limits a resource of this process. Makes one system call.
 fn limit(resource: libc::__rlimit_resource_t, most: libc::rlim_t) -> io::Result<()> {
     let limit = libc::rlimit { rlim_cur: most, rlim_max: most };

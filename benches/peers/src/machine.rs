@@ -50,7 +50,7 @@ impl Machine {
             kernel: format!("Linux {}", line("/proc/sys/kernel/osrelease").unwrap_or_default()),
             rustc: env!("PEERS_RUSTC"),
             revision: revision(),
-            crates: ["rusm-cluster", "rusm-otp", "quinn-proto", "quinn-udp", "rustls", "tokio"]
+            crates: ["rusm-cluster", "rusm-otp", "hydra", "quinn-proto", "quinn-udp", "rustls", "tokio"]
                 .iter()
                 .filter_map(|name| locked(name))
                 .collect(),

@@ -5,6 +5,8 @@
 //! trial is a process of its own ([`child`]); what it does there is in [`trial`] and [`workload`].
 
 mod child;
+mod erlang;
+mod hydra;
 mod layout;
 mod machine;
 mod raw;
@@ -40,7 +42,7 @@ struct Options {
     /// Write the result as JSON to this file; `-` is standard output, and the table then goes to standard error.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Systems to run, separated by commas, or `all`.
+    /// Systems to run, separated by commas, or `all`: those that this machine has.
     #[arg(long, value_delimiter = ',', value_name = "A,B", default_values = ["seed", "regatta"], value_parser = system_names(&["all"]))]
     systems: Vec<String>,
     /// The system that the others are compared with, by default the first of `--systems`.
@@ -74,7 +76,8 @@ impl Options {
         let all = self.systems.iter().any(|name| name == "all");
         // In the order in which they were given: the first is compared with.
         let given = || self.systems.iter().filter_map(|name| systems::named(name)).collect();
-        if all { systems::SYSTEMS.to_vec() } else { given() }
+        let here = || systems::SYSTEMS.into_iter().filter(|entry| entry.installed());
+        if all { here().collect() } else { given() }
     }
 
     /// Each layout with each number of links.
@@ -173,7 +176,7 @@ fn run(options: &Options) -> Report {
             eprint!("\rround {round} of {rounds}: {:<30}", layout.with_links(links));
             let probes: Vec<Probe> = options.measures.iter().flat_map(|measure| measure.probes()).collect();
             for probe in random.shuffled(&probes) {
-                for system in random.shuffled(&chosen).into_iter().filter(|system| system.can(probe)) {
+                for system in random.shuffled(&chosen).into_iter().filter(|system| system.can(layout, links, probe)) {
                     let system = system.name.to_owned();
                     let trial = Trial { system: system.clone(), layout, links, probe, warm_up, window };
                     let watch = Neighbours::watch();
@@ -193,6 +196,8 @@ fn run(options: &Options) -> Report {
     }
     eprintln!("\r{:<50}", "");
     let (rows, extra) = results.rows();
+    let mut machine = Machine::read();
+    machine.crates.extend(chosen.iter().find_map(|system| system.version()));
     Report {
         schema: SCHEMA,
         command: std::env::args().collect::<Vec<_>>().join(" "),
@@ -201,7 +206,7 @@ fn run(options: &Options) -> Report {
         warm_up_ms: warm_up.as_millis(),
         window_ms: window.as_millis(),
         duration_s: begin.elapsed().as_secs_f64(),
-        machine: Machine::read(),
+        machine,
         interference: neighbours.since(),
         interference_worst: worst,
         base: results.base().to_owned(),

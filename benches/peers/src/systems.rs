@@ -1,5 +1,8 @@
 //! The systems that this build can run.
 
+use crate::erlang;
+use crate::hydra::{self, Hydra};
+use crate::layout::Layout;
 use crate::raw::quinn::Quinn;
 use crate::raw::udp::Udp;
 use crate::regatta::Regatta;
@@ -13,21 +16,57 @@ pub(crate) struct Entry {
     /// Its name in every result and on the command line.
     pub(crate) name: &'static str,
     offers: Offers,
+    /// Where it can run; everywhere if there are none.
+    layouts: &'static [Layout],
+    /// Most far nodes.
+    links_max: u32,
+    /// Whether this machine has what it needs.
+    installed: fn() -> bool,
+    /// What it is besides crates, if it is anything.
+    version: Option<fn() -> Option<String>>,
     run: fn(&Trial) -> Result<Outcome, Failure>,
 }
 
 /// All of them, the seed first.
-pub(crate) const SYSTEMS: [Entry; 6] = [
+pub(crate) const SYSTEMS: [Entry; 9] = [
     entry::<Seed>(),
     entry::<Regatta<true>>(),
     entry::<Regatta<false>>(),
     entry::<Quinn<false>>(),
     entry::<Quinn<true>>(),
     entry::<Udp>(),
+    alone::<Hydra>(hydra::LAYOUTS),
+    erlang::<false>("erlang"),
+    erlang::<true>("erlang-tls"),
 ];
 
 const fn entry<S: System>() -> Entry {
-    Entry { name: S::NAME, offers: S::OFFERS, run: trial::run::<S> }
+    Entry {
+        name: S::NAME,
+        offers: S::OFFERS,
+        layouts: &[],
+        links_max: u32::MAX,
+        installed: || true,
+        version: None,
+        run: trial::run::<S>,
+    }
+}
+
+/// A system with one node a process of the operating system.
+const fn alone<S: System>(layouts: &'static [Layout]) -> Entry {
+    Entry { layouts, links_max: 1, ..entry::<S>() }
+}
+
+const fn erlang<const TLS: bool>(name: &'static str) -> Entry {
+    Entry {
+        name,
+        offers: erlang::OFFERS,
+        layouts: erlang::LAYOUTS,
+        links_max: 1,
+        installed: erlang::installed,
+        version: Some(erlang::version),
+        run: erlang::run::<TLS>,
+    }
 }
 
 /// The system of that name.
@@ -36,8 +75,21 @@ pub(crate) fn named(name: &str) -> Option<Entry> {
 }
 
 impl Entry {
-    /// Whether `probe` can be asked of it.
-    pub(crate) const fn can(self, probe: Probe) -> bool {
+    /// What it is besides crates, in words.
+    pub(crate) fn version(self) -> Option<String> {
+        self.version.and_then(|version| version())
+    }
+
+    /// Whether this machine has what it needs.
+    pub(crate) fn installed(self) -> bool {
+        (self.installed)()
+    }
+
+    /// Whether `probe` can be asked of it, there.
+    pub(crate) fn can(self, layout: Layout, links: u32, probe: Probe) -> bool {
+        if links > self.links_max || !(self.layouts.is_empty() || self.layouts.contains(&layout)) {
+            return false;
+        }
         match probe {
             Probe::RoundTrip | Probe::Saturation(_) | Probe::Flood => true,
             Probe::Loss => self.offers.reliable,

@@ -255,7 +255,8 @@ fn measured(
     quantiles(name, &histogram)
 }
 
-fn quantiles(name: &str, histogram: &Histogram<u64>) -> Result<Outcome, Failure> {
+/// The quantiles of a histogram of nanoseconds, as figures called `name`.
+pub(crate) fn quantiles(name: &str, histogram: &Histogram<u64>) -> Result<Outcome, Failure> {
     if histogram.is_empty() {
         return Err(Failure::Late("a single sample"));
     }

@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
-/// Lanes a link has in each direction. Signals of one process to one node always share a lane.
+/// Lanes a link has in each direction. Signals of one process to one node share a lane, and move to another one together.
 pub const LANES: usize = 16;
+/// Lanes that the senders of a near path share: a power of two, as is [`LANES`].
+pub const LANES_NEAR: usize = 4;
 /// Uni-streams a peer may have open beside its lanes: large bodies, and messages without order.
 pub const UNI_STREAMS: u32 = 1_024;
 /// Bidirectional streams a peer may have open: the control stream and its questions.
@@ -21,6 +23,8 @@ pub const BEHIND_BULK_BYTES_MAX: usize = 1024 * 1024;
 /// Large bodies that a link sends at the same time, in bytes; a single larger one is let through alone. Half of the
 /// windows of a link by default, so that lanes and the control stream have the other half.
 pub const BULK_IN_FLIGHT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Messages of one peer that are to be acknowledged and have not come yet, behind the wish for it: large bodies, mostly.
+pub const ACKS_WANTED_MAX: usize = 65_536;
 /// Largest frame on a control stream or in a question.
 pub const CONTROL_FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that may wait on a control stream; a peer that reads more slowly is cut off.
@@ -47,6 +51,10 @@ pub struct Limits {
     pub link_window_bytes: u32,
     /// How much of one link we keep unacknowledged. Default 8 MiB.
     pub send_window_bytes: u64,
+    /// Round trip below which a path is near, so that a link's senders share few lanes: fewer frames, and what a lost packet
+    /// holds up waits no longer than that. From four times of it on they are spread over all lanes again. Default 1 ms;
+    /// zero for never.
+    pub near_rtt: Duration,
     /// Silence after which a link ends. Default 10 s.
     pub idle_timeout: Duration,
     /// Pause after which a quiet link is kept alive, from both sides. Default 2 s.
@@ -110,6 +118,7 @@ impl Default for Limits {
             stream_window_bytes: 1024 * 1024,
             link_window_bytes: 8 * 1024 * 1024,
             send_window_bytes: 8 * 1024 * 1024,
+            near_rtt: Duration::from_millis(1),
             idle_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(2),
             pulse: Duration::from_millis(500),

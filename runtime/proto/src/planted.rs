@@ -33,6 +33,8 @@ bugs! {
     NamesOfTheDead = "names-of-the-dead",
     /// A process's signals go by whichever lane is next.
     OrderBreak = "order-break",
+    /// Senders change their lanes while something of theirs is still under way in the old ones.
+    Unfenced = "unfenced",
     /// A large body loses its last byte when another one is queued before it has left.
     Truncated = "truncated",
     /// A remote spawn is not told of the loss of its link.

@@ -1,6 +1,6 @@
 //! What one process can do to another, wherever it runs.
 //!
-//! Every signal of one process to one node travels by one lane, so two signals of A to B are never swapped, whatever
+//! Every signal of one process to one node travels by one lane, and by another one only behind a fence, so two signals of A to B are never swapped, whatever
 //! they are (the signal ordering guarantee of the Erlang reference manual, chapter "Processes").
 
 use bytes::Bytes;

@@ -72,6 +72,34 @@ fn each_answer_is_about_its_own_message_whatever_travels_around_it() {
 }
 
 #[test]
+fn an_answer_is_not_mistaken_where_a_large_body_of_another_sender_comes_between_a_message_and_the_wish_for_it()
+ {
+    for seed in 1..=4 {
+        let mut mesh = linked_pair(seed);
+        mesh.path =
+            Path { latency: Duration::from_millis(2), jitter: Duration::from_millis(1), loss_permille: 20 };
+        mesh.nodes[1].host.missing.insert(10);
+        // 1 and 17 share a lane; frames of 700 bytes end anywhere in a datagram.
+        let calls = 400_u64;
+        for call in 0..calls {
+            let (from, to, len) = if call.is_multiple_of(10) { (17, 10, 70_000) } else { (1, 9, 700) };
+            mesh.send(0, "b", |out| {
+                let body = Bytes::from(vec![1; len]);
+                out.message_acked(from, To::Serial(to), body, call, DEADLINE).expect("it fits");
+            });
+            mesh.run_for(Duration::from_micros(300));
+        }
+        assert!(mesh.run_until(EVENTUALLY, |mesh| wanted(mesh) == calls as usize), "seed {seed}");
+        answer(&mut mesh);
+        assert!(mesh.run_until(EVENTUALLY, |mesh| ends(mesh).len() == calls as usize), "seed {seed}");
+        for (call, end) in ends(&mesh) {
+            let there = if call.is_multiple_of(10) { Delivery::NoProc } else { Delivery::Delivered };
+            assert_eq!(end, Ok(there), "seed {seed}, message {call}");
+        }
+    }
+}
+
+#[test]
 fn a_message_whose_answer_does_not_come_ends_at_its_deadline_and_a_later_answer_is_nobodys() {
     let mut mesh = linked_pair(1);
     mesh.send(0, "b", |out| {

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::chart::{Chart, Line, Rule, Scale};
 use super::{origin, page, table};
-use crate::paired::selftest::{MetricProof, Proof};
+use crate::paired::selftest::{LevelProof, MetricProof, Proof};
 use crate::report::paired::share;
 
 /// The page.
@@ -60,26 +60,43 @@ pub(super) fn part(of: &Proof) -> Markup {
         h3 { "Equal builds" }
         (table(&["tier", "decisions", "false alarms", "inconclusive", "true rate below (95 %)"], &rows, &[0]))
         h3 { "Slowdowns" }
-        (table(&["metric", "injected", "measured", "decisions", "caught", "inconclusive"], &levels(of), &[0]))
+        (levels(of))
         (power(of))
         @for why in of.unsupported.iter().chain(&of.failures) { p.warn { "Not proved: " (why) } }
     }
 }
 
-fn levels(of: &Proof) -> Vec<Vec<String>> {
-    let rows = of.metrics.iter().flat_map(|metric| {
-        metric.levels.iter().map(|level| {
-            vec![
-                metric.name.clone(),
-                format!("{:.0} %", level.injected * 100.0),
-                share(level.measured),
-                level.count.decisions.to_string(),
-                level.count.alarms.to_string(),
-                level.count.inconclusive.to_string(),
-            ]
+/// What was caught, a column for each slowdown.
+fn levels(of: &Proof) -> Markup {
+    let levels = || of.metrics.iter().flat_map(|metric| &metric.levels);
+    let mut injected: Vec<f64> = levels().map(|level| level.injected).collect();
+    injected.sort_by(f64::total_cmp);
+    injected.dedup();
+    let head: Vec<String> = injected.iter().map(|share| format!("{:.0} %", share * 100.0)).collect();
+    let head: Vec<&str> = std::iter::once("injected").chain(head.iter().map(String::as_str)).collect();
+    let rows: Vec<Vec<String>> = of
+        .metrics
+        .iter()
+        .filter(|metric| !metric.levels.is_empty())
+        .flat_map(|metric| {
+            let row = |name: &str, cell: &dyn Fn(&LevelProof) -> String| {
+                let of = |share: &f64| metric.levels.iter().find(|level| level.injected == *share);
+                let cells = injected.iter().map(|share| of(share).map_or_else(String::new, cell));
+                std::iter::once(name.to_owned()).chain(cells).collect()
+            };
+            let unclear = metric.levels.iter().any(|level| level.count.inconclusive > 0);
+            let caught =
+                row(&metric.name, &|level| format!("{} of {}", level.count.alarms, level.count.decisions));
+            let measured = row("measured", &|level| share(level.measured));
+            let inconclusive =
+                unclear.then(|| row("inconclusive", &|level| level.count.inconclusive.to_string()));
+            [caught, measured].into_iter().chain(inconclusive)
         })
-    });
-    rows.collect()
+        .collect();
+    html! {
+        p.note { "Of decisions over so much slower builds, those that said regression; and what was measured, the median." }
+        (table(&head, &rows, &[0]))
+    }
 }
 
 fn power(of: &Proof) -> Markup {
@@ -107,6 +124,8 @@ fn power(of: &Proof) -> Markup {
         chart.lines.push(Line {
             name: metric.name.clone(),
             colour,
+            // Where two lie on each other, both are seen.
+            dashed: colour % 2 == 1,
             marked: true,
             joined: true,
             points: points.collect(),

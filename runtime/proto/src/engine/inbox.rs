@@ -2,19 +2,19 @@
 
 use bytes::Bytes;
 use quinn_proto::{ReadError, StreamId};
+use rustc_hash::FxHashMap;
 
 use super::link::Link;
 use super::open::protocol;
 use super::{Engine, Stop};
 use crate::cluster::calls::Calls;
 use crate::cluster::watch::{SpawnWatches, Wanted, Watches};
-use crate::host::{CallOutcome, Delivery, Event, Host, LinkId};
+use crate::host::{CallOutcome, Event, Host, LinkId};
 use crate::id::{NodeId, Pid};
-use crate::limits::LANES;
+use crate::limits::ACKS_WANTED_MAX;
 use crate::link::close::CloseCode;
 use crate::link::handshake::Refusal;
-use crate::link::outgoing::lane_of;
-use crate::link::receiver::{Ready, ReceiveError};
+use crate::link::receiver::{Ready, ReceiveError, Stream};
 use crate::signal::Signal;
 use crate::wire::frame::{self, Body, Frame, To};
 
@@ -26,7 +26,34 @@ impl Engine {
         id: StreamId,
         host: &mut impl Host,
     ) -> Result<(), Stop> {
+        self.read_stream(link, id, false, host)?;
+        while link.receiver.passes_fences() {
+            // Nobody will say again that there is something to read on those that were held at their fence.
+            let lane = |(id, stream): (&StreamId, &Stream)| match stream {
+                Stream::Lane { lane, .. } => Some((*lane, *id)),
+                _ => None,
+            };
+            let mut lanes: Vec<(u8, StreamId)> = link.streams.iter().filter_map(lane).collect();
+            lanes.sort_unstable();
+            for (_, id) in lanes {
+                self.read_stream(link, id, true, host)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one stream as far as it goes; one that `resumes` was held at its fence.
+    fn read_stream(
+        &mut self,
+        link: &mut Link,
+        id: StreamId,
+        resumes: bool,
+        host: &mut impl Host,
+    ) -> Result<(), Stop> {
         let Some(stream) = link.streams.get_mut(&id) else { return Ok(()) };
+        if link.receiver.holds(stream) {
+            return Ok(());
+        }
         let peer = &link.peer.as_ref().expect("streams are read on live links only").id;
         let mut inbox = Inbox {
             host,
@@ -35,7 +62,7 @@ impl Engine {
             watches: &mut link.watches,
             calls: &mut self.calls,
             spawn_watches: &mut self.spawn_watches,
-            last_messages: &mut link.last_messages,
+            acks_wanted: &mut link.acks_wanted,
             signals: 0,
         };
         let mut receive = link.connection.recv_stream(id);
@@ -44,7 +71,14 @@ impl Engine {
             return Ok(());
         };
         let mut deliver = |ready: Ready<'_>| inbox.ready(ready);
+        let resumed = if resumes { link.receiver.resume_lane(stream, &mut deliver) } else { Ok(()) };
         let result = loop {
+            if let Err(error) = &resumed {
+                break Err(refusal(error));
+            }
+            if link.receiver.holds(stream) {
+                break Ok(false);
+            }
             match chunks.next(usize::MAX) {
                 Ok(Some(chunk)) => {
                     if let Err(error) = link.receiver.chunk(stream, chunk.bytes, &mut deliver) {
@@ -85,7 +119,7 @@ struct Inbox<'a, H> {
     watches: &'a mut Watches,
     calls: &'a mut Calls,
     spawn_watches: &'a mut SpawnWatches,
-    last_messages: &'a mut [Option<(u64, Delivery)>; LANES],
+    acks_wanted: &'a mut FxHashMap<u64, u64>,
     signals: u64,
 }
 
@@ -133,20 +167,22 @@ impl<H: Host> Inbox<'_, H> {
         }
         let message = matches!(signal, Signal::Message(_));
         let delivery = self.host.deliver(from, to, signal);
-        if message && ordered {
-            self.last_messages[lane_of(from.serial())] = Some((from.serial(), delivery));
+        if message
+            && ordered
+            && !self.acks_wanted.is_empty()
+            && let Some(call) = self.acks_wanted.remove(&from.serial())
+        {
+            self.host.event(Event::AckWanted { link: self.link, call, delivery });
         }
     }
 
-    /// What became of the sender's last message: that has come right before this, as both keep the sender's order.
+    /// The sender's next message comes right behind this, as both keep the sender's order; a large body takes its time.
     fn ack_wanted(&mut self, from: u64, call: u64) -> Result<(), ReceiveError> {
-        match self.last_messages[lane_of(from)] {
-            Some((sender, delivery)) if sender == from => {
-                self.host.event(Event::AckWanted { link: self.link, call, delivery });
-                Ok(())
-            }
-            _ => Err(ReceiveError::NoMessage),
+        if self.acks_wanted.insert(from, call).is_some() {
+            return Err(ReceiveError::NoMessage);
         }
+        let max = ACKS_WANTED_MAX;
+        if self.acks_wanted.len() > max { Err(ReceiveError::AcksWanted { max }) } else { Ok(()) }
     }
 
     fn spawned(&mut self, call: u64, result: Result<Pid, frame::SpawnRefusal>) {

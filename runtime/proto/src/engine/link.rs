@@ -11,14 +11,15 @@ use rustc_hash::FxHashMap;
 
 use crate::cluster::names::Key;
 use crate::cluster::watch::Watches;
-use crate::host::{Delivery, LinkEnd, LinkId};
+use crate::host::{LinkEnd, LinkId};
 use crate::id::NodeName;
-use crate::limits::{CONTROL_QUEUE_BYTES_MAX, LANES, Limits};
+use crate::limits::{CONTROL_QUEUE_BYTES_MAX, Limits};
 use crate::link::budget::LinkBudget;
 use crate::link::close::CloseCode;
 use crate::link::handshake::{Greeted, Refusal};
 use crate::link::receiver::{Receiver, Stream};
 use crate::link::sender::Sender;
+use crate::link::spread::Spread;
 use crate::link::tail::{Tail, Witness};
 use crate::link::writer::Writer;
 use crate::wire::codec::Deframer;
@@ -91,8 +92,10 @@ pub(crate) struct Link {
     pub(crate) held: control::Held,
     /// The peer is being sent all our names and memberships: what the last page ended with, if there was one.
     pub(crate) paging: Option<Option<Key>>,
-    /// By lane: the sender of the last message that came by it, and what became of that.
-    pub(crate) last_messages: [Option<(u64, Delivery)>; LANES],
+    /// Over how many lanes its senders are spread.
+    pub(crate) spread: Spread,
+    /// Senders who want to know what becomes of their next message, with the number of their call.
+    pub(crate) acks_wanted: FxHashMap<u64, u64>,
     /// When the last datagram came, authentic or not.
     pub(crate) arrived: Option<Instant>,
     /// When the peer was last heard, as of the last look.
@@ -141,7 +144,8 @@ impl Link {
             watches: Watches::default(),
             held: control::Held::default(),
             paging: None,
-            last_messages: [None; LANES],
+            spread: Spread::new(limits.near_rtt),
+            acks_wanted: FxHashMap::default(),
             arrived: None,
             heard_at: None,
             frames_seen: 0,

@@ -142,6 +142,8 @@ pub struct LinkInfo {
     pub lost_packets: u64,
     /// Bytes that wait to be sent.
     pub queued_bytes: usize,
+    /// Lanes that this node's senders share on it now.
+    pub lanes: usize,
 }
 
 /// One node's network side.
@@ -276,6 +278,7 @@ impl Engine {
                 rtt: link.connection.rtt(),
                 lost_packets: link.connection.stats().path.lost_packets,
                 queued_bytes: link.sender.budget.queued_bytes(),
+                lanes: link.spread.lanes(),
             })
         })
     }
@@ -294,7 +297,8 @@ impl Engine {
         }
     }
 
-    /// Takes everything that waits in `outgoing` for `link`. If the link is gone, what was queued fails as it would have
+    /// Takes everything that waits in `outgoing` for `link`, which is the same one for as long as the link lives: it knows the
+    /// lanes of the senders and the numbers of large bodies. If the link is gone, what was queued fails as it would have
     /// when the link was lost.
     pub fn take(&mut self, now: Instant, link: LinkId, outgoing: &mut Outgoing, host: &mut impl Host) {
         if outgoing.is_empty() {
@@ -302,6 +306,11 @@ impl Engine {
         }
         let entry = live(&mut self.links, link).filter(|_| !self.shut_down);
         let Some(entry) = entry else { return self.abandon(outgoing, host) };
+        let Link { spread, connection, sender, .. } = entry;
+        let may_change = || sender.is_clear() && outgoing.has_no_bulk();
+        if let Some(lanes) = spread.look(now, || connection.rtt(), may_change) {
+            sender.budget.add(outgoing.spread(lanes));
+        }
         entry.sender.take(outgoing);
         outgoing.frames = 0;
         let mut refused = Vec::new();

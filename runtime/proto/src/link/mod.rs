@@ -6,6 +6,7 @@ pub mod handshake;
 pub mod outgoing;
 pub(crate) mod receiver;
 pub(crate) mod sender;
+pub(crate) mod spread;
 pub(crate) mod tail;
 pub(crate) mod unordered;
 pub(crate) mod writer;

@@ -16,12 +16,6 @@ use crate::signal::Signal;
 use crate::wire::datagram;
 use crate::wire::frame::{self, Carried, SpawnRefusal, SpawnRequest, To};
 
-/// The lane of a sender: every signal of one process to one node goes by the same one.
-#[must_use]
-pub fn lane_of(serial: u64) -> usize {
-    (serial % LANES as u64) as usize
-}
-
 /// A body that was above the peer's limit. Nothing was queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLarge {
@@ -88,8 +82,12 @@ impl Encoded {
 #[derive(Debug)]
 pub struct Outgoing {
     pub(crate) lanes: [BytesMut; LANES],
+    /// Lanes that senders share now: a power of two.
+    spread: usize,
     /// Bit per lane that has frames.
     pub(crate) occupied: u32,
+    /// A fence is the last frame of every lane.
+    pub(crate) fenced: bool,
     pub(crate) tracks: Vec<Track>,
     pub(crate) bulk: Vec<BulkBody>,
     pub(crate) unordered: Batches,
@@ -105,7 +103,9 @@ impl Outgoing {
     pub fn new(message_bytes_max: usize) -> Self {
         Self {
             lanes: std::array::from_fn(|_| BytesMut::new()),
+            spread: LANES,
             occupied: 0,
+            fenced: false,
             tracks: Vec::new(),
             bulk: Vec::new(),
             unordered: Batches::default(),
@@ -114,6 +114,33 @@ impl Outgoing {
             next_bulk: 0,
             message_bytes_max,
         }
+    }
+
+    /// Whether no large body waits.
+    pub(crate) fn has_no_bulk(&self) -> bool {
+        self.bulk.is_empty()
+    }
+
+    /// Has senders share the first `lanes` lanes from now on, a power of two; returns the bytes that this adds to the queue.
+    ///
+    /// Until now a sender may have had another lane. Every lane gets a fence, and the peer reads on behind it only when it
+    /// has come to the fences of all lanes: so whatever was sent before is there before whatever follows.
+    pub(crate) fn spread(&mut self, lanes: usize) -> usize {
+        debug_assert!(lanes.is_power_of_two() && lanes <= LANES);
+        self.spread = lanes;
+        if planted!(Unfenced) {
+            return 0;
+        }
+        let before: usize = self.lanes.iter().map(BytesMut::len).sum();
+        self.lanes.iter_mut().for_each(frame::put_fence);
+        self.occupied = u32::MAX >> (u32::BITS as usize - LANES);
+        self.fenced = true;
+        self.lanes.iter().map(BytesMut::len).sum::<usize>() - before
+    }
+
+    /// The lane of a sender: every signal of one process to one node goes by the same one, until senders are spread anew.
+    fn lane_of(&self, serial: u64) -> usize {
+        serial as usize & (self.spread - 1)
     }
 
     /// Whether nothing waits.
@@ -206,11 +233,13 @@ impl Outgoing {
         call: u64,
         deadline: Duration,
     ) -> Result<usize, TooLarge> {
+        self.fits(body.len())?;
+        // In the same lane, so right before it for whoever reads the sender's signals in order.
+        let wish = self.put(from, |lane| frame::put_ack_wanted(lane, from, call));
         let message = self.message_owned(from, to, body)?;
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
         self.tracks.push(Track::Call { call, from, deadline_ms, link: false, monitor: None });
-        // In the same lane, so right behind it for whoever reads the sender's signals in order.
-        Ok(message + self.put(from, |lane| frame::put_ack_wanted(lane, from, call)))
+        Ok(wish + message)
     }
 
     /// Queues the answer to a message whose sender wants to know; returns the bytes that it adds to the queue.
@@ -313,12 +342,12 @@ impl Outgoing {
         }
         let (id, len) = (self.next_bulk, body.len());
         self.next_bulk += 1;
-        self.bulk.push(BulkBody { lane: lane_of(from), id, body });
+        self.bulk.push(BulkBody { lane: self.lane_of(from), id, body });
         Ok(self.put(from, |lane| frame::put_bulk(lane, from, to, id, len as u64, carried)) + len)
     }
 
     fn put(&mut self, from: u64, write: impl FnOnce(&mut BytesMut)) -> usize {
-        let index = lane_of(if planted!(OrderBreak) { self.frames } else { from });
+        let index = self.lane_of(if planted!(OrderBreak) { self.frames } else { from });
         let lane = &mut self.lanes[index];
         let before = lane.len();
         write(lane);
@@ -357,7 +386,7 @@ mod tests {
         let large = Bytes::from(vec![0; BULK_BYTES_MIN + 1]);
         let bytes = out.message_owned(17, To::Serial(4), large).expect("fits");
         assert!(bytes > BULK_BYTES_MIN);
-        assert_eq!(out.occupied, 1 << lane_of(17));
+        assert_eq!(out.occupied, 1 << out.lane_of(17));
         assert_eq!(out.frames, 3);
         assert_eq!(out.bulk.len(), 1);
         assert_eq!(out.tracks, [Track::Linked { local: 17, remote: peer }]);

@@ -38,8 +38,10 @@ pub(crate) enum ReceiveError {
     Held { max: usize },
     #[error("a frame of kind {0:#04x} on a stream without order")]
     Order(u8),
-    #[error("an acknowledgement is wanted of a message that has not come")]
+    #[error("an acknowledgement is wanted of a message, and of another one before that has come")]
     NoMessage,
+    #[error("acknowledgements are wanted of more than {max} messages that have not come")]
+    AcksWanted { max: usize },
     #[error("a stream was cut in the middle of a frame")]
     Cut,
 }
@@ -47,7 +49,7 @@ pub(crate) enum ReceiveError {
 impl ReceiveError {
     /// Whether a limit was broken, rather than the format.
     pub(crate) fn is_limit(&self) -> bool {
-        matches!(self, Self::TooLong(_) | Self::Message { .. } | Self::Held { .. })
+        matches!(self, Self::TooLong(_) | Self::Message { .. } | Self::Held { .. } | Self::AcksWanted { .. })
     }
 }
 
@@ -56,7 +58,10 @@ impl ReceiveError {
 pub(crate) enum Stream {
     /// Its first bytes have not all arrived.
     Preface(BytesMut),
-    Lane(Deframer),
+    Lane {
+        lane: u8,
+        deframer: Deframer,
+    },
     Bulk {
         id: u64,
         len: u64,
@@ -91,6 +96,8 @@ pub(crate) enum Ready<'a> {
 #[derive(Debug)]
 pub(crate) struct Receiver {
     lanes_seen: [bool; LANES],
+    /// Bit per lane that is read up to its fence, and waits for those of the others.
+    fenced: u32,
     /// Bodies that are whole, and whose stub has not come.
     whole: FxHashMap<u64, Bytes>,
     /// The sender that waits for a body.
@@ -107,6 +114,7 @@ impl Receiver {
     pub(crate) fn new(message_bytes_max: usize, held_bytes_max: usize) -> Self {
         Self {
             lanes_seen: [false; LANES],
+            fenced: 0,
             whole: FxHashMap::default(),
             expected: FxHashMap::default(),
             held: FxHashMap::default(),
@@ -132,7 +140,7 @@ impl Receiver {
         }
         match stream {
             Stream::Preface(_) => unreachable!("replaced above"),
-            Stream::Lane(deframer) => {
+            Stream::Lane { lane, deframer } => {
                 let max = self.message_bytes_max + FRAME_OVERHEAD_BYTES_MAX;
                 let mut at = 0;
                 // Most chunks hold whole frames of messages, behind no large body: those need one slice each, of their body.
@@ -146,6 +154,11 @@ impl Receiver {
                             let body = chunk.slice(frame.start + start..frame.end);
                             ready(Ready::Message { from, to, body, ordered: true })?;
                         }
+                        None if frame::is_fence(bytes) => {
+                            deframer.push(chunk.split_off(at));
+                            self.fence(*lane);
+                            return Ok(());
+                        }
                         None => self.frame(chunk.slice(frame), ready)?,
                     }
                 }
@@ -154,10 +167,7 @@ impl Receiver {
                     return Ok(());
                 }
                 deframer.push(chunk);
-                while let Some(frame) = deframer.next(max)? {
-                    self.frame(frame, ready)?;
-                }
-                Ok(())
+                self.frames(*lane, deframer, ready)
             }
             Stream::Unordered(deframer) => {
                 let max = self.message_bytes_max + FRAME_OVERHEAD_BYTES_MAX;
@@ -187,6 +197,32 @@ impl Receiver {
         }
     }
 
+    /// Whether no more of this stream may be read for now: it is a lane, read up to its fence.
+    pub(crate) fn holds(&self, stream: &Stream) -> bool {
+        matches!(stream, Stream::Lane { lane, .. } if self.fenced & (1 << lane) != 0)
+    }
+
+    /// Whether the fences of all lanes have come, so that all are to be read on: [`resume_lane`](Self::resume_lane) first.
+    pub(crate) fn passes_fences(&mut self) -> bool {
+        let all = self.fenced == u32::MAX >> (u32::BITS as usize - LANES);
+        if all {
+            self.fenced = 0;
+        }
+        all
+    }
+
+    /// Hands out what was received behind a fence.
+    pub(crate) fn resume_lane(
+        &mut self,
+        stream: &mut Stream,
+        ready: &mut impl FnMut(Ready<'_>) -> Result<(), ReceiveError>,
+    ) -> Result<(), ReceiveError> {
+        match stream {
+            Stream::Lane { lane, deframer } => self.frames(*lane, deframer, ready),
+            _ => Ok(()),
+        }
+    }
+
     /// The stream has ended.
     pub(crate) fn end(
         &mut self,
@@ -196,8 +232,8 @@ impl Receiver {
         match stream {
             Stream::Preface(start) if start.is_empty() => Ok(()),
             Stream::Preface(_) => Err(ReceiveError::Cut),
-            Stream::Lane(deframer) | Stream::Unordered(deframer) if deframer.is_empty() => Ok(()),
-            Stream::Lane(_) | Stream::Unordered(_) => Err(ReceiveError::Cut),
+            Stream::Lane { deframer, .. } | Stream::Unordered(deframer) if deframer.is_empty() => Ok(()),
+            Stream::Lane { .. } | Stream::Unordered(_) => Err(ReceiveError::Cut),
             Stream::Bulk { id, len, body } if body.len() as u64 == len => {
                 if self.whole.insert(id, body.freeze()).is_some() {
                     return Err(ReceiveError::Twice(id));
@@ -215,7 +251,7 @@ impl Receiver {
             [STREAM_LANE, lane, ..] => {
                 let seen = self.lanes_seen.get_mut(*lane as usize).filter(|seen| !**seen);
                 *seen.ok_or(ReceiveError::Lane(*lane))? = true;
-                Ok(Some((Stream::Lane(Deframer::default()), 2)))
+                Ok(Some((Stream::Lane { lane: *lane, deframer: Deframer::default() }, 2)))
             }
             [STREAM_BULK, rest @ ..] if start.len() >= BULK_PREFACE_BYTES => {
                 let number = |at: usize| u64::from_le_bytes(rest[at..at + 8].try_into().expect("8 bytes"));
@@ -230,6 +266,28 @@ impl Receiver {
             [] | [STREAM_LANE | STREAM_BULK, ..] => Ok(None),
             [kind, ..] => Err(ReceiveError::Kind(*kind)),
         }
+    }
+
+    /// Hands out the frames of a lane up to its next fence.
+    fn frames(
+        &mut self,
+        lane: u8,
+        deframer: &mut Deframer,
+        ready: &mut impl FnMut(Ready<'_>) -> Result<(), ReceiveError>,
+    ) -> Result<(), ReceiveError> {
+        let max = self.message_bytes_max + FRAME_OVERHEAD_BYTES_MAX;
+        while let Some(frame) = deframer.next(max)? {
+            if frame::is_fence(&frame) {
+                self.fence(lane);
+                break;
+            }
+            self.frame(frame, ready)?;
+        }
+        Ok(())
+    }
+
+    fn fence(&mut self, lane: u8) {
+        self.fenced |= 1 << lane;
     }
 
     fn frame(
@@ -316,8 +374,11 @@ fn is_bulk(frame: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::link::outgoing::Outgoing;
+    use crate::signal::Signal;
 
     /// The lane and the bodies that `outgoing` would put on the wire.
     fn wire(outgoing: &mut Outgoing, lane: usize) -> (Bytes, Vec<(Bytes, Bytes)>) {
@@ -414,6 +475,98 @@ mod tests {
         let results = streams.each_mut().map(|stream| receiver.chunk(stream, start.clone(), &mut none));
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
         assert_eq!(results[2], Err(ReceiveError::Held { max: 1 << 20 }));
+    }
+
+    /// The lanes of a link as they are received: each in its order, in pieces, and one however late behind another.
+    struct Lanes {
+        receiver: Receiver,
+        streams: Vec<Stream>,
+        waiting: Vec<BytesMut>,
+        seen: Vec<(u64, u64)>,
+    }
+
+    impl Lanes {
+        fn new() -> Self {
+            let preface = |lane: usize| BytesMut::from(&[STREAM_LANE, lane as u8][..]);
+            Self {
+                receiver: Receiver::new(1 << 20, 1 << 22),
+                streams: (0..LANES).map(|_| Stream::default()).collect(),
+                waiting: (0..LANES).map(preface).collect(),
+                seen: Vec::new(),
+            }
+        }
+
+        fn sent(&mut self, out: &mut Outgoing) {
+            for (waiting, sent) in self.waiting.iter_mut().zip(&mut out.lanes) {
+                waiting.extend_from_slice(&sent.split());
+            }
+        }
+
+        /// At most so many bytes of a lane arrive.
+        fn arrive(&mut self, lane: usize, bytes: usize) {
+            let Self { receiver, streams, waiting, seen } = self;
+            let mut ready = |ready: Ready<'_>| {
+                let Ready::Message { from, body, .. } = ready else {
+                    let Ready::Frame { frame, .. } = ready else { unreachable!() };
+                    let Frame { from, body: Body::Signal { signal: Signal::Message(body), .. } } =
+                        frame::read(&frame).expect("a frame")
+                    else {
+                        panic!("only messages were sent")
+                    };
+                    seen.push((from, u64::from_le_bytes(body[..].try_into().expect("8 bytes"))));
+                    return Ok(());
+                };
+                seen.push((from, u64::from_le_bytes(body[..].try_into().expect("8 bytes"))));
+                Ok(())
+            };
+            if receiver.holds(&streams[lane]) {
+                return;
+            }
+            let bytes = bytes.min(waiting[lane].len());
+            let chunk = waiting[lane].split_to(bytes).freeze();
+            receiver.chunk(&mut streams[lane], chunk, &mut ready).expect("keeps the protocol");
+            while receiver.passes_fences() {
+                for stream in streams.iter_mut() {
+                    receiver.resume_lane(stream, &mut ready).expect("keeps the protocol");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_senders_order_holds_however_its_lanes_change_and_arrive(
+            acts in prop::collection::vec((0u8..10, 0u64..40, 1usize..200), 1..400),
+        ) {
+            let (mut out, mut lanes, mut sent) = (Outgoing::new(1 << 20), Lanes::new(), [0_u64; 40]);
+            let mut spread = [LANES, 4, 1, 2, 8].into_iter().cycle();
+            for (act, sender, bytes) in acts {
+                match act {
+                    0 => {
+                        out.spread(spread.next().expect("cycle"));
+                        lanes.sent(&mut out);
+                    }
+                    1..=5 => {
+                        let number = &mut sent[sender as usize];
+                        out.message(sender, To::Serial(1), &number.to_le_bytes()).expect("fits");
+                        *number += 1;
+                        lanes.sent(&mut out);
+                    }
+                    _ => lanes.arrive(sender as usize % LANES, bytes),
+                }
+            }
+            // Each time around, the lanes come to their next fence at least.
+            for _ in 0..400 {
+                (0..LANES).for_each(|lane| lanes.arrive(lane, usize::MAX));
+            }
+            prop_assert!(lanes.waiting.iter().all(BytesMut::is_empty), "held for ever");
+            let mut next = [0_u64; 40];
+            for (sender, number) in &lanes.seen {
+                prop_assert_eq!(*number, next[*sender as usize], "sender {}", sender);
+                next[*sender as usize] += 1;
+            }
+            prop_assert_eq!(next, sent);
+        }
     }
 
     #[test]

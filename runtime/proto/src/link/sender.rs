@@ -57,6 +57,10 @@ pub(crate) struct Sender {
     pub(crate) budget: Arc<LinkBudget>,
     control: Writer,
     lanes: [Lane; LANES],
+    /// Fences are being written. What comes behind them must not, until all are: it would use up the link's flow control,
+    /// and the peer, who waits for the last fence, would never give any back.
+    fencing: bool,
+    behind_fences: Vec<(usize, Bytes)>,
     /// Bodies that wait for a stream or for the others to finish.
     waiting: VecDeque<BulkBody>,
     streams: FxHashMap<StreamId, BulkStream>,
@@ -75,6 +79,8 @@ impl Sender {
             budget,
             control: Writer::default(),
             lanes: std::array::from_fn(|_| Lane::default()),
+            fencing: false,
+            behind_fences: Vec::new(),
             waiting: VecDeque::new(),
             streams: FxHashMap::default(),
             in_flight_bytes: 0,
@@ -96,6 +102,12 @@ impl Sender {
         self.control.stream()
     }
 
+    /// Whether QUIC has taken all that waited for a lane, and no large body is under way.
+    pub(crate) fn is_clear(&self) -> bool {
+        let lanes = !self.fencing && self.lanes.iter().all(|lane| lane.writer.is_empty());
+        lanes && self.waiting.is_empty() && self.streams.is_empty()
+    }
+
     /// Queues a control message.
     pub(crate) fn control(&mut self, message: Bytes) {
         self.control.push(message);
@@ -111,8 +123,14 @@ impl Sender {
         while occupied != 0 {
             let index = occupied.trailing_zeros() as usize;
             occupied &= occupied - 1;
-            self.lanes[index].writer.push(outgoing.lanes[index].split().freeze());
+            let frames = outgoing.lanes[index].split().freeze();
+            if self.fencing {
+                self.behind_fences.push((index, frames));
+            } else {
+                self.lanes[index].writer.push(frames);
+            }
         }
+        self.fencing |= std::mem::take(&mut outgoing.fenced);
         for body in outgoing.bulk.drain(..) {
             self.lanes[body.lane].unfinished += 1;
             self.waiting.push_back(body);
@@ -124,6 +142,23 @@ impl Sender {
     /// Writes what flow control allows; whether waiting senders must be told that there is room.
     pub(crate) fn write(&mut self, connection: &mut Connection) -> bool {
         self.control.write(connection, usize::MAX);
+        let mut released = self.write_lanes(connection);
+        if self.fencing && self.lanes.iter().all(|lane| lane.writer.is_empty()) {
+            self.fencing = false;
+            for (index, frames) in self.behind_fences.drain(..) {
+                self.lanes[index].writer.push(frames);
+            }
+            released += self.write_lanes(connection);
+        }
+        released += self.write_bulk(connection);
+        let (written, exhausted) = self.unordered.write(connection, !self.streams_exhausted);
+        self.streams_exhausted |= exhausted;
+        released += written;
+        released += self.write_datagrams(connection);
+        released > 0 && self.budget.release(released)
+    }
+
+    fn write_lanes(&mut self, connection: &mut Connection) -> usize {
         let mut released = 0;
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             if lane.writer.is_empty() || lane.writer.is_blocked() {
@@ -148,12 +183,7 @@ impl Sender {
             }
             released += written;
         }
-        released += self.write_bulk(connection);
-        let (written, exhausted) = self.unordered.write(connection, !self.streams_exhausted);
-        self.streams_exhausted |= exhausted;
-        released += written;
-        released += self.write_datagrams(connection);
-        released > 0 && self.budget.release(released)
+        released
     }
 
     fn write_datagrams(&mut self, connection: &mut Connection) -> usize {
@@ -216,6 +246,9 @@ impl Sender {
 
     /// Nothing more will be queued: ends the lanes behind what is. Whether all of it is written, with its ends.
     pub(crate) fn end(&mut self, connection: &mut Connection) -> bool {
+        if self.fencing {
+            return false;
+        }
         for lane in self.lanes.iter_mut().filter(|lane| !lane.ended && lane.writer.is_empty()) {
             lane.ended = true;
             if let Some(stream) = lane.writer.stream() {

@@ -44,6 +44,7 @@ mod kind {
     pub(super) const REPLY: u8 = 14;
     pub(super) const ACK_WANTED: u8 = 15;
     pub(super) const ACKED: u8 = 16;
+    pub(super) const FENCE: u8 = 17;
 }
 
 /// Why bytes are no frame. The link that carried them ends; nothing was delivered.
@@ -70,6 +71,9 @@ pub enum FrameError {
     /// What a large body is is unknown.
     #[error("a large body of kind {0} is unknown")]
     Carried(u8),
+    /// A fence with a sender, a receiver or something else in it, or on a stream that has none.
+    #[error("a fence that says something, or has no place here")]
+    Fence,
 }
 
 /// Whom a frame is for, as it stands in the frame.
@@ -193,7 +197,7 @@ pub enum Body<'a> {
         /// Whether a child was started.
         result: Result<(), SpawnRefusal>,
     },
-    /// The sender wants to know what became of its message before this frame.
+    /// The sender wants to know what becomes of its next message.
     AckWanted {
         /// The sender's number for the message.
         call: u64,
@@ -226,6 +230,11 @@ pub(crate) fn is_message(kind: u8) -> bool {
 /// Whether a frame of this kind is the stub of a message whose body travels apart.
 pub(crate) fn is_bulk(kind: u8) -> bool {
     kind & !(OPTIONAL | NAMED | GROUP) == kind::BULK
+}
+
+/// Whether it is a fence: what follows in its lane waits for the fences of all other lanes.
+pub(crate) fn is_fence(frame: &[u8]) -> bool {
+    matches!(frame, [kind, 0, 0] if kind & !OPTIONAL == kind::FENCE)
 }
 
 /// Appends a message. A name was checked by the caller.
@@ -352,7 +361,7 @@ pub(crate) fn put_spawned(out: &mut BytesMut, from: u64, call: u64, result: &Res
     end(out, start);
 }
 
-/// Appends the wish to know what became of the last message of process `from`.
+/// Appends the wish to know what becomes of the next message of process `from`.
 pub(crate) fn put_ack_wanted(out: &mut BytesMut, from: u64, call: u64) {
     let start = put_number(out, kind::ACK_WANTED, from, To::Serial(0), call);
     end(out, start);
@@ -366,6 +375,12 @@ pub(crate) fn put_acked(out: &mut BytesMut, call: u64, delivery: Delivery) {
         Delivery::NoProc => 1,
         Delivery::MailboxFull => 2,
     });
+    end(out, start);
+}
+
+/// Appends a fence.
+pub(crate) fn put_fence(out: &mut BytesMut) {
+    let start = begin(out, kind::FENCE, 0, To::Serial(0));
     end(out, start);
 }
 
@@ -479,6 +494,8 @@ pub(crate) fn read_from(frame: &Bytes, start: usize) -> Result<Frame<'_>, FrameE
             };
             Body::Acked { call, delivery }
         }
+        // Whole, it is met before it is read; nobody may skip one.
+        kind::FENCE => return Err(FrameError::Fence),
         _ if kind & OPTIONAL != 0 => {
             data = &[];
             Body::Skipped

@@ -89,6 +89,21 @@ fn the_bytes_of_every_signal_stay_what_they_are() {
     let mut out = BytesMut::new();
     put_bulk(&mut out, 5, To::Serial(300), 2, 1 << 20, Carried::Request(None));
     assert_eq!(hex(&out), "0b0000000205412c02801000000100");
+    let mut out = BytesMut::new();
+    put_fence(&mut out);
+    assert_eq!(hex(&out), "03000000110000");
+}
+
+#[test]
+fn a_fence_says_nothing_and_nobody_may_skip_one() {
+    let mut out = BytesMut::new();
+    put_fence(&mut out);
+    assert!(is_fence(&whole(out)));
+    assert!(is_fence(&[OPTIONAL | kind::FENCE, 0, 0]));
+    for wrong in [&[kind::FENCE, 1, 0][..], &[kind::FENCE, 0, 0, 0], &[OPTIONAL | kind::FENCE, 0, 7]] {
+        assert!(!is_fence(wrong), "{wrong:?}");
+        assert_eq!(read(&Bytes::copy_from_slice(wrong)), Err(FrameError::Fence), "{wrong:?}");
+    }
 }
 
 #[test]

@@ -45,7 +45,8 @@ impl Mailbox for HydraMailbox {
 
 impl System for Hydra {
     const NAME: &'static str = "hydra";
-    const OFFERS: Offers = Offers { spawn: false, handshake: false, bulk: true, mesh: false, reliable: false };
+    const OFFERS: Offers =
+        Offers { spawn: false, handshake: false, bulk: true, mesh: false, reliable: false };
     type Authority = ();
     type Identity = ();
     type Mailbox = HydraMailbox;
@@ -59,6 +60,7 @@ impl System for Hydra {
     }
 
     fn start(name: &str, (): &()) -> Result<Self, Failure> {
+        end_quietly();
         // It must be told a port; this one is free again at the end of the line.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         Node::set_cookie(COOKIE);
@@ -116,4 +118,14 @@ impl System for Hydra {
     async fn shutdown(self) {
         Node::stop();
     }
+}
+
+/// Its own processes panic where a link ends, as every trial's does: that is not worth a backtrace each.
+fn end_quietly() {
+    let others = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.location().is_some_and(|at| at.file().contains("hydra-0.1.40")) {
+            others(panic);
+        }
+    }));
 }

@@ -107,7 +107,9 @@ impl<S: System> Nodes<S> {
                 let far = FarProcess::fork(|| {
                     let handle = single_threaded("far")?;
                     let mut far = FarSide::<S>::start(identities, |_| Ok(handle.clone()))?;
-                    Ok(move |ask| far.answer(ask).unwrap_or_else(|failure| Answer::Failed(failure.to_string())))
+                    Ok(move |ask| {
+                        far.answer(ask).unwrap_or_else(|failure| Answer::Failed(failure.to_string()))
+                    })
                 })?;
                 (single_threaded(NEAR)?, Far::There(far), Vec::new())
             }

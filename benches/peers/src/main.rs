@@ -176,7 +176,9 @@ fn run(options: &Options) -> Report {
             eprint!("\rround {round} of {rounds}: {:<30}", layout.with_links(links));
             let probes: Vec<Probe> = options.measures.iter().flat_map(|measure| measure.probes()).collect();
             for probe in random.shuffled(&probes) {
-                for system in random.shuffled(&chosen).into_iter().filter(|system| system.can(layout, links, probe)) {
+                for system in
+                    random.shuffled(&chosen).into_iter().filter(|system| system.can(layout, links, probe))
+                {
                     let system = system.name.to_owned();
                     let trial = Trial { system: system.clone(), layout, links, probe, warm_up, window };
                     let watch = Neighbours::watch();

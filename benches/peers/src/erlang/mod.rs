@@ -27,10 +27,14 @@ const WORKLOAD: &str = include_str!("workload.erl");
 const NEAR: &str = "near@localhost";
 const FAR: &str = "far@localhost";
 
+/// Of what a node says that fails.
+const LINES_TOLD: usize = 3;
+
 /// Whether this machine has `erl` and its compiler.
 pub(crate) fn installed() -> bool {
     let found = |program: &str| {
-        let version = Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let version =
+            Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status();
         version.is_ok()
     };
     found("erlc") && found("erl")
@@ -38,7 +42,8 @@ pub(crate) fn installed() -> bool {
 
 /// What `erl` says it is, for the report; none without one.
 pub(crate) fn version() -> Option<String> {
-    let ask = "io:format(\"~s, erts ~s\", [erlang:system_info(otp_release), erlang:system_info(version)]), halt().";
+    let ask =
+        "io:format(\"~s, erts ~s\", [erlang:system_info(otp_release), erlang:system_info(version)]), halt().";
     let output = Command::new("erl").args(["-noinput", "-eval", ask]).output().ok()?;
     output.status.success().then(|| format!("Erlang/OTP {}", String::from_utf8_lossy(&output.stdout)))
 }
@@ -78,7 +83,8 @@ pub(crate) fn run<const TLS: bool>(trial: &Trial) -> Result<Outcome, Failure> {
     near.0.stdout.take().expect("stdout is piped").read_to_string(&mut text)?;
     let status = near.0.wait()?;
     if !status.success() {
-        return Err(Failure::Process(format!("the near node ended with {status}: {}", text.trim())));
+        let first: Vec<&str> = text.lines().take(LINES_TOLD).collect();
+        return Err(Failure::Process(format!("the near node ended with {status}: {}", first.join(" "))));
     }
     Figures::read(&text)?.outcome(trial.probe)
 }
@@ -86,7 +92,8 @@ pub(crate) fn run<const TLS: bool>(trial: &Trial) -> Result<Outcome, Failure> {
 fn compile(folder: &Path) -> Result<(), Failure> {
     std::fs::write(folder.join("workload.erl"), WORKLOAD)?;
     let compiled = Command::new("erlc").current_dir(folder).arg("workload.erl").output();
-    let compiled = compiled.map_err(|error| Failure::system("start erlc (is Erlang/OTP installed?)", error))?;
+    let compiled =
+        compiled.map_err(|error| Failure::system("start erlc (is Erlang/OTP installed?)", error))?;
     match compiled.status.success() {
         true => Ok(()),
         false => Err(Failure::system("compile the workload", String::from_utf8_lossy(&compiled.stdout))),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_ED25519};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ED25519};
 
 use crate::workload::Failure;
 
@@ -30,10 +30,14 @@ fn issue(folder: &Path) -> Result<(), Failure> {
     let failed = |error| Failure::system("issue a certificate", error);
     let mut params = CertificateParams::new(Vec::new()).map_err(failed)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate_for(&PKCS_ED25519).map_err(failed)?);
+    // With one name for both, Erlang takes the node's certificate for a self-signed one.
+    params.distinguished_name.push(DnType::CommonName, "authority");
+    let authority =
+        CertifiedIssuer::self_signed(params, KeyPair::generate_for(&PKCS_ED25519).map_err(failed)?);
     let authority = authority.map_err(failed)?;
     let key = KeyPair::generate_for(&PKCS_ED25519).map_err(failed)?;
-    let params = CertificateParams::new(vec![HOST.into()]).map_err(failed)?;
+    let mut params = CertificateParams::new(vec![HOST.into()]).map_err(failed)?;
+    params.distinguished_name.push(DnType::CommonName, "node");
     let leaf = params.signed_by(&key, &authority).map_err(failed)?;
     fs::write(folder.join("ca.pem"), authority.pem())?;
     fs::write(folder.join("node.pem"), leaf.pem())?;

@@ -129,7 +129,6 @@ fn power(of: &Proof) -> Markup {
             marked: true,
             joined: true,
             points: points.collect(),
-            ..Line::default()
         });
     }
     html! { div.charts { (chart.render()) } }

@@ -76,6 +76,11 @@ mod tests {
 
     const NEAR: Duration = Duration::from_millis(1);
 
+    #[expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+    fn begin() -> Instant {
+        Instant::now()
+    }
+
     /// What came of looks at these round trips, in microseconds, one a look.
     fn looks(spread: &mut Spread, now: &mut Instant, rtts_us: &[u64]) -> Vec<usize> {
         let look = |rtt: &u64| {
@@ -87,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_path_that_stays_near_takes_few_lanes_and_one_that_becomes_far_takes_all_again() {
-        let (mut spread, mut now) = (Spread::new(NEAR), Instant::now());
+        let (mut spread, mut now) = (Spread::new(NEAR), begin());
         assert_eq!(looks(&mut spread, &mut now, &[200, 200, 200]), []);
         assert_eq!(looks(&mut spread, &mut now, &[200, 200, 200]), [LANES_NEAR]);
         now += DWELL;
@@ -96,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_change_waits_until_it_may_be_made_and_then_for_the_next_one() {
-        let (mut spread, mut now) = (Spread::new(NEAR), Instant::now());
+        let (mut spread, mut now) = (Spread::new(NEAR), begin());
         let mut look = |now: &mut Instant, rtt_us: u64, may_change: bool| {
             *now += LOOK;
             spread.look(*now, || Duration::from_micros(rtt_us), || may_change)
@@ -110,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_lies_between_and_what_does_not_last_changes_nothing() {
-        let (mut spread, mut now) = (Spread::new(NEAR), Instant::now());
+        let (mut spread, mut now) = (Spread::new(NEAR), begin());
         assert_eq!(looks(&mut spread, &mut now, &[200, 200, 200, 1_000, 200, 200, 200, 3_999]), []);
         assert_eq!(looks(&mut spread, &mut now, &[200; 4]), [LANES_NEAR]);
         now += DWELL;
@@ -120,13 +125,13 @@ mod tests {
 
     #[test]
     fn looks_are_not_counted_faster_than_time_passes() {
-        let (mut spread, now) = (Spread::new(NEAR), Instant::now());
+        let (mut spread, now) = (Spread::new(NEAR), begin());
         assert!((0..100).all(|_| spread.look(now, || Duration::ZERO, || true).is_none()));
     }
 
     #[test]
     fn no_path_is_near_where_the_bound_is_zero() {
-        let (mut spread, mut now) = (Spread::new(Duration::ZERO), Instant::now());
+        let (mut spread, mut now) = (Spread::new(Duration::ZERO), begin());
         assert_eq!(looks(&mut spread, &mut now, &[0; 20]), []);
     }
 }

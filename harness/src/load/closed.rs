@@ -1,5 +1,6 @@
 //! Round trips with a fixed number in flight: the next request leaves when a reply comes.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,6 +94,7 @@ pub(super) async fn gather(
         all.requests += one.requests;
         all.replies += one.replies;
         all.errors += one.errors;
+        all.out_of_order += one.out_of_order;
         all.handled += one.handled;
         all.elapsed = all.elapsed.max(one.elapsed);
     }
@@ -119,6 +121,8 @@ struct Probe {
     plan: Plan,
     /// The rounds in flight. A request's number tells its place: its remainder by the number in flight.
     rounds: Vec<Underway>,
+    /// Their numbers in the order of sending, where one receiver answers all of them.
+    sent: VecDeque<u64>,
     buffer: Vec<u8>,
     sizes: Sizes,
     rung: Rung,
@@ -128,7 +132,16 @@ struct Probe {
 impl Probe {
     fn new(context: Context, plan: Plan, sizes: Sizes) -> Self {
         let (rung, recorder) = (Rung::empty(plan.in_flight), Recorder::new(plan.amount.length()));
-        Self { context, plan, rounds: Vec::new(), buffer: Vec::new(), rung, recorder, sizes }
+        Self {
+            context,
+            plan,
+            rounds: Vec::new(),
+            sent: VecDeque::new(),
+            buffer: Vec::new(),
+            rung,
+            recorder,
+            sizes,
+        }
     }
 
     async fn run(mut self) -> Measured {
@@ -154,12 +167,17 @@ impl Probe {
             };
             let now = Instant::now();
             let place = self.place(reply.number);
-            let round = &mut self.rounds[place];
+            let round = &self.rounds[place];
             if round.number != reply.number || round.left == 0 {
                 // To a round that was given up when one of its requests could not be sent.
                 continue;
             }
             self.rung.handled += 1;
+            if let Some(at) = self.sent.iter().position(|number| *number == reply.number) {
+                self.rung.out_of_order += u64::from(at > 0);
+                self.sent.remove(at);
+            }
+            let round = &mut self.rounds[place];
             round.left -= 1;
             if round.left > 0 {
                 continue;
@@ -210,6 +228,9 @@ impl Probe {
         };
         if sent == all {
             self.rounds[place].left = all;
+            if all == 1 {
+                self.sent.push_back(number);
+            }
         } else {
             self.rung.errors += 1;
         }

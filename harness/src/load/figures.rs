@@ -22,6 +22,8 @@ pub struct Rung {
     pub replies: u64,
     /// Requests that got no reply.
     pub errors: u64,
+    /// Replies of one receiver that came before one to an earlier request of the same sender, of a closed load.
+    pub out_of_order: u64,
     /// The measured time.
     pub elapsed: Duration,
     /// Response times in nanoseconds.
@@ -48,6 +50,7 @@ impl Rung {
             requests: 0,
             replies: 0,
             errors: 0,
+            out_of_order: 0,
             elapsed: Duration::ZERO,
             histogram: histogram(),
             log: String::new(),
@@ -90,7 +93,7 @@ pub struct Figures {
     pub replies: u64,
     /// Requests without a reply; messages that did not arrive.
     pub errors: u64,
-    /// Messages that arrived out of order.
+    /// Messages that arrived out of order; of a closed load with one receiver, replies that did.
     pub out_of_order: u64,
     /// Messages in flight for the figures below; of a search, the number with the best rate.
     pub in_flight: u64,
@@ -193,7 +196,7 @@ impl Figures {
             requests: rung.requests,
             replies: rung.replies,
             errors: rung.errors,
-            out_of_order: 0,
+            out_of_order: rung.out_of_order,
             in_flight: rung.in_flight,
             rate: rung.rate(),
             offered_rate: rung.offered_rate,

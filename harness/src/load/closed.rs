@@ -1,6 +1,5 @@
 //! Round trips with a fixed number in flight: the next request leaves when a reply comes.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,6 +109,8 @@ pub(super) async fn gather(
 #[derive(Clone)]
 struct Underway {
     number: u64,
+    /// Which it was of the sender's rounds, in the order of their sending.
+    turn: u64,
     begun: Instant,
     /// Replies that are still to come.
     left: usize,
@@ -121,8 +122,10 @@ struct Probe {
     plan: Plan,
     /// The rounds in flight. A request's number tells its place: its remainder by the number in flight.
     rounds: Vec<Underway>,
-    /// Their numbers in the order of sending, where one receiver answers all of them.
-    sent: VecDeque<u64>,
+    /// Rounds that were begun.
+    turns: u64,
+    /// The last begun of those that have ended.
+    latest: u64,
     buffer: Vec<u8>,
     sizes: Sizes,
     rung: Rung,
@@ -136,7 +139,8 @@ impl Probe {
             context,
             plan,
             rounds: Vec::new(),
-            sent: VecDeque::new(),
+            turns: 0,
+            latest: 0,
             buffer: Vec::new(),
             rung,
             recorder,
@@ -151,7 +155,7 @@ impl Probe {
             Amount::Duration(duration) => (Some(warm + duration), u64::MAX),
             Amount::Messages(messages) => (None, messages),
         };
-        let none = Underway { number: 0, begun, left: 0 };
+        let none = Underway { number: 0, turn: 0, begun, left: 0 };
         self.rounds = vec![none; usize::try_from(self.plan.in_flight).unwrap_or(1)];
         let mut waiting: u64 = 0;
         for number in 0..self.plan.in_flight {
@@ -167,21 +171,20 @@ impl Probe {
             };
             let now = Instant::now();
             let place = self.place(reply.number);
-            let round = &self.rounds[place];
+            let round = &mut self.rounds[place];
             if round.number != reply.number || round.left == 0 {
                 // To a round that was given up when one of its requests could not be sent.
                 continue;
             }
             self.rung.handled += 1;
-            if let Some(at) = self.sent.iter().position(|number| *number == reply.number) {
-                self.rung.out_of_order += u64::from(at > 0);
-                self.sent.remove(at);
-            }
-            let round = &mut self.rounds[place];
             round.left -= 1;
             if round.left > 0 {
                 continue;
             }
+            // Of several receivers the slowest decides when a round ends, and each keeps an order of its own.
+            let one = matches!(&self.plan.to, Receivers::Each(each) if each.len() == 1);
+            self.rung.out_of_order += u64::from(one && round.turn < self.latest);
+            self.latest = self.latest.max(round.turn);
             waiting -= 1;
             let started = round.begun;
             // What was begun in time counts, however long its reply took: a stall at the end must not get lost.
@@ -212,7 +215,8 @@ impl Probe {
         self.buffer.resize(self.sizes.of_number(number), 0);
         message::seal(&mut self.buffer, Kind::Request, self.context.pid(), number);
         let place = self.place(number);
-        self.rounds[place] = Underway { number, begun: Instant::now(), left: 0 };
+        self.turns += 1;
+        self.rounds[place] = Underway { number, turn: self.turns, begun: Instant::now(), left: 0 };
         let (sent, all) = match &self.plan.to {
             Receivers::Each(each) => {
                 let mut sent = 0;
@@ -228,9 +232,6 @@ impl Probe {
         };
         if sent == all {
             self.rounds[place].left = all;
-            if all == 1 {
-                self.sent.push_back(number);
-            }
         } else {
             self.rung.errors += 1;
         }

@@ -22,7 +22,7 @@ pub struct Rung {
     pub replies: u64,
     /// Requests that got no reply.
     pub errors: u64,
-    /// Replies of one receiver that came before one to an earlier request of the same sender, of a closed load.
+    /// Replies of one receiver that came behind one to a later request of the same sender, of a closed load.
     pub out_of_order: u64,
     /// The measured time.
     pub elapsed: Duration,

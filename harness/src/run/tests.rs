@@ -400,3 +400,55 @@ fn a_partition_against_a_target_cuts_off_whom_the_seed_chooses() {
     );
     fails(&[UP, "fault = { partition = \"minority\" }"], "", "no node is meant");
 }
+
+/// What a closed load of two at a time measures of a behaviour of one's own, in virtual time.
+fn measured<F>(
+    messages: u64,
+    answers: impl Fn(crate::behaviour::Inbox, crate::behaviour::Setup) -> F + Send + Sync + 'static,
+) -> crate::load::Figures
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut behaviours = Behaviours::default();
+    behaviours.add("own", answers);
+    let text = format!(
+        "{TWO}[[process]]\non = \"n2\"\nbehaviour = \"own\"\nlabel = \"k\"\n[[step]]\nid = \"up\"\n{UP}\n\
+         [[load]]\nid = \"l\"\nafter = \"up\"\nfrom = \"n1\"\nto = \"k\"\nmodel = \"closed\"\nin_flight = [2]\n\
+         messages = {messages}\n[[step]]\nawait = \"loads.l.done\"\nwithin = \"60s\"\n"
+    );
+    let mut cells =
+        load_str("x.toml", &text, &behaviours.vocabulary()).unwrap_or_else(|problems| panic!("{problems}"));
+    let options = RunOptions { behaviours, ..RunOptions::default() };
+    let report = run(Arc::new(cells.swap_remove(0)), World::Sim, &options);
+    assert_eq!(report.outcome, Outcome::Pass, "{:#?}", report.findings);
+    report.figures.into_iter().next().expect("the load's").1
+}
+
+#[test]
+fn replies_that_come_behind_one_to_a_later_request_are_out_of_order() {
+    let swaps = |mut inbox: crate::behaviour::Inbox, _| async move {
+        while let Some(first) = inbox.next().await {
+            let Some(second) = inbox.next().await else { return };
+            for asked in [second, first] {
+                let reply = asked.reply(inbox.context.pid(), None);
+                inbox.send(asked.from, reply).await;
+            }
+        }
+    };
+    // The last pair begins while one reply is still wanted.
+    let figures = measured(21, swaps);
+    assert_eq!((figures.replies, figures.errors, figures.out_of_order), (21, 0, 11));
+}
+
+#[test]
+fn a_reply_that_never_comes_is_an_error_and_puts_nothing_out_of_order() {
+    let forgets = |mut inbox: crate::behaviour::Inbox, _| async move {
+        let _ = inbox.next().await;
+        while let Some(asked) = inbox.next().await {
+            let reply = asked.reply(inbox.context.pid(), None);
+            inbox.send(asked.from, reply).await;
+        }
+    };
+    let figures = measured(10, forgets);
+    assert_eq!((figures.replies, figures.errors, figures.out_of_order), (10, 1, 0));
+}

@@ -265,3 +265,14 @@ fn a_load_says_once_what_it_does_in_each_round() {
     assert_eq!(messages(&load("model = \"flood\"\nto = \"e\"\nslices = 2")), [not_here]);
     assert_eq!(messages(&closed("to = \"e\"\nslices = 0")).len(), 1);
 }
+
+#[test]
+fn how_long_a_node_looks_before_it_sleeps_is_the_runtimes_unless_its_file_says_so() {
+    let node = |more: &str| format!("[[node]]\nname = \"m\"\n{more}\n[[step]]\nsleep = \"1ms\"\n");
+    assert_eq!(one(&node("")).spin("m"), None);
+    let spin = |text: &str| one(&node(text)).spin("m");
+    assert_eq!(spin("spin = \"0s\""), Some(Duration::ZERO));
+    assert_eq!(spin("spin = \"50us\""), Some(Duration::from_micros(50)));
+    assert_eq!(messages(&node("spin = 5")).len(), 1);
+    assert_eq!(messages(&node("spin = \"-1s\"")).len(), 1);
+}

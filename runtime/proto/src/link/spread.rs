@@ -17,6 +17,9 @@ use crate::limits::{LANES, LANES_NEAR};
 const LOOK: Duration = Duration::from_millis(20);
 /// Looks in a row that must say the same. What QUIC says of the round trip begins with that of the handshake.
 const LOOKS: u32 = 4;
+/// For so long they must, before a path counts as far. A full queue makes round trips longer as well, and comes more often
+/// than a path that really grows: so it is the least round trip of this time that decides.
+const FAR_FOR: Duration = Duration::from_secs(2);
 /// Between a change and the first look after it.
 const DWELL: Duration = Duration::from_millis(300);
 /// A path is far from so many times the bound of a near one on; between the two, all stays as it is.
@@ -28,14 +31,14 @@ pub(crate) struct Spread {
     lanes: usize,
     near_rtt: Duration,
     next_look: Option<Instant>,
-    /// Looks in a row that said otherwise.
-    otherwise: u32,
+    /// Looks in a row that said otherwise, and when the first of them was.
+    otherwise: Option<(u32, Instant)>,
 }
 
 impl Spread {
     /// Over all lanes, until the round trip is known to be below `near_rtt`.
     pub(crate) fn new(near_rtt: Duration) -> Self {
-        Self { lanes: LANES, near_rtt, next_look: None, otherwise: 0 }
+        Self { lanes: LANES, near_rtt, next_look: None, otherwise: None }
     }
 
     /// Over how many lanes it is spread now.
@@ -60,11 +63,17 @@ impl Spread {
             () if rtt >= self.near_rtt * FAR => LANES,
             () => self.lanes,
         };
-        self.otherwise = if wanted == self.lanes { 0 } else { self.otherwise + 1 };
-        if self.otherwise < LOOKS || !may_change() {
+        if wanted == self.lanes {
+            self.otherwise = None;
             return None;
         }
-        (self.lanes, self.otherwise) = (wanted, 0);
+        let (looks, since) = self.otherwise.map_or((1, now), |(looks, since)| (looks + 1, since));
+        self.otherwise = Some((looks, since));
+        let lasts = looks >= LOOKS && (wanted == LANES_NEAR || now - since >= FAR_FOR);
+        if !lasts || !may_change() {
+            return None;
+        }
+        (self.lanes, self.otherwise) = (wanted, None);
         self.next_look = Some(now + DWELL);
         Some(wanted)
     }
@@ -75,6 +84,8 @@ mod tests {
     use super::*;
 
     const NEAR: Duration = Duration::from_millis(1);
+    /// Looks, one right after the other, until a path counts as far.
+    const FAR_LOOKS: usize = (FAR_FOR.as_millis() / LOOK.as_millis()) as usize + 1;
 
     #[expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
     fn begin() -> Instant {
@@ -96,7 +107,7 @@ mod tests {
         assert_eq!(looks(&mut spread, &mut now, &[200, 200, 200]), []);
         assert_eq!(looks(&mut spread, &mut now, &[200, 200, 200]), [LANES_NEAR]);
         now += DWELL;
-        assert_eq!(looks(&mut spread, &mut now, &[4_000, 4_000, 4_000, 4_000]), [LANES]);
+        assert_eq!(looks(&mut spread, &mut now, &[4_000; FAR_LOOKS]), [LANES]);
     }
 
     #[test]
@@ -110,7 +121,7 @@ mod tests {
         assert_eq!(look(&mut now, 200, true), Some(LANES_NEAR));
         let changed = now;
         while look(&mut now, 9_000, true).is_none() {}
-        assert!(now - changed >= DWELL + LOOK * (LOOKS - 1), "{:?}", now - changed);
+        assert!(now - changed >= DWELL + FAR_FOR, "{:?}", now - changed);
     }
 
     #[test]
@@ -120,7 +131,23 @@ mod tests {
         assert_eq!(looks(&mut spread, &mut now, &[200; 4]), [LANES_NEAR]);
         now += DWELL;
         assert_eq!(looks(&mut spread, &mut now, &[3_999; 20]), []);
-        assert_eq!(looks(&mut spread, &mut now, &[9_000, 9_000, 9_000, 900, 9_000, 9_000, 9_000]), []);
+        for _ in 0..3 {
+            assert_eq!(looks(&mut spread, &mut now, &[9_000; FAR_LOOKS - 1]), []);
+            assert_eq!(looks(&mut spread, &mut now, &[900]), []);
+        }
+    }
+
+    #[test]
+    fn a_link_that_is_used_now_and_then_is_found_far_as_soon_as_a_busy_one() {
+        let (mut spread, mut now) = (Spread::new(NEAR), begin());
+        looks(&mut spread, &mut now, &[200; LOOKS as usize]);
+        now += DWELL;
+        let mut look = |after: Duration| {
+            now += after;
+            spread.look(now, || Duration::from_millis(9), || true)
+        };
+        assert_eq!([look(FAR_FOR / 2), look(FAR_FOR / 2), look(FAR_FOR / 2)], [None; 3]);
+        assert_eq!(look(LOOK), Some(LANES));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! In the spirit of MLRsearch and RFC 9411: a rate holds when most of a few short trials at it hold, so one bad trial
 //! does not decide; rates are halved towards each other until they are close. The upper end comes from a closed load, which
-//! no open load of the same messages can beat. Where the searches differ by more
-//! than a tenth, or take too long, the answer is that it cannot be told.
+//! no open load of the same messages can beat. Five searches find five rates, of which the middle one counts. Where the
+//! middle three differ by more than a tenth, or the searches take too long, the answer is that it cannot be told.
 
 use std::time::{Duration, Instant};
 
@@ -19,13 +19,17 @@ const BOUND_IN_FLIGHT: u64 = 256;
 /// Trials at one rate: the majority decides.
 const TRIALS: usize = 3;
 /// Searches one after another; the middle one counts.
-const SEARCHES: usize = 3;
-/// How far apart they may be, as a share.
+const SEARCHES: usize = 5;
+/// Of these, so many at either end do not count: a neighbour on the machine may have had its share of one.
+const WILD: usize = 1;
+/// How far apart the others may be, as a share.
 const SPREAD_MAX: f64 = 0.10;
 /// Two rates that are this close are one.
 const CLOSE: f64 = 0.04;
-/// Where the search begins, as a share of the bound.
+/// Where the first search begins, as a share of the bound. The others begin where the one before has ended.
 const BEGIN: f64 = 0.05;
+/// The step down while no rate has held: from the beginning of the first search, and from that of another.
+const DOWN: (f64, f64) = (0.25, 0.8);
 /// The search is given up after this.
 const SEARCH_WITHIN: Duration = Duration::from_secs(50);
 /// The longest trial of a search.
@@ -51,23 +55,32 @@ pub(super) async fn run(
     let mut search =
         Search { load, from, to, goal: *goal.unwrap_or(&GOAL), arrivals, seed, tried: Vec::new(), begun };
     let bound = search.bound().await?;
-    let mut found = Vec::new();
-    for _ in 0..SEARCHES {
-        found.push(search.halve(bound).await?);
+    let mut found = vec![search.halve(bound, bound * BEGIN, DOWN.0).await?];
+    while found.len() < SEARCHES {
+        let before = found[found.len() - 1].offered_rate;
+        found.push(search.halve(bound, before, DOWN.1).await?);
     }
-    found.sort_by(|a, b| a.offered_rate.total_cmp(&b.offered_rate));
     let rates: Vec<f64> = found.iter().map(|rung| rung.offered_rate).collect();
-    let middle = found.swap_remove(SEARCHES / 2);
-    if rates[SEARCHES - 1] - rates[0] > SPREAD_MAX * middle.offered_rate {
+    if !agree(&rates) {
         let rates: Vec<String> = rates.iter().map(|rate| format!("{rate:.0}")).collect();
         let rates = rates.join(", ");
         return Err(LoadError::Inconclusive(format!(
             "searches one after another found {rates} requests a second"
         )));
     }
+    found.sort_by(|a, b| a.offered_rate.total_cmp(&b.offered_rate));
+    let middle = found.swap_remove(SEARCHES / 2);
     let mut tried = search.tried;
     tried.push(middle);
     Ok(tried)
+}
+
+/// Whether the rates, but for the wild ones, are close enough to each other to name one.
+fn agree(rates: &[f64]) -> bool {
+    let mut rates = rates.to_vec();
+    rates.sort_by(f64::total_cmp);
+    let counted = &rates[WILD..rates.len() - WILD];
+    counted[counted.len() - 1] - counted[0] <= SPREAD_MAX * counted[counted.len() / 2]
 }
 
 /// Latency at 10 to 100 % of `saturation`: a trial at each.
@@ -135,11 +148,12 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// One search: the last trial at the highest rate that holds.
-    async fn halve(&mut self, bound: f64) -> Result<Rung, LoadError> {
+    /// One search, from the rate `begin`, and down by the factor `down` while no rate has held: the last trial at the
+    /// highest rate that holds.
+    async fn halve(&mut self, bound: f64, begin: f64, down: f64) -> Result<Rung, LoadError> {
         let (mut low, mut high) = (0.0, bound);
         let mut best: Option<Rung> = None;
-        let mut rate = bound * BEGIN;
+        let mut rate = begin;
         while low < bound * (1.0 - CLOSE) && high > low * (1.0 + CLOSE) && rate >= 1.0 {
             if self.begun.elapsed() > SEARCH_WITHIN {
                 return Err(LoadError::Inconclusive(format!(
@@ -158,7 +172,7 @@ impl Search<'_> {
                 // Quickly up while all is well, by the geometric mean once both ends are known.
                 true if high >= bound => (low * 2.0).min((low * bound).sqrt().max(low * (1.0 + CLOSE))),
                 true => (low * high).sqrt(),
-                false => high / 4.0,
+                false => high * down,
             };
         }
         best.ok_or_else(|| LoadError::Inconclusive("no rate at all held the goal".to_owned()))
@@ -205,6 +219,14 @@ const VOID_MAX: usize = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_wild_search_at_either_end_leaves_an_answer_and_two_do_not() {
+        assert!(agree(&[900.0, 400.0, 950.0, 910.0, 1_900.0]));
+        assert!(agree(&[100.0; 5]));
+        assert!(!agree(&[900.0, 400.0, 450.0, 910.0, 920.0]));
+        assert!(!agree(&[900.0, 1_000.0, 1_100.0, 1_200.0, 1_300.0]));
+    }
 
     #[test]
     fn the_knee_is_where_throughput_over_response_time_is_greatest() {

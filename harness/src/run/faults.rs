@@ -244,14 +244,25 @@ impl Stage {
     /// When one is left.
     pub(super) async fn heal_all(self: &Arc<Self>) -> Result<(), Failed> {
         self.nemesis_over.send_replace(true);
+        self.let_all_go().await?;
         // A strike may be on its way; after it, none comes.
         let _none = self.striking.lock().await;
+        self.let_all_go().await?;
         for key in self.faults.active() {
             self.end_fault(key).await?;
         }
         let left = self.faults.active().len() + self.cluster.rules_left();
         if left > 0 {
             return Err((format!("{left} faults are left after healing all"), None));
+        }
+        Ok(())
+    }
+
+    /// Ends every fault that holds a node still. Another fault of the same node, and a strike, may wait for that to end.
+    pub(super) async fn let_all_go(self: &Arc<Self>) -> Result<(), Failed> {
+        let is_pause = |record: &Record| matches!(record.fault.kind, FaultKind::Pause(_));
+        for (key, _) in self.faults.records().into_iter().filter(|(_, record)| is_pause(record)) {
+            self.end_fault(key).await?;
         }
         Ok(())
     }
@@ -286,6 +297,8 @@ impl Stage {
     }
 
     async fn order(&self, node: &str, order: Order) -> Result<(), Failed> {
+        // Whoever holds it still may wait for this to be over.
+        self.cluster.acts(node).map_err(told)?;
         let seat = self.cluster.seat(node).ok_or_else(|| super::steps::gone(node))?;
         seat.ask(order).await.map(drop).map_err(told)
     }

@@ -452,3 +452,33 @@ fn a_reply_that_never_comes_is_an_error_and_puts_nothing_out_of_order() {
     let figures = measured(10, forgets);
     assert_eq!((figures.replies, figures.errors, figures.out_of_order), (10, 1, 0));
 }
+
+/// Runs two nodes that these strikes come upon, in virtual time, and then heals all.
+fn stricken(strikes: &str) -> RunReport {
+    let steps = [
+        "id = \"up\"\nawait = \"nodes.all(n, n.links.size() == 1)\"",
+        "await = \"true\"\nfor = \"1s\"",
+        "heal = \"all\"",
+    ];
+    let nemesis = format!("[[nemesis]]\nfrom = \"up\"\nstrikes = [{strikes}]\n");
+    run_in(World::Sim, &steps, &nemesis, &RunOptions::default())
+}
+
+#[test]
+fn a_strike_on_a_node_that_is_held_still_misses_and_holds_up_nothing() {
+    for strike in ["rebind = \"n2\"", "clock = \"n2\", offset = \"1s\""] {
+        let report = stricken(&format!(
+            "{{ at = \"50ms\", pause = \"n2\", hold = \"300ms\" }}, {{ at = \"100ms\", {strike} }}"
+        ));
+        assert_eq!(report.outcome, Outcome::Pass, "{strike}: {:#?}", report.findings);
+    }
+}
+
+#[test]
+fn what_waits_for_a_node_that_is_held_still_is_healed_after_that() {
+    let report = stricken(
+        "{ at = \"50ms\", clock = \"n2\", offset = \"1s\" }, { at = \"100ms\", pause = \"n2\" }, \
+         { at = \"150ms\", duplicate = 0.5 }",
+    );
+    assert_eq!(report.outcome, Outcome::Pass, "{:#?}", report.findings);
+}

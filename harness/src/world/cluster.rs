@@ -384,6 +384,17 @@ impl Cluster {
         Ok(())
     }
 
+    /// Says that a node is not held still: it carries out what it is asked.
+    ///
+    /// # Errors
+    /// When it is.
+    pub(crate) fn acts(&self, name: &str) -> Result<(), WorldError> {
+        if self.inner().paused.iter().any(|paused| paused == name) {
+            return Err(WorldError::State(name.to_owned(), "is held still"));
+        }
+        Ok(())
+    }
+
     /// How many nodes have ended so far.
     pub(crate) fn ended(&self) -> u64 {
         self.inner().ended
@@ -402,10 +413,11 @@ impl Cluster {
     /// Gives a node another address.
     ///
     /// # Errors
-    /// When it does not run, or gets none.
+    /// When it does not run, is held still, or gets none.
     pub(crate) async fn rebind(&self, name: &str) -> Result<(), WorldError> {
         let _life = self.life(name).await?;
         let seat = self.seat(name).ok_or_else(|| does_not_run(name))?;
+        self.acts(name)?;
         let failed = |detail: String| WorldError::Launch { node: name.to_owned(), detail };
         let answer = seat.ask(Order::Rebind).await.map_err(|refused| failed(refused.to_string()))?;
         let Answer::Addr(addr) = answer else { return Err(failed("no address".to_owned())) };

@@ -450,6 +450,9 @@ impl Members {
             if later && !row.left {
                 entry.rumour = Some((row.id.incarnation, row.addrs.clone()));
                 self.dial_soon(name, now);
+            } else if !later {
+                // Where it will be looked for if this link turns out to be dead: who has found it there says so only once.
+                entry.sighted = row.seen.or(entry.sighted);
             }
             return false;
         }

@@ -171,6 +171,21 @@ fn a_lost_node_is_dialled_where_others_have_it() {
 }
 
 #[test]
+fn where_others_have_found_a_node_is_kept_until_its_dead_link_is_given_up() {
+    let (mut members, mut now) = (members(), start());
+    members.link_up(&node("c", 1), 1, addr(3), now);
+    members.heard(&node("c", 1), &says(vec![member("c", 1, 3)]), now);
+    let moved = control::Member { seen: address::bytes(&addr(9)), ..member("c", 1, 3) };
+    members.heard(&node("a", 1), &says(vec![moved]), now);
+    assert_eq!(standing(&members, "c"), Some(Standing::Up));
+    now += Duration::from_secs(1);
+    members.link_down(&node("c", 1), 1, Loss::Down, now);
+    let end = now + Duration::from_secs(1);
+    let found = dials(&mut members, &mut now, end);
+    assert_eq!(found[0].2, addr(9), "{found:?}");
+}
+
+#[test]
 fn an_old_links_end_takes_nobody_down() {
     let (mut members, now) = (members(), start());
     members.link_up(&node("a", 1), 1, addr(1), now);

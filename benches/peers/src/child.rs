@@ -159,6 +159,17 @@ pub(crate) fn end_with_stdin() {
     });
 }
 
+/// Has panics in the sources of the crate `source`, its name and version, print nothing: for those that belong to the end of
+/// a trial and are not worth a backtrace each.
+pub(crate) fn hush(source: &'static str) {
+    let others = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.location().is_some_and(|at| at.file().contains(source)) {
+            others(panic);
+        }
+    }));
+}
+
 /// Asks the kernel to kill this process when the thread that started it ends; fails if `parent` is gone already.
 fn die_with(parent: u32) -> io::Result<()> {
     // SAFETY: both are plain system calls without pointers.

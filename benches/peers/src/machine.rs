@@ -12,6 +12,23 @@ use crate::child::children_cpu;
 /// Clock ticks per second in `/proc/stat`; the same on every Linux architecture that is in use.
 const TICKS_PER_SECOND: u64 = 100;
 
+/// The crates that decide the figures of this build.
+const CRATES: &[&str] = &[
+    "rusm-cluster",
+    "rusm-otp",
+    "hydra",
+    #[cfg(feature = "remote-actors")]
+    "ractor_cluster",
+    #[cfg(feature = "remote-actors")]
+    "kameo",
+    #[cfg(feature = "remote-actors")]
+    "libp2p",
+    "quinn-proto",
+    "quinn-udp",
+    "rustls",
+    "tokio",
+];
+
 /// The machine and the build.
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
@@ -50,10 +67,7 @@ impl Machine {
             kernel: format!("Linux {}", line("/proc/sys/kernel/osrelease").unwrap_or_default()),
             rustc: env!("PEERS_RUSTC"),
             revision: revision(),
-            crates: ["rusm-cluster", "rusm-otp", "hydra", "quinn-proto", "quinn-udp", "rustls", "tokio"]
-                .iter()
-                .filter_map(|name| locked(name))
-                .collect(),
+            crates: CRATES.iter().filter_map(|name| locked(name)).collect(),
         }
     }
 }

@@ -12,6 +12,8 @@ mod machine;
 mod raw;
 mod regatta;
 mod relay;
+#[cfg(feature = "remote-actors")]
+mod remote;
 mod report;
 mod seed;
 mod stats;
@@ -76,7 +78,7 @@ impl Options {
         let all = self.systems.iter().any(|name| name == "all");
         // In the order in which they were given: the first is compared with.
         let given = || self.systems.iter().filter_map(|name| systems::named(name)).collect();
-        let here = || systems::SYSTEMS.into_iter().filter(|entry| entry.installed());
+        let here = || systems::SYSTEMS.iter().copied().filter(|entry| entry.installed());
         if all { here().collect() } else { given() }
     }
 

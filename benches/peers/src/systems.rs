@@ -6,6 +6,8 @@ use crate::layout::Layout;
 use crate::raw::quinn::Quinn;
 use crate::raw::udp::Udp;
 use crate::regatta::Regatta;
+#[cfg(feature = "remote-actors")]
+use crate::remote::{self, Kameo, Ractor};
 use crate::seed::Seed;
 use crate::trial::{self, Outcome, Probe, Trial};
 use crate::workload::{Failure, Offers, System};
@@ -20,6 +22,8 @@ pub(crate) struct Entry {
     layouts: &'static [Layout],
     /// Most far nodes.
     links_max: u32,
+    /// Most pairs of client and echo with a message in flight.
+    in_flight_max: u32,
     /// Whether this machine has what it needs.
     installed: fn() -> bool,
     /// What it is besides crates, if it is anything.
@@ -28,7 +32,7 @@ pub(crate) struct Entry {
 }
 
 /// All of them, the seed first.
-pub(crate) const SYSTEMS: [Entry; 9] = [
+pub(crate) const SYSTEMS: &[Entry] = &[
     entry::<Seed>(),
     entry::<Regatta<true>>(),
     entry::<Regatta<false>>(),
@@ -36,6 +40,10 @@ pub(crate) const SYSTEMS: [Entry; 9] = [
     entry::<Quinn<true>>(),
     entry::<Udp>(),
     alone::<Hydra>(hydra::LAYOUTS),
+    #[cfg(feature = "remote-actors")]
+    alone::<Ractor>(remote::LAYOUTS),
+    #[cfg(feature = "remote-actors")]
+    Entry { in_flight_max: remote::IN_FLIGHT_MAX, ..alone::<Kameo>(remote::LAYOUTS) },
     erlang::<false>("erlang"),
     erlang::<true>("erlang-tls"),
 ];
@@ -46,6 +54,7 @@ const fn entry<S: System>() -> Entry {
         offers: S::OFFERS,
         layouts: &[],
         links_max: u32::MAX,
+        in_flight_max: u32::MAX,
         installed: || true,
         version: None,
         run: trial::run::<S>,
@@ -63,6 +72,7 @@ const fn erlang<const TLS: bool>(name: &'static str) -> Entry {
         offers: erlang::OFFERS,
         layouts: erlang::LAYOUTS,
         links_max: 1,
+        in_flight_max: u32::MAX,
         installed: erlang::installed,
         version: Some(erlang::version),
         run: erlang::run::<TLS>,
@@ -71,7 +81,7 @@ const fn erlang<const TLS: bool>(name: &'static str) -> Entry {
 
 /// The system of that name.
 pub(crate) fn named(name: &str) -> Option<Entry> {
-    SYSTEMS.into_iter().find(|entry| entry.name == name)
+    SYSTEMS.iter().copied().find(|entry| entry.name == name)
 }
 
 impl Entry {
@@ -91,7 +101,8 @@ impl Entry {
             return false;
         }
         match probe {
-            Probe::RoundTrip | Probe::Saturation(_) | Probe::Flood => true,
+            Probe::RoundTrip | Probe::Flood => true,
+            Probe::Saturation(in_flight) => in_flight <= self.in_flight_max,
             Probe::Loss => self.offers.reliable,
             Probe::Bulk => self.offers.bulk,
             Probe::Spawn => self.offers.spawn,

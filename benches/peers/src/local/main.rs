@@ -4,6 +4,9 @@
 //! fresh process, so that a slow minute of the machine meets them all and no memory is inherited. A ratio is the median of
 //! the ratios of single rounds.
 
+#[cfg(feature = "remote-actors")]
+compile_error!("the feature `remote-actors` changes what is measured here: build this binary without it");
+
 mod kameo;
 mod ractor;
 mod report;

@@ -52,7 +52,7 @@ pub struct Limits {
     /// How much of one link we keep unacknowledged. Default 8 MiB.
     pub send_window_bytes: u64,
     /// Round trip below which a path is near, so that a link's senders share few lanes: fewer frames, and what a lost packet
-    /// holds up waits no longer than that. Where it has been four times of it or more for two seconds, they are spread over all
+    /// holds up waits no longer than that. Where it has been four times of it or more for five seconds, they are spread over all
     /// lanes again. Default 1 ms; zero for never.
     pub near_rtt: Duration,
     /// Silence after which a link ends. Default 10 s.

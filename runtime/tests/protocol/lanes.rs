@@ -39,7 +39,7 @@ fn senders_share_few_lanes_while_the_path_is_near_and_all_when_it_is_far() {
     send_for(&mut mesh, 200);
     assert_eq!(lanes(&mesh), LANES_NEAR);
     mesh.path = FAR;
-    send_for(&mut mesh, 3_000);
+    send_for(&mut mesh, 6_000);
     assert_eq!(lanes(&mesh), LANES);
     mesh.path = NEAR;
     send_for(&mut mesh, 1_500);
@@ -120,7 +120,7 @@ fn no_change_breaks_a_senders_order_over_a_path_that_loses_and_swaps() {
         let (near, far) = (lossy(NEAR, 200), lossy(FAR, 4_000));
         let traffic = Traffic {
             paths: &[near, far, near, far],
-            each: Duration::from_millis(3_500),
+            each: Duration::from_millis(6_500),
             pauses: &[Duration::from_millis(2)],
             body: |sender, number| if sender == 7 && number % 300 == 299 { BULK_BYTES_MIN + 1 } else { 16 },
         };
@@ -138,7 +138,7 @@ fn a_change_does_not_get_stuck_where_more_waits_than_flow_control_allows() {
         // 80 KiB at a time, twice what may be under way; and as much again before the first is through.
         let traffic = Traffic {
             paths: &[NEAR, FAR, NEAR],
-            each: Duration::from_millis(4_500),
+            each: Duration::from_millis(9_500),
             pauses: &[Duration::from_millis(1), Duration::from_millis(150)],
             body: |_, _| 4_000,
         };

@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const LOOKS: u32 = 4;
 /// For so long they must, before a path counts as far. A full queue makes round trips longer as well, and comes more often
 /// than a path that really grows: so it is the least round trip of this time that decides.
-const FAR_FOR: Duration = Duration::from_secs(2);
+const FAR_FOR: Duration = Duration::from_secs(5);
 /// Between a change and the first look after it.
 const DWELL: Duration = Duration::from_millis(300);
 /// A path is far from so many times the bound of a near one on; between the two, all stays as it is.

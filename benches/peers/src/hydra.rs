@@ -46,8 +46,7 @@ impl Mailbox for HydraMailbox {
 
 impl System for Hydra {
     const NAME: &'static str = "hydra";
-    const OFFERS: Offers =
-        Offers { spawn: false, handshake: false, bulk: true, mesh: false, reliable: false };
+    const OFFERS: Offers = Offers { spawn: false, handshake: false, bulk: true, reliable: false };
     type Authority = ();
     type Identity = ();
     type Mailbox = HydraMailbox;

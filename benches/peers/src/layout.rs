@@ -131,10 +131,6 @@ impl<S: System> Nodes<S> {
         }
         // The accepting side may learn of the link a moment later, and the seed has no event for it.
         self.seen(NEAR.into())?;
-        if S::OFFERS.mesh {
-            // What the far nodes have to say to each other must not fall into a measurement.
-            (0..self.links).try_for_each(|link| self.seen(workload::far(link)))?;
-        }
         Ok(())
     }
 

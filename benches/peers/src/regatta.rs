@@ -1,4 +1,4 @@
-//! Our side: the crate `regatta`, by the same calls and with its defaults.
+//! Our side: the crate `regatta`, by the same calls and with its defaults but for `connect_all(false)`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,7 +25,7 @@ impl Mailbox for RegattaMailbox {
 
 impl<const SPINS: bool> System for Regatta<SPINS> {
     const NAME: &'static str = if SPINS { "regatta" } else { "regatta-sleeps" };
-    const OFFERS: Offers = Offers { spawn: true, handshake: true, bulk: true, mesh: false, reliable: true };
+    const OFFERS: Offers = Offers { spawn: true, handshake: true, bulk: true, reliable: true };
     type Authority = ClusterCa;
     type Identity = Identity;
     type Mailbox = RegattaMailbox;

@@ -24,7 +24,7 @@ impl Mailbox for SeedMailbox {
 
 impl System for Seed {
     const NAME: &'static str = "seed";
-    const OFFERS: Offers = Offers { spawn: true, handshake: true, bulk: true, mesh: false, reliable: true };
+    const OFFERS: Offers = Offers { spawn: true, handshake: true, bulk: true, reliable: true };
     type Authority = ClusterCa;
     type Identity = Identity;
     type Mailbox = SeedMailbox;

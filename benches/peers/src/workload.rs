@@ -65,8 +65,6 @@ pub(crate) struct Offers {
     pub(crate) handshake: bool,
     /// Messages of 1 MiB.
     pub(crate) bulk: bool,
-    /// Nodes that hear of each other link up by themselves.
-    pub(crate) mesh: bool,
     /// What is lost on the way is sent again.
     pub(crate) reliable: bool,
 }

@@ -28,8 +28,10 @@ const SPREAD_MAX: f64 = 0.10;
 const CLOSE: f64 = 0.04;
 /// Where the first search begins, as a share of the bound. The others begin where the one before has ended.
 const BEGIN: f64 = 0.05;
-/// The step down while no rate has held: from the beginning of the first search, and from that of another.
-const DOWN: (f64, f64) = (0.25, 0.8);
+/// The step down while no rate has held, in the first search.
+const DOWN_FIRST: f64 = 0.25;
+/// And in the others, which begin near.
+const DOWN_LATER: f64 = 0.8;
 /// The search is given up after this.
 const SEARCH_WITHIN: Duration = Duration::from_secs(50);
 /// The longest trial of a search.
@@ -55,12 +57,18 @@ pub(super) async fn run(
     let mut search =
         Search { load, from, to, goal: *goal.unwrap_or(&GOAL), arrivals, seed, tried: Vec::new(), begun };
     let bound = search.bound().await?;
-    let mut found = vec![search.halve(bound, bound * BEGIN, DOWN.0).await?];
-    while found.len() < SEARCHES {
-        let before = found[found.len() - 1].offered_rate;
-        found.push(search.halve(bound, before, DOWN.1).await?);
+    let mut found = vec![search.halve(bound, bound * BEGIN, DOWN_FIRST).await?];
+    let mut spoilt = 0;
+    while found.len() + spoilt < SEARCHES {
+        match search.halve(bound, found[found.len() - 1].0, DOWN_LATER).await {
+            Ok(rung) => found.push(rung),
+            // It is the wild one at the lower end.
+            Err(_) if spoilt < WILD => spoilt += 1,
+            Err(error) => return Err(error),
+        }
     }
-    let rates: Vec<f64> = found.iter().map(|rung| rung.offered_rate).collect();
+    let mut rates: Vec<f64> = found.iter().map(|(rate, _)| *rate).collect();
+    rates.extend(std::iter::repeat_n(0.0, spoilt));
     if !agree(&rates) {
         let rates: Vec<String> = rates.iter().map(|rate| format!("{rate:.0}")).collect();
         let rates = rates.join(", ");
@@ -68,8 +76,8 @@ pub(super) async fn run(
             "searches one after another found {rates} requests a second"
         )));
     }
-    found.sort_by(|a, b| a.offered_rate.total_cmp(&b.offered_rate));
-    let middle = found.swap_remove(SEARCHES / 2);
+    found.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    let (_, middle) = found.swap_remove(SEARCHES / 2 - spoilt);
     let mut tried = search.tried;
     tried.push(middle);
     Ok(tried)
@@ -148,9 +156,9 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// One search, from the rate `begin`, and down by the factor `down` while no rate has held: the last trial at the
-    /// highest rate that holds.
-    async fn halve(&mut self, bound: f64, begin: f64, down: f64) -> Result<Rung, LoadError> {
+    /// One search, from the rate `begin`, and down by the factor `down` while no rate has held: the highest rate that holds,
+    /// and the last trial at it.
+    async fn halve(&mut self, bound: f64, begin: f64, down: f64) -> Result<(f64, Rung), LoadError> {
         let (mut low, mut high) = (0.0, bound);
         let mut best: Option<Rung> = None;
         let mut rate = begin;
@@ -175,7 +183,8 @@ impl Search<'_> {
                 false => high * down,
             };
         }
-        best.ok_or_else(|| LoadError::Inconclusive("no rate at all held the goal".to_owned()))
+        best.map(|rung| (low, rung))
+            .ok_or_else(|| LoadError::Inconclusive("no rate at all held the goal".to_owned()))
     }
 
     /// What a closed load reaches.

@@ -13,7 +13,7 @@ use crate::fault::wire::Counts;
 use crate::record::What;
 use crate::scenario::fault::{Fault, FaultKind, PartitionShape, Path, Sides, Target};
 use crate::world::cluster::index_of;
-use crate::world::order::{Order, Refused};
+use crate::world::order::Order;
 
 /// Every fault that was begun in a run.
 #[derive(Debug, Default)]
@@ -181,20 +181,18 @@ impl Stage {
         if let Some(rule) = self.rule(key, &fault.kind) {
             self.cluster.rules(|rules| rules.push(rule)).await;
         }
-        for node in &nodes {
-            match &fault.kind {
-                FaultKind::Pause(_) => self.cluster.pause(node, true).await.map_err(told)?,
-                FaultKind::Crash(_) => self.kill(node).await.map_err(told)?,
-                FaultKind::CpuHog(_) => self.order(node, Order::Hog { on: true }).await?,
-                FaultKind::Clock { offset_ms, drift, .. } => {
-                    let order = Order::Clock { offset_ms: *offset_ms, drift: *drift };
-                    self.order(node, order).await?;
-                }
-                FaultKind::Rebind(_) => self.cluster.rebind(node).await.map_err(told)?,
-                _ => continue,
-            }
+        for (done, node) in nodes.iter().enumerate() {
+            let done_to = self.do_to_node(node, &fault.kind).await;
             if let Some(record) = self.faults.all().get_mut(&key) {
-                record.hits += 1;
+                match &done_to {
+                    Ok(is_done) => record.hits += u64::from(*is_done),
+                    Err(_) => record.nodes.truncate(done),
+                }
+            }
+            if let Err(failed) = done_to {
+                // It is over at once, also where it did something.
+                self.end_fault(key).await?;
+                return Err(failed);
             }
         }
         if matches!(fault.kind, FaultKind::Rebind(_)) {
@@ -213,6 +211,24 @@ impl Stage {
         Ok(key)
     }
 
+    /// Does to a node what the fault does to nodes; whether it does anything to them.
+    async fn do_to_node(self: &Arc<Self>, node: &str, kind: &FaultKind) -> Result<bool, Failed> {
+        match kind {
+            FaultKind::Pause(_) => self.cluster.pause(node, true).await.map_err(told)?,
+            FaultKind::Crash(_) => self.kill(node).await.map_err(told)?,
+            FaultKind::CpuHog(_) => {
+                self.cluster.order(node, Order::Hog { on: true }).await.map_err(told)?;
+            }
+            FaultKind::Clock { offset_ms, drift, .. } => {
+                let order = Order::Clock { offset_ms: *offset_ms, drift: *drift };
+                self.cluster.order(node, order).await.map_err(told)?;
+            }
+            FaultKind::Rebind(_) => self.cluster.rebind(node).await.map_err(told)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// Ends a fault; one that has ended already stays so.
     ///
     /// # Errors
@@ -227,9 +243,12 @@ impl Stage {
             match record.fault.kind {
                 FaultKind::Pause(_) if runs => self.cluster.pause(node, false).await.map_err(told)?,
                 FaultKind::Crash(_) if !runs => self.cluster.start(node).await.map_err(told)?,
-                FaultKind::CpuHog(_) if runs => self.lift(node, Order::Hog { on: false }).await?,
+                FaultKind::CpuHog(_) if runs => {
+                    self.cluster.lift(node, Order::Hog { on: false }).await.map_err(told)?;
+                }
                 FaultKind::Clock { .. } if runs => {
-                    self.lift(node, Order::Clock { offset_ms: 0, drift: 0.0 }).await?;
+                    let order = Order::Clock { offset_ms: 0, drift: 0.0 };
+                    self.cluster.lift(node, order).await.map_err(told)?;
                 }
                 _ => {}
             }
@@ -244,25 +263,14 @@ impl Stage {
     /// When one is left.
     pub(super) async fn heal_all(self: &Arc<Self>) -> Result<(), Failed> {
         self.nemesis_over.send_replace(true);
-        self.let_all_go().await?;
         // A strike may be on its way; after it, none comes.
         let _none = self.striking.lock().await;
-        self.let_all_go().await?;
         for key in self.faults.active() {
             self.end_fault(key).await?;
         }
         let left = self.faults.active().len() + self.cluster.rules_left();
         if left > 0 {
             return Err((format!("{left} faults are left after healing all"), None));
-        }
-        Ok(())
-    }
-
-    /// Ends every fault that holds a node still. Another fault of the same node, and a strike, may wait for that to end.
-    pub(super) async fn let_all_go(self: &Arc<Self>) -> Result<(), Failed> {
-        let is_pause = |record: &Record| matches!(record.fault.kind, FaultKind::Pause(_));
-        for (key, _) in self.faults.records().into_iter().filter(|(_, record)| is_pause(record)) {
-            self.end_fault(key).await?;
         }
         Ok(())
     }
@@ -294,22 +302,6 @@ impl Stage {
         record.ended = Some(now);
         self.scene.recorder().note(What::FaultEnded { key });
         Some(record.clone())
-    }
-
-    async fn order(&self, node: &str, order: Order) -> Result<(), Failed> {
-        // Whoever holds it still may wait for this to be over.
-        self.cluster.acts(node).map_err(told)?;
-        let seat = self.cluster.seat(node).ok_or_else(|| super::steps::gone(node))?;
-        seat.ask(order).await.map(drop).map_err(told)
-    }
-
-    /// Has a node carry out the end of a fault. One that ends meanwhile takes the fault with it: its next start has none.
-    async fn lift(&self, node: &str, order: Order) -> Result<(), Failed> {
-        let Some(seat) = self.cluster.seat(node) else { return Ok(()) };
-        match seat.ask(order).await {
-            Ok(_) | Err(Refused::Gone) => Ok(()),
-            Err(refused) => Err(told(refused)),
-        }
     }
 
     /// The fault with what the seed chooses written out.

@@ -77,7 +77,7 @@ impl Stage {
             }
             match self.begin_fault(&fault, Source::Nemesis(index)).await {
                 Ok(key) => plan.struck(chosen, key),
-                // With nobody to choose from, a strike misses.
+                // With nobody to choose from, or with a node that is held still, a strike misses.
                 Err((message, _)) => tracing::debug!(%message, "a strike missed"),
             }
         }

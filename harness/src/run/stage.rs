@@ -46,8 +46,6 @@ const SWARM_PAIRS: u32 = 1_000;
 
 /// How long a run may take that holds for somebody: he has the day.
 const TIMEOUT_HELD: Duration = Duration::from_secs(24 * 3600);
-/// How long a strike that has begun may take after the last step. By then it waits for a node that is held still.
-const STRIKE_WITHIN: Duration = Duration::from_secs(5);
 /// How long the nodes may take to end after a run.
 const END_WITHIN: Duration = Duration::from_secs(30);
 /// How long nodes may take to tell what has happened on them.
@@ -214,11 +212,8 @@ impl Stage {
             played = tokio::time::timeout(timeout, self.acts()) => played,
         };
         self.nemesis_over.send_replace(true);
-        let mut over = std::pin::pin!(join_all(nemeses.into_iter().map(Task::join)));
-        if tokio::time::timeout(STRIKE_WITHIN, &mut over).await.is_err() {
-            // It waits for a node that something else holds still.
-            let _ = self.let_all_go().await;
-            over.await;
+        for nemesis in nemeses {
+            nemesis.join().await;
         }
         if played.is_err() {
             let (line, meanwhile) = self.meanwhile();

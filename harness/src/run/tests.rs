@@ -453,32 +453,40 @@ fn a_reply_that_never_comes_is_an_error_and_puts_nothing_out_of_order() {
     assert_eq!((figures.replies, figures.errors, figures.out_of_order), (10, 1, 0));
 }
 
-/// Runs two nodes that these strikes come upon, in virtual time, and then heals all.
-fn stricken(strikes: &str) -> RunReport {
-    let steps = [
-        "id = \"up\"\nawait = \"nodes.all(n, n.links.size() == 1)\"",
-        "await = \"true\"\nfor = \"1s\"",
-        "heal = \"all\"",
-    ];
-    let nemesis = format!("[[nemesis]]\nfrom = \"up\"\nstrikes = [{strikes}]\n");
-    run_in(World::Sim, &steps, &nemesis, &RunOptions::default())
+/// Runs two nodes that these strikes come upon, in virtual time: for a second, and then the step.
+fn stricken(strikes: &str, step: &str, rest: &str) {
+    let up = "id = \"up\"\nawait = \"nodes.all(n, n.links.size() == 1)\"";
+    let nemesis = format!("[[nemesis]]\nfrom = \"up\"\nstrikes = [{strikes}]\n{rest}");
+    let report = run_in(World::Sim, &[up, WAIT, step], &nemesis, &RunOptions::default());
+    assert_eq!(report.outcome, Outcome::Pass, "{strikes}: {:#?}", report.findings);
 }
 
+const WAIT: &str = "id = \"waited\"\nawait = \"true\"\nfor = \"1s\"";
+const HEAL: &str = "heal = \"all\"";
+const CLOCK_AND_PAUSE: &str =
+    "{ at = \"50ms\", clock = \"n2\", offset = \"1s\" }, { at = \"100ms\", pause = \"n2\" }";
+
 #[test]
-fn a_strike_on_a_node_that_is_held_still_misses_and_holds_up_nothing() {
-    for strike in ["rebind = \"n2\"", "clock = \"n2\", offset = \"1s\""] {
-        let report = stricken(&format!(
-            "{{ at = \"50ms\", pause = \"n2\", hold = \"300ms\" }}, {{ at = \"100ms\", {strike} }}"
-        ));
-        assert_eq!(report.outcome, Outcome::Pass, "{strike}: {:#?}", report.findings);
+fn a_strike_on_a_node_that_is_held_still_misses_and_is_over() {
+    for (kind, strike) in [("rebind", "rebind = \"n2\""), ("clock", "clock = \"all\", offset = \"1s\"")] {
+        let strikes = format!(
+            "{{ at = \"50ms\", pause = \"n2\", hold = \"300ms\" }}, {{ at = \"100ms\", id = \"f\", {strike} }}"
+        );
+        let over =
+            format!("[[expect]]\nid = \"{kind}\"\nfinally = \"!faults.f.active\"\nafter = \"waited\"\n");
+        stricken(&strikes, HEAL, &over);
     }
 }
 
 #[test]
-fn what_waits_for_a_node_that_is_held_still_is_healed_after_that() {
-    let report = stricken(
-        "{ at = \"50ms\", clock = \"n2\", offset = \"1s\" }, { at = \"100ms\", pause = \"n2\" }, \
-         { at = \"150ms\", duplicate = 0.5 }",
-    );
-    assert_eq!(report.outcome, Outcome::Pass, "{:#?}", report.findings);
+fn a_fault_ends_though_its_node_is_held_still() {
+    stricken(CLOCK_AND_PAUSE, HEAL, "");
+    // At the end of its nemesis, with the node held by that, and by a step.
+    stricken(CLOCK_AND_PAUSE, WAIT.trim_start_matches("id = \"waited\"\n"), "until = \"waited\"\n");
+    stricken("{ at = \"50ms\", clock = \"n2\", offset = \"1s\" }", "pause = { node = \"n2\" }", "");
+}
+
+#[test]
+fn a_node_that_is_held_still_can_be_stopped() {
+    stricken("{ at = \"50ms\", pause = \"n2\" }", "stop = { node = \"n2\" }", "");
 }

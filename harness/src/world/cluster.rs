@@ -31,7 +31,7 @@ pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WorldError {
-    /// The node runs already, or does not.
+    /// The node runs already, or does not, or is held still.
     #[error("node `{0}` {1}")]
     State(String, &'static str),
     /// No identity could be made.
@@ -325,6 +325,12 @@ impl Cluster {
     /// [`WorldError::State`] when it does not run, [`WorldError::Left`] when something is left after it.
     pub(crate) async fn stop(&self, name: &str) -> Result<(), WorldError> {
         let _life = self.life(name).await?;
+        if self.not_held(name).is_err()
+            && let Some(seat) = self.seat(name)
+        {
+            // It has to hear of it. It ends the harder way below if it cannot go on.
+            let _ = seat.hand.pause(false).await;
+        }
         let seat = self.taken(name)?;
         let mut left = match seat.ask(Order::Stop).await {
             Ok(Answer::Left(left)) => left,
@@ -384,11 +390,43 @@ impl Cluster {
         Ok(())
     }
 
+    /// Has a node carry out the beginning of a fault.
+    ///
+    /// # Errors
+    /// When it does not run, is held still, or refuses.
+    pub(crate) async fn order(&self, name: &str, order: Order) -> Result<(), WorldError> {
+        // Nobody holds it still meanwhile.
+        let _life = self.life(name).await?;
+        let seat = self.seat(name).ok_or_else(|| does_not_run(name))?;
+        self.not_held(name)?;
+        let refused =
+            |refused: Refused| WorldError::Launch { node: name.to_owned(), detail: refused.to_string() };
+        seat.ask(order).await.map(drop).map_err(refused)
+    }
+
+    /// Has a node carry out the end of a fault. One that is held still does so first thing when it goes on, and nobody waits for
+    /// that. One that ends takes the fault with it: its next start has none.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub(crate) async fn lift(&self, name: &str, order: Order) -> Result<(), WorldError> {
+        let _life = self.life(name).await?;
+        let Some(seat) = self.seat(name) else { return Ok(()) };
+        let answer = seat.ask(order);
+        if self.not_held(name).is_err() {
+            return Ok(());
+        }
+        match answer.await {
+            Ok(_) | Err(Refused::Gone) => Ok(()),
+            Err(refused) => Err(WorldError::Launch { node: name.to_owned(), detail: refused.to_string() }),
+        }
+    }
+
     /// Says that a node is not held still: it carries out what it is asked.
     ///
     /// # Errors
     /// When it is.
-    pub(crate) fn acts(&self, name: &str) -> Result<(), WorldError> {
+    pub(crate) fn not_held(&self, name: &str) -> Result<(), WorldError> {
         if self.inner().paused.iter().any(|paused| paused == name) {
             return Err(WorldError::State(name.to_owned(), "is held still"));
         }
@@ -417,7 +455,7 @@ impl Cluster {
     pub(crate) async fn rebind(&self, name: &str) -> Result<(), WorldError> {
         let _life = self.life(name).await?;
         let seat = self.seat(name).ok_or_else(|| does_not_run(name))?;
-        self.acts(name)?;
+        self.not_held(name)?;
         let failed = |detail: String| WorldError::Launch { node: name.to_owned(), detail };
         let answer = seat.ask(Order::Rebind).await.map_err(|refused| failed(refused.to_string()))?;
         let Answer::Addr(addr) = answer else { return Err(failed("no address".to_owned())) };

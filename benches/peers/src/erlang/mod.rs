@@ -18,8 +18,7 @@ use crate::trial::{self, Outcome, Probe, Trial};
 use crate::workload::{self, Failure, Offers};
 
 /// What Erlang can do: a path that loses datagrams cannot be put below TCP, and its handshake has no figure here.
-pub(crate) const OFFERS: Offers =
-    Offers { spawn: true, handshake: false, bulk: true, mesh: true, reliable: false };
+pub(crate) const OFFERS: Offers = Offers { spawn: true, handshake: false, bulk: true, reliable: false };
 /// Where each node is a process of the operating system.
 pub(crate) const LAYOUTS: &[Layout] = &[Layout::TwoProcesses, Layout::TwoProcesses1w];
 

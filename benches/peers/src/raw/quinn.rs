@@ -54,7 +54,7 @@ struct Link {
 
 impl<const YIELDS: bool> System for Quinn<YIELDS> {
     const NAME: &'static str = if YIELDS { "quinn-yield" } else { "quinn" };
-    const OFFERS: Offers = Offers { spawn: false, handshake: true, bulk: true, mesh: false, reliable: true };
+    const OFFERS: Offers = Offers { spawn: false, handshake: true, bulk: true, reliable: true };
     type Authority = Authority;
     type Identity = Identity;
     type Mailbox = ChannelMailbox;

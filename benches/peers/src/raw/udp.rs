@@ -48,8 +48,7 @@ impl Mailbox for UdpMailbox {
 
 impl System for Udp {
     const NAME: &'static str = "udp";
-    const OFFERS: Offers =
-        Offers { spawn: false, handshake: false, bulk: false, mesh: false, reliable: false };
+    const OFFERS: Offers = Offers { spawn: false, handshake: false, bulk: false, reliable: false };
     /// The trial's process id: nodes that are forked off it inherit it.
     type Authority = u32;
     type Identity = u32;

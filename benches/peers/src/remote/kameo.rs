@@ -94,8 +94,7 @@ impl Message<Hello> for Process {
 
 impl System for Kameo {
     const NAME: &'static str = "kameo";
-    const OFFERS: Offers =
-        Offers { spawn: false, handshake: false, bulk: false, mesh: false, reliable: false };
+    const OFFERS: Offers = Offers { spawn: false, handshake: false, bulk: false, reliable: false };
     type Authority = ();
     type Identity = ();
     type Mailbox = SlotMailbox;

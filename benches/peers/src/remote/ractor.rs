@@ -90,8 +90,7 @@ impl Actor for Process {
 
 impl System for Ractor {
     const NAME: &'static str = "ractor-cluster";
-    const OFFERS: Offers =
-        Offers { spawn: false, handshake: false, bulk: false, mesh: false, reliable: false };
+    const OFFERS: Offers = Offers { spawn: false, handshake: false, bulk: false, reliable: false };
     type Authority = ();
     type Identity = ();
     type Mailbox = SlotMailbox;

@@ -6,7 +6,8 @@
 //! left, or is forgotten.
 //!
 //! # What must stay true
-//! - Hearsay never says that a node is up, and changes nothing about a node that is: it only gives reasons to dial. Up is
+//! - Hearsay never says that a node is up, and changes nothing about a node that is, but where it is looked for once its link
+//!   is lost: it only gives reasons to dial. Up is
 //!   who is linked, after a handshake of its own.
 //! - An incarnation that has left, or that a later one has replaced, is never dialled for again.
 //! - What belongs to a link carries its generation: an old link's end takes nobody down.
@@ -28,6 +29,8 @@ const DIALS_MAX: usize = 64;
 const ADDRS_MAX: usize = 8;
 /// How long a node that somebody wants a link with is dialled, one dial after the other.
 const WANTED_FOR: Duration = Duration::from_secs(2);
+/// Where another has found a node that is linked here is of use for so long: a dead link is given up well before.
+const SIGHTED_FOR: Duration = Duration::from_secs(10);
 /// News wait this long for others, to leave in one message.
 const TELL_DELAY: Duration = Duration::from_millis(10);
 /// A link that lived for less does not count as success: dials after it go on where they were.
@@ -114,7 +117,7 @@ struct Entry {
     /// Where it was when it was last linked.
     observed: Option<SocketAddr>,
     /// Where another member said last that it is linked with it.
-    sighted: Option<SocketAddr>,
+    sighted: Option<(SocketAddr, Instant)>,
     standing: Standing,
     since: Instant,
     /// The generation of its link, while it is up.
@@ -161,7 +164,8 @@ impl Entry {
     fn everywhere(&self) -> Vec<SocketAddr> {
         let rumoured = self.rumour.iter().flat_map(|(_, addrs)| addrs);
         let mut all: Vec<SocketAddr> = Vec::new();
-        for addr in rumoured.chain(&self.sighted).chain(&self.addrs).chain(&self.observed) {
+        let sighted = self.sighted.iter().map(|(addr, _)| addr);
+        for addr in rumoured.chain(sighted).chain(&self.addrs).chain(&self.observed) {
             if !all.contains(addr) {
                 all.push(*addr);
             }
@@ -169,12 +173,16 @@ impl Entry {
         all
     }
 
-    fn takes(&mut self, row: &Row) {
+    fn takes(&mut self, row: &Row, now: Instant) {
         self.version = row.version;
         self.addrs.clone_from(&row.addrs);
         self.hidden = row.hidden;
         self.sparse = row.sparse;
-        self.sighted = row.seen.or(self.sighted);
+        self.sights(row, now);
+    }
+
+    fn sights(&mut self, row: &Row, now: Instant) {
+        self.sighted = row.seen.map(|addr| (addr, now)).or(self.sighted);
     }
 }
 
@@ -301,6 +309,7 @@ impl Members {
         let steady = now.saturating_duration_since(entry.since) >= STEADY_AFTER;
         entry.link = None;
         entry.since = now;
+        entry.sighted = entry.sighted.filter(|(_, at)| now.saturating_duration_since(*at) <= SIGHTED_FOR);
         match loss {
             Loss::Left => {
                 entry.standing = Standing::Left;
@@ -422,7 +431,7 @@ impl Members {
         let name = &row.id.name;
         let Some(entry) = self.entries.get_mut(name).filter(|entry| entry.link.is_some()) else { return };
         if entry.id == row.id && row.version > entry.version {
-            entry.takes(row);
+            entry.takes(row, now);
             self.tell(name, name, now);
         }
     }
@@ -433,7 +442,7 @@ impl Members {
         let Some(entry) = self.entries.get_mut(name) else {
             if !row.left && self.entries.len() < self.members_max {
                 let mut entry = Entry::new(row.id.clone(), Standing::Heard, now);
-                entry.takes(row);
+                entry.takes(row, now);
                 self.entries.insert(name.clone(), entry);
                 self.dial_soon(name, now);
                 self.tell(name, &from.name, now);
@@ -452,7 +461,7 @@ impl Members {
                 self.dial_soon(name, now);
             } else if !later {
                 // Where it will be looked for if this link turns out to be dead: who has found it there says so only once.
-                entry.sighted = row.seen.or(entry.sighted);
+                entry.sights(row, now);
             }
             return false;
         }
@@ -466,7 +475,7 @@ impl Members {
             (entry.rests, entry.sighted) = (None, None);
         }
         entry.id = row.id.clone();
-        entry.takes(row);
+        entry.takes(row, now);
         if row.left {
             entry.standing = Standing::Left;
             entry.since = now;

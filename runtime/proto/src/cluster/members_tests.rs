@@ -183,6 +183,15 @@ fn where_others_have_found_a_node_is_kept_until_its_dead_link_is_given_up() {
     let end = now + Duration::from_secs(1);
     let found = dials(&mut members, &mut now, end);
     assert_eq!(found[0].2, addr(9), "{found:?}");
+    // Long ago says nothing.
+    members.link_up(&node("c", 1), 2, addr(3), now);
+    let moved = control::Member { seen: address::bytes(&addr(9)), ..member("c", 1, 3) };
+    members.heard(&node("a", 1), &says(vec![moved]), now);
+    now += SIGHTED_FOR + Duration::from_millis(1);
+    members.link_down(&node("c", 1), 2, Loss::Down, now);
+    let end = now + Duration::from_secs(5);
+    let found = dials(&mut members, &mut now, end);
+    assert!(found.iter().all(|(_, _, at)| *at == addr(3)), "{found:?}");
 }
 
 #[test]

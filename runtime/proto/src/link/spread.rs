@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Looks in a row that must say the same. What QUIC says of the round trip begins with that of the handshake.
 const LOOKS: u32 = 4;
 /// For so long they must, before a path counts as far. A full queue makes round trips longer as well, and comes more often
-/// than a path that really grows: so it is the least round trip of this time that decides.
+/// than a path that really grows: one look at a short one in this time, and the path is near still.
 const FAR_FOR: Duration = Duration::from_secs(5);
 /// Between a change and the first look after it.
 const DWELL: Duration = Duration::from_millis(300);

@@ -2,8 +2,9 @@
 //!
 //! In the spirit of MLRsearch and RFC 9411: a rate holds when most of a few short trials at it hold, so one bad trial
 //! does not decide; rates are halved towards each other until they are close. The upper end comes from a closed load, which
-//! no open load of the same messages can beat. Five searches find five rates, of which the middle one counts. Where the
-//! middle three differ by more than a tenth, or the searches take too long, the answer is that it cannot be told.
+//! no open load of the same messages can beat; it is measured before each search, and the highest counts. Five
+//! searches find five rates, of which the middle one counts. Where the middle three differ by more than a tenth, or the searches
+//! take too long, the answer is that it cannot be told.
 
 use std::time::{Duration, Instant};
 
@@ -56,10 +57,14 @@ pub(super) async fn run(
     let begun = Instant::now();
     let mut search =
         Search { load, from, to, goal: *goal.unwrap_or(&GOAL), arrivals, seed, tried: Vec::new(), begun };
-    let bound = search.bound().await?;
+    let mut bound = search.bound().await?;
     let mut found = vec![search.halve(bound, bound * BEGIN, DOWN_FIRST).await?];
     let mut spoilt = 0;
     while found.len() + spoilt < SEARCHES {
+        // A bound that was measured in a slow moment would hold down every search.
+        if let Ok(again) = search.bound().await {
+            bound = bound.max(again);
+        }
         match search.halve(bound, found[found.len() - 1].0, DOWN_LATER).await {
             Ok(rung) => found.push(rung),
             // It is the wild one at the lower end.

@@ -42,6 +42,14 @@ pub enum WorldError {
         /// Why.
         source: IdentityError,
     },
+    /// The node did not do what it was asked.
+    #[error("node `{node}`: {detail}")]
+    Refused {
+        /// The node.
+        node: String,
+        /// Why.
+        detail: String,
+    },
     /// The node was not started.
     #[error("node `{node}` did not start: {detail}")]
     Launch {
@@ -378,10 +386,7 @@ impl Cluster {
     pub(crate) async fn pause(&self, name: &str, paused: bool) -> Result<(), WorldError> {
         let _life = self.life(name).await?;
         let seat = self.seat(name).ok_or_else(|| does_not_run(name))?;
-        seat.hand
-            .pause(paused)
-            .await
-            .map_err(|refused| WorldError::Launch { node: name.to_owned(), detail: refused.to_string() })?;
+        seat.hand.pause(paused).await.map_err(|refused| refused_by(name, &refused))?;
         let mut inner = self.inner();
         inner.paused.retain(|other| other != name);
         if paused {
@@ -399,9 +404,7 @@ impl Cluster {
         let _life = self.life(name).await?;
         let seat = self.seat(name).ok_or_else(|| does_not_run(name))?;
         self.not_held(name)?;
-        let refused =
-            |refused: Refused| WorldError::Launch { node: name.to_owned(), detail: refused.to_string() };
-        seat.ask(order).await.map(drop).map_err(refused)
+        seat.ask(order).await.map(drop).map_err(|refused| refused_by(name, &refused))
     }
 
     /// Has a node carry out the end of a fault. One that is held still does so first thing when it goes on, and nobody waits for
@@ -418,7 +421,7 @@ impl Cluster {
         }
         match answer.await {
             Ok(_) | Err(Refused::Gone) => Ok(()),
-            Err(refused) => Err(WorldError::Launch { node: name.to_owned(), detail: refused.to_string() }),
+            Err(refused) => Err(refused_by(name, &refused)),
         }
     }
 
@@ -456,9 +459,10 @@ impl Cluster {
         let _life = self.life(name).await?;
         let seat = self.seat(name).ok_or_else(|| does_not_run(name))?;
         self.not_held(name)?;
-        let failed = |detail: String| WorldError::Launch { node: name.to_owned(), detail };
-        let answer = seat.ask(Order::Rebind).await.map_err(|refused| failed(refused.to_string()))?;
-        let Answer::Addr(addr) = answer else { return Err(failed("no address".to_owned())) };
+        let answer = seat.ask(Order::Rebind).await.map_err(|refused| refused_by(name, &refused))?;
+        let Answer::Addr(addr) = answer else {
+            return Err(refused_by(name, &Refused::Because("no address".to_owned())));
+        };
         {
             let mut inner = self.inner();
             inner.network.addresses.push((addr, seat.index));
@@ -630,6 +634,10 @@ struct Started<'a> {
 /// A node's place in the scenario.
 pub(crate) fn index_of(scenario: &Scenario, name: &str) -> NodeIndex {
     scenario.nodes.iter().position(|node| node.name == name).unwrap_or(usize::MAX)
+}
+
+fn refused_by(name: &str, refused: &Refused) -> WorldError {
+    WorldError::Refused { node: name.to_owned(), detail: refused.to_string() }
 }
 
 fn does_not_run(name: &str) -> WorldError {

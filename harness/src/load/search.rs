@@ -149,6 +149,40 @@ fn offer(load: &Load, rate: f64, arrivals: Arrivals, seed: u64, longest: Duratio
     }
 }
 
+/// Which rates one search tries: this is the decision alone.
+#[derive(Debug)]
+struct Halving {
+    bound: f64,
+    /// The step down while no rate has held.
+    down: f64,
+    /// The highest rate that held, or zero.
+    low: f64,
+    /// The lowest that did not, or the bound.
+    high: f64,
+    rate: f64,
+}
+
+impl Halving {
+    /// The rate to try next, while there is one.
+    fn next(&self) -> Option<f64> {
+        let goes_on = self.low < self.bound * (1.0 - CLOSE) && self.high > self.low * (1.0 + CLOSE);
+        Some(self.rate).filter(|rate| goes_on && *rate >= 1.0)
+    }
+
+    /// The rate was tried.
+    fn tried(&mut self, held: bool) {
+        let end = if held { &mut self.low } else { &mut self.high };
+        *end = self.rate;
+        let Self { bound, down, low, high, .. } = *self;
+        self.rate = match low > 0.0 {
+            // Quickly up while all is well, by the geometric mean once both ends are known.
+            true if high >= bound => (low * 2.0).min((low * bound).sqrt().max(low * (1.0 + CLOSE))),
+            true => (low * high).sqrt(),
+            false => high * down,
+        };
+    }
+}
+
 struct Search<'a> {
     load: &'a Load,
     from: &'a Source,
@@ -164,31 +198,22 @@ impl Search<'_> {
     /// One search, from the rate `begin`, and down by the factor `down` while no rate has held: the highest rate that holds,
     /// and the last trial at it.
     async fn halve(&mut self, bound: f64, begin: f64, down: f64) -> Result<(f64, Rung), LoadError> {
-        let (mut low, mut high) = (0.0, bound);
+        let mut halving = Halving { bound, down, low: 0.0, high: bound, rate: begin };
         let mut best: Option<Rung> = None;
-        let mut rate = begin;
-        while low < bound * (1.0 - CLOSE) && high > low * (1.0 + CLOSE) && rate >= 1.0 {
+        while let Some(rate) = halving.next() {
             if self.begun.elapsed() > SEARCH_WITHIN {
                 return Err(LoadError::Inconclusive(format!(
-                    "the search had not ended after {} s: between {low:.0} and {high:.0} requests a second",
-                    SEARCH_WITHIN.as_secs()
+                    "the search had not ended after {} s: between {:.0} and {:.0} requests a second",
+                    SEARCH_WITHIN.as_secs(),
+                    halving.low,
+                    halving.high,
                 )));
             }
-            match self.holds(rate).await? {
-                Some(rung) => {
-                    low = rate;
-                    best = Some(rung);
-                }
-                None => high = rate,
-            }
-            rate = match low > 0.0 {
-                // Quickly up while all is well, by the geometric mean once both ends are known.
-                true if high >= bound => (low * 2.0).min((low * bound).sqrt().max(low * (1.0 + CLOSE))),
-                true => (low * high).sqrt(),
-                false => high * down,
-            };
+            let held = self.holds(rate).await?;
+            halving.tried(held.is_some());
+            best = held.or(best);
         }
-        best.map(|rung| (low, rung))
+        best.map(|rung| (halving.low, rung))
             .ok_or_else(|| LoadError::Inconclusive("no rate at all held the goal".to_owned()))
     }
 
@@ -233,6 +258,37 @@ const VOID_MAX: usize = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a search finds that begins there, of a system that holds every rate up to `holds`; after at most 30 trials.
+    fn found(holds: f64, bound: f64, begin: f64, down: f64) -> f64 {
+        let mut halving = Halving { bound, down, low: 0.0, high: bound, rate: begin };
+        for _ in 0..30 {
+            let Some(rate) = halving.next() else { return halving.low };
+            halving.tried(rate <= holds);
+        }
+        panic!("it does not end: {halving:?}");
+    }
+
+    #[test]
+    fn a_search_finds_the_highest_rate_that_holds_from_wherever_it_begins() {
+        let bound = 1_000.0;
+        for holds in [60.0, 300.0, 700.0, 940.0] {
+            for (begin, down) in [(bound * BEGIN, DOWN_FIRST), (280.0, DOWN_LATER), (990.0, DOWN_LATER)] {
+                let found = found(holds, bound, begin, down);
+                assert!(found <= holds && holds <= found * (1.0 + CLOSE), "{found} of {holds} from {begin}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_search_ends_at_the_bound_above_it_and_where_nothing_holds() {
+        assert!(found(2_000.0, 1_000.0, 50.0, DOWN_FIRST) >= 1_000.0 * (1.0 - CLOSE));
+        // It begins where an earlier one ended, which may have been above what is the bound now.
+        assert_eq!(found(2_000.0, 1_000.0, 1_020.0, DOWN_LATER), 1_020.0);
+        assert!(found(500.0, 1_000.0, 1_020.0, DOWN_LATER) > 480.0);
+        assert_eq!(found(0.0, 1_000.0, 50.0, DOWN_FIRST), 0.0);
+        assert_eq!(found(0.5, 10.0, 1.2, DOWN_LATER), 0.0);
+    }
 
     #[test]
     fn one_wild_search_at_either_end_leaves_an_answer_and_two_do_not() {

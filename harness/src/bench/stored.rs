@@ -10,8 +10,9 @@ use super::{Bench, Measured, Spread};
 pub const SCHEMA: &str = "regatta.compare/1";
 
 /// Figures that are compared: name, unit, whether more is better, and whether it repeats from session to session.
-const COMPARED: [(&str, &str, bool); 12] = [
+const COMPARED: [(&str, &str, bool); 13] = [
     ("rate", "/s", true),
+    ("times_raw_udp", "", true),
     ("p50_us", "µs", false),
     ("p90_us", "µs", false),
     ("p99_us", "µs", false),

@@ -150,6 +150,7 @@ const LOAD: Shape = Shape::Record(
         ("bytes_per_message", Shape::Any),
         ("socket_calls_per_message", Shape::Any),
         ("allocations_per_message", Shape::Any),
+        ("times_raw_udp", Shape::Any),
         ("rss_peak_mib", Shape::Number),
     ],
 );

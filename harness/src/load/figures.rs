@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::LoadError;
 use super::cost::Costs;
 use super::recorder::histogram;
+use super::search::Found;
 use crate::scenario::load::{Goal, Load, LoadModel};
 
 /// One number in flight, measured.
@@ -135,6 +136,13 @@ pub struct Figures {
     pub allocations_per_message: Option<f64>,
     /// The greatest resident memory of the process so far, in MiB.
     pub rss_peak_mib: f64,
+    /// Of a search over rates: half of the 95 % interval of `rate`, as a share of it.
+    pub rate_margin: Option<f64>,
+    /// Of a search over rates: `rate` as a multiple of the datagrams a second that the machine took through loopback meanwhile, without
+    /// Regatta. On a shared machine, whose speed a rate follows, this repeats. Absent where it is not known to 5 % each way.
+    pub times_raw_udp: Option<f64>,
+    /// Half of the 95 % interval of that, as a share of it.
+    pub times_raw_udp_margin: Option<f64>,
     /// Response times by intervals, as an HdrHistogram interval log; values in nanoseconds. Results keep it in a file of
     /// its own.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -172,14 +180,30 @@ impl Figures {
         Self { model: load.model.name(), done: true, ..Self::default() }
     }
 
+    /// What a search found: the rate from all trials, the times from the one nearest to it that held.
+    pub(super) fn of_search(load: &Load, found: Found) -> Self {
+        Self {
+            rate: found.rate.value,
+            offered_rate: found.rate.value,
+            rate_margin: Some(found.rate.margin),
+            times_raw_udp: found.multiple.map(|of| of.value),
+            times_raw_udp_margin: found.multiple.map(|of| of.margin),
+            ladder: found.tried,
+            ..Self::of(load.model.name(), &found.near)
+        }
+    }
+
+    /// Of one trial of a search: its log would be far more than all else.
+    pub(super) fn of_trial(load: &Load, rung: &Rung) -> Self {
+        Self { log: String::new(), ..Self::of(load.model.name(), rung) }
+    }
+
     /// The figures of the last of the rungs, with all of them as the ladder.
     pub(super) fn of_last(load: &Load, rungs: Vec<Rung>) -> Result<Self, LoadError> {
         let last = rungs.last().filter(|last| last.replies > 0).ok_or(LoadError::Nothing)?;
         let mut figures = Self::of(load.model.name(), last);
         if rungs.len() > 1 {
-            figures.ladder = rungs.iter().map(|rung| Self::of(load.model.name(), rung)).collect();
-            // The log of each trial of a search would be far more than all else.
-            figures.ladder.iter_mut().for_each(|one| one.log.clear());
+            figures.ladder = rungs.iter().map(|rung| Self::of_trial(load, rung)).collect();
         }
         Ok(figures)
     }
@@ -217,6 +241,9 @@ impl Figures {
             socket_calls_per_message: costs.socket_calls,
             allocations_per_message: costs.allocations,
             rss_peak_mib: costs.rss_peak_mib,
+            rate_margin: None,
+            times_raw_udp: None,
+            times_raw_udp_margin: None,
             log: rung.log.clone(),
             knee: None,
             ladder: Vec::new(),

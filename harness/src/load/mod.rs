@@ -4,6 +4,7 @@ mod act;
 pub mod allocation;
 mod closed;
 mod cost;
+pub mod curve;
 mod figures;
 mod flood;
 pub mod hlog;
@@ -11,9 +12,11 @@ mod open;
 mod pacing;
 mod payload;
 mod recorder;
+mod reference;
 mod schedule;
-pub mod search;
+mod search;
 pub mod slices;
+mod staircase;
 #[cfg(test)]
 mod tests;
 pub mod work;
@@ -63,6 +66,9 @@ pub enum LoadError {
     /// The load generator's thread could not be started.
     #[error("the load generator could not be started: {0}")]
     Generator(String),
+    /// The machine's own speed could not be read.
+    #[error("the machine's own speed could not be read, with datagrams over loopback: {0}")]
+    Reference(#[from] std::io::Error),
     /// What was looked for cannot be told.
     #[error("inconclusive: {0}")]
     Inconclusive(String),
@@ -94,17 +100,16 @@ pub async fn run(
             Figures::of_rungs(load, ladder(load, from, receivers, in_flight).await?, goal.as_ref())
         }
         LoadModel::Search { goal, arrivals, .. } => {
-            let rungs = search::run(load, from, one()?, goal.as_ref(), *arrivals, seed).await?;
-            Figures::of_last(load, rungs)
+            let found = search::run(load, from, one()?, goal.as_ref(), *arrivals, seed).await?;
+            Ok(Figures::of_search(load, found))
         }
         LoadModel::Curve { goal, arrivals } => {
             let to = one()?;
-            let rungs = search::run(load, from, to, goal.as_ref(), *arrivals, seed).await?;
-            let saturation = rungs.last().map_or(0.0, |rung| rung.offered_rate);
-            let rungs = search::curve(load, from, to, saturation, *arrivals, seed).await?;
+            let found = search::run(load, from, to, goal.as_ref(), *arrivals, seed).await?;
+            let rungs = curve::run(load, from, to, found.rate.value, *arrivals, seed).await?;
             let mut figures = Figures::of_last(load, rungs)?;
             let points: Vec<_> = figures.ladder.iter().map(|point| (point.rate, point.mean_us)).collect();
-            figures.knee = search::knee(&points);
+            figures.knee = curve::knee(&points);
             Ok(figures)
         }
         LoadModel::Flood => {

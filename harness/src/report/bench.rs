@@ -43,16 +43,20 @@ fn latency(bench: &Bench) -> Table {
 }
 
 fn throughput(bench: &Bench) -> Table {
-    let rows = bench.measured.iter().filter(|one| !is_latency(one)).filter_map(|one| {
+    let of_throughput = || bench.measured.iter().filter(|one| !is_latency(one));
+    // Only searches over rates have it.
+    let has_reference = of_throughput().any(|one| one.figure("times_raw_udp").is_some());
+    let rows = of_throughput().filter_map(|one| {
         let rate = one.figure("rate")?;
         let at = |name: &str| one.figure(name).map_or("-".to_owned(), |of| positive(of.median));
-        Some(vec![one.title(), how(one), figure(rate.median), range(Some(rate)), at("p50_us"), at("p99_us")])
+        let mut row =
+            vec![one.title(), how(one), figure(rate.median), range(Some(rate)), at("p50_us"), at("p99_us")];
+        row.extend(has_reference.then(|| at("times_raw_udp")));
+        Some(row)
     });
-    Table {
-        title: "Throughput, a second",
-        head: vec!["load", "how", "rate", "of the rounds", "p50 µs there", "p99 µs there"],
-        rows: rows.collect(),
-    }
+    let mut head = vec!["load", "how", "rate", "of the rounds", "p50 µs there", "p99 µs there"];
+    head.extend(has_reference.then_some("times raw UDP"));
+    Table { title: "Throughput, a second", head, rows: rows.collect() }
 }
 
 fn costs(bench: &Bench) -> Table {

@@ -324,6 +324,7 @@ impl<'a> Reporter<'a> {
                 if of.ladder.len() > 1 && best && rung.rate == of.rate {
                     line = self.paint(&format!("{line}  best"), Style::new().bold());
                 }
+                line.push_str(&self.dim(&known(rung)));
                 writeln!(self.out, "{line}")?;
             }
         }
@@ -343,6 +344,17 @@ fn figures_row(name: &str, of: &Figures) -> Vec<String> {
         _ => (offered(of), of.count),
     };
     [name.to_owned(), offered, rate].into_iter().chain(times).chain([grouped(count)]).collect()
+}
+
+/// How well the rate of a search is known, and as what multiple of the machine's own speed.
+fn known(of: &Figures) -> String {
+    let percent =
+        |margin: Option<f64>| margin.map_or(String::new(), |margin| format!(" ± {:.1} %", margin * 100.0));
+    let rate = of.rate_margin.map_or(String::new(), |_| format!(" {}", percent(of.rate_margin)));
+    let times = of.times_raw_udp.map_or(String::new(), |times| {
+        format!(", {times:.2} times raw UDP{}", percent(of.times_raw_udp_margin))
+    });
+    format!("{rate}{times}")
 }
 
 fn detection_row(title: &str, of: &Detection) -> [String; 8] {

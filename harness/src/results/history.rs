@@ -172,10 +172,11 @@ pub struct Step {
 }
 
 /// Figures whose history is looked at, and whether more of it is better.
-pub const FIGURES: [(&str, bool); 8] = [
+pub const FIGURES: [(&str, bool); 9] = [
     ("p50_us", false),
     ("p99_us", false),
     ("rate", true),
+    ("times_raw_udp", true),
     ("cpu_us_per_message", false),
     ("allocations_per_message", false),
     ("datagrams_per_message", false),

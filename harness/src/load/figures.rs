@@ -138,8 +138,8 @@ pub struct Figures {
     pub rss_peak_mib: f64,
     /// Of a search over rates: half of the 95 % interval of `rate`, as a share of it.
     pub rate_margin: Option<f64>,
-    /// Of a search over rates: `rate` as a multiple of the datagrams a second that the machine took through loopback meanwhile, without
-    /// Regatta. On a shared machine, whose speed a rate follows, this repeats. Absent where it is not known to 5 % each way.
+    /// Of a search over rates: `rate` as a multiple of the datagrams a second that a thread of this machine sealed and sent to itself
+    /// meanwhile. On a shared machine, whose speed a rate follows, this repeats.
     pub times_raw_udp: Option<f64>,
     /// Half of the 95 % interval of that, as a share of it.
     pub times_raw_udp_margin: Option<f64>,
@@ -186,8 +186,8 @@ impl Figures {
             rate: found.rate.value,
             offered_rate: found.rate.value,
             rate_margin: Some(found.rate.margin),
-            times_raw_udp: found.multiple.map(|of| of.value),
-            times_raw_udp_margin: found.multiple.map(|of| of.margin),
+            times_raw_udp: Some(found.multiple.value),
+            times_raw_udp_margin: Some(found.multiple.margin),
             ladder: found.tried,
             ..Self::of(load.model.name(), &found.near)
         }

@@ -352,7 +352,7 @@ fn known(of: &Figures) -> String {
         |margin: Option<f64>| margin.map_or(String::new(), |margin| format!(" ± {:.1} %", margin * 100.0));
     let rate = of.rate_margin.map_or(String::new(), |_| format!(" {}", percent(of.rate_margin)));
     let times = of.times_raw_udp.map_or(String::new(), |times| {
-        format!(", {times:.2} times raw UDP{}", percent(of.times_raw_udp_margin))
+        format!(", {times:.3} times raw UDP{}", percent(of.times_raw_udp_margin))
     });
     format!("{rate}{times}")
 }

@@ -9,10 +9,10 @@ use super::{Bench, Measured, Spread};
 /// The version of the document.
 pub const SCHEMA: &str = "regatta.compare/1";
 
-/// Figures that are compared: name, unit, whether more is better, and whether it repeats from session to session.
+/// Figures that are compared: name, unit, and whether more is better.
 const COMPARED: [(&str, &str, bool); 13] = [
     ("rate", "/s", true),
-    ("times_raw_udp", "", true),
+    ("times_sealed_udp", "", true),
     ("p50_us", "µs", false),
     ("p90_us", "µs", false),
     ("p99_us", "µs", false),

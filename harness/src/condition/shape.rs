@@ -150,7 +150,9 @@ const LOAD: Shape = Shape::Record(
         ("bytes_per_message", Shape::Any),
         ("socket_calls_per_message", Shape::Any),
         ("allocations_per_message", Shape::Any),
-        ("times_raw_udp", Shape::Any),
+        ("rate_margin", Shape::Any),
+        ("times_sealed_udp", Shape::Any),
+        ("times_sealed_udp_margin", Shape::Any),
         ("rss_peak_mib", Shape::Number),
     ],
 );

@@ -27,13 +27,6 @@ pub(super) enum Receivers {
     Group(String, usize),
 }
 
-impl Receivers {
-    /// One process.
-    pub(super) fn one(to: Pid) -> Self {
-        Self::Each([to].into())
-    }
-}
-
 #[derive(Clone)]
 struct Plan {
     to: Receivers,

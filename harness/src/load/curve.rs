@@ -5,9 +5,9 @@ use std::time::Duration;
 use regatta::Pid;
 
 use super::figures::Rung;
-use super::open;
+use super::open::{self, Offer};
 use super::{LoadError, Source};
-use crate::scenario::load::{Arrivals, Load};
+use crate::scenario::load::{Amount, Arrivals, Load};
 
 /// Steps of a curve.
 const STEPS: u32 = 10;
@@ -26,7 +26,11 @@ pub(super) async fn run(
     let mut rungs = Vec::new();
     for step in 1..=STEPS {
         let rate = saturation * f64::from(step) / f64::from(STEPS);
-        let offer = open::Offer::at(rate, load, arrivals, seed, Duration::MAX);
+        let length = match load.amount {
+            Amount::Duration(length) => length,
+            Amount::Messages(messages) => Duration::from_secs_f64(messages as f64 / rate.max(1.0)),
+        };
+        let offer = Offer { from: rate, to: rate, arrivals, warmup: load.warmup, length, seed };
         let mut rung = open::run(load, from, to, offer, |_| {}).await?;
         for _ in 1..TRIALS {
             if open::punctual(&rung).is_ok() {

@@ -10,6 +10,7 @@ use super::LoadError;
 use super::cost::Costs;
 use super::recorder::histogram;
 use super::search::Found;
+use super::staircase::Estimates;
 use crate::scenario::load::{Goal, Load, LoadModel};
 
 /// One number in flight, measured.
@@ -98,7 +99,7 @@ pub struct Figures {
     pub out_of_order: u64,
     /// Messages in flight for the figures below; of a search, the number with the best rate.
     pub in_flight: u64,
-    /// Replies a second; of a flood, messages a second.
+    /// Replies a second; of a flood, messages a second; of a search over rates, the rate that it found.
     pub rate: f64,
     /// Requests a second that were meant to be sent; 0 of loads that send when a reply comes.
     pub offered_rate: f64,
@@ -139,10 +140,10 @@ pub struct Figures {
     /// Of a search over rates: half of the 95 % interval of `rate`, as a share of it.
     pub rate_margin: Option<f64>,
     /// Of a search over rates: `rate` as a multiple of the datagrams a second that a thread of this machine sealed and sent to itself
-    /// meanwhile. On a shared machine, whose speed a rate follows, this repeats.
-    pub times_raw_udp: Option<f64>,
+    /// meanwhile. Absent where it is not known to 5 % each way.
+    pub times_sealed_udp: Option<f64>,
     /// Half of the 95 % interval of that, as a share of it.
-    pub times_raw_udp_margin: Option<f64>,
+    pub times_sealed_udp_margin: Option<f64>,
     /// Response times by intervals, as an HdrHistogram interval log; values in nanoseconds. Results keep it in a file of
     /// its own.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -180,14 +181,15 @@ impl Figures {
         Self { model: load.model.name(), done: true, ..Self::default() }
     }
 
-    /// What a search found: the rate from all trials, the times from the one nearest to it that held.
+    /// What a search found: the rate from all trials, all else from the one nearest to it that held.
     pub(super) fn of_search(load: &Load, found: Found) -> Self {
+        let Estimates { rate, multiple } = found.estimates;
         Self {
-            rate: found.rate.value,
-            offered_rate: found.rate.value,
-            rate_margin: Some(found.rate.margin),
-            times_raw_udp: Some(found.multiple.value),
-            times_raw_udp_margin: Some(found.multiple.margin),
+            rate: rate.value,
+            offered_rate: rate.value,
+            rate_margin: Some(rate.margin),
+            times_sealed_udp: multiple.map(|of| of.value),
+            times_sealed_udp_margin: multiple.map(|of| of.margin),
             ladder: found.tried,
             ..Self::of(load.model.name(), &found.near)
         }
@@ -242,8 +244,8 @@ impl Figures {
             allocations_per_message: costs.allocations,
             rss_peak_mib: costs.rss_peak_mib,
             rate_margin: None,
-            times_raw_udp: None,
-            times_raw_udp_margin: None,
+            times_sealed_udp: None,
+            times_sealed_udp_margin: None,
             log: rung.log.clone(),
             knee: None,
             ladder: Vec::new(),

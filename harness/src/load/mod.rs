@@ -68,7 +68,7 @@ pub enum LoadError {
     Generator(String),
     /// The machine's own speed could not be read.
     #[error("the machine's own speed could not be read, with datagrams over loopback: {0}")]
-    Reference(#[from] std::io::Error),
+    Reference(#[source] std::io::Error),
     /// What was looked for cannot be told.
     #[error("inconclusive: {0}")]
     Inconclusive(String),
@@ -106,7 +106,7 @@ pub async fn run(
         LoadModel::Curve { goal, arrivals } => {
             let to = one()?;
             let found = search::run(load, from, to, goal.as_ref(), *arrivals, seed).await?;
-            let rungs = curve::run(load, from, to, found.rate.value, *arrivals, seed).await?;
+            let rungs = curve::run(load, from, to, found.estimates.rate.value, *arrivals, seed).await?;
             let mut figures = Figures::of_last(load, rungs)?;
             let points: Vec<_> = figures.ladder.iter().map(|point| (point.rate, point.mean_us)).collect();
             figures.knee = curve::knee(&points);

@@ -20,7 +20,7 @@ use super::{LoadError, REPLY_WITHIN, Source, payload};
 use crate::behaviour::OWN_LABEL;
 use crate::behaviour::message::{self, Kind, Message};
 use crate::random::Random;
-use crate::scenario::load::{Amount, Arrivals, Load};
+use crate::scenario::load::{Arrivals, Load};
 
 /// From this lateness on, a request was sent late.
 pub(super) const LATE: Duration = Duration::from_millis(1);
@@ -46,17 +46,6 @@ pub(super) struct Offer {
     pub(super) length: Duration,
     /// The seed of the times and sizes.
     pub(super) seed: u64,
-}
-
-impl Offer {
-    /// What `load` offers at this rate, for at most so long.
-    pub(super) fn at(rate: f64, load: &Load, arrivals: Arrivals, seed: u64, longest: Duration) -> Self {
-        let length = match load.amount {
-            Amount::Duration(length) => length,
-            Amount::Messages(messages) => Duration::from_secs_f64(messages as f64 / rate.max(1.0)),
-        };
-        Self { from: rate, to: rate, arrivals, warmup: load.warmup, length: length.min(longest), seed }
-    }
 }
 
 /// What the generator and the collectors share.

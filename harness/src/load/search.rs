@@ -1,9 +1,8 @@
 //! Saturation: the highest rate that holds a goal, found by many short trials.
 //!
-//! A rate holds when half of the trials at it hold, in the spirit of MLRsearch and RFC 9411: one bad trial does not decide. The
-//! rates go up and down about that one ([`staircase`](super::staircase)), and beside each trial the machine's own speed is read
-//! ([`reference`](super::reference)). The search ends when the rate as a multiple of that speed is known well; when it is not
-//! in time, the answer is that it cannot be told.
+//! A rate holds when half of the trials at it hold, in the spirit of MLRsearch and RFC 9411: one bad trial does not decide.
+//! Which rates are tried, and when enough is known, is for the [`staircase`](super::staircase) to say. Beside each
+//! trial the machine's own speed is read ([`reference`](super::reference)), and the rate told as a multiple of it, too.
 
 use std::time::{Duration, Instant};
 
@@ -11,38 +10,26 @@ use regatta::Pid;
 
 use super::figures::{Figures, Rung};
 use super::open::{self, Offer};
-use super::reference::Reference;
-use super::staircase::{Estimate, Estimates, Staircase};
-use super::{LoadError, Receivers, Source, closed};
+use super::reference;
+use super::staircase::{Estimates, Next, Staircase};
+use super::{LoadError, Source};
 use crate::scenario::load::{Amount, Arrivals, Goal, Load};
 
-/// The search begins at this share of what a closed load reaches, with so many in flight.
-const BEGIN: f64 = 0.5;
-const BEGIN_IN_FLIGHT: u64 = 256;
-/// It ends after so many trials, when the multiple is known this well; as a share, each way.
-const TRIALS_MIN: usize = 64;
-const MARGIN_SOUGHT: f64 = 0.025;
-/// And at the latest after this, when what is known less well than this is not told.
-const WITHIN: Duration = Duration::from_secs(48);
-const MARGIN_MAX: f64 = 0.075;
-/// The longest trial, and its warm-up.
+/// The longest trial, unless that is too short for so many requests.
 const TRIAL_MAX: Duration = Duration::from_millis(200);
+const REQUESTS_MIN: f64 = 30.0;
+/// The longest warm-up of a trial.
 const WARMUP_MAX: Duration = Duration::from_millis(50);
-/// Trials one after another that may say nothing.
-const VOID_MAX: usize = 2;
 /// What must hold when the file asks for nothing.
 const GOAL: Goal = Goal { loss: Some(0.0), response_p99: Some(Duration::from_millis(20)) };
-/// A backlog is stable when so much of what was offered in the time was answered in it.
-const STABLE: f64 = 0.97;
+/// A backlog is stable when it grows by less than this share of a trial.
+const BACKLOG_MAX: f64 = 0.03;
 
 /// What a search found.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// The highest rate that holds the goal, in requests a second.
-    pub(super) rate: Estimate,
-    /// The same as a multiple of the reference.
-    pub(super) multiple: Estimate,
-    /// The trial nearest to it that held.
+    pub(super) estimates: Estimates,
+    /// The trial nearest to that rate that held.
     pub(super) near: Rung,
     /// All trials, in order.
     pub(super) tried: Vec<Figures>,
@@ -55,103 +42,95 @@ pub(super) async fn run(
     to: Pid,
     goal: Option<&Goal>,
     arrivals: Arrivals,
-    seed: u64,
+    mut seed: u64,
 ) -> Result<Found, LoadError> {
-    let begun = Instant::now();
-    let mut trials = Trials { from, to, goal: *goal.unwrap_or(&GOAL), arrivals, seed, tried: Vec::new() };
-    let load = &Load { warmup: load.warmup.min(WARMUP_MAX), ..load.clone() };
-    let mut staircase = Staircase::from(BEGIN * closed_rate(load, from, to).await?);
-    let mut reference = Reference::default();
-    let mut near: Option<Rung> = None;
-    while staircase.rate() >= 1.0 {
-        reference.read().await?;
-        let (rung, held) = trials.at(staircase.rate(), load).await?;
-        staircase.tried(held, reference.rate());
-        let estimates = staircase.estimates();
-        // Of those before the search has come near any is as good as another.
-        let distance = |of: &Rung| estimates.map_or(0.0, |it| (of.offered_rate / it.rate.value).ln().abs());
-        if held && near.as_ref().is_none_or(|before| distance(&rung) <= distance(before)) {
-            near = Some(rung);
-        }
-        let Some(estimates) = estimates else { continue };
-        let known = staircase.counted() >= TRIALS_MIN && estimates.multiple.margin <= MARGIN_SOUGHT;
-        if known || begun.elapsed() > WITHIN {
-            return conclude(estimates, near, trials.tried);
-        }
-    }
-    Err(LoadError::Inconclusive("no rate at all held the goal".to_owned()))
-}
-
-fn conclude(estimates: Estimates, near: Option<Rung>, tried: Vec<Figures>) -> Result<Found, LoadError> {
-    let Estimates { rate, multiple } = estimates;
-    match near {
-        Some(near) if multiple.margin <= MARGIN_MAX => Ok(Found { rate, multiple, near, tried }),
-        _ => Err(LoadError::Inconclusive(format!(
-            "after {} trials the rate is {:.0} requests a second ± {:.1} %, {:.3} times raw UDP ± {:.1} %",
-            tried.len(),
-            rate.value,
-            rate.margin * 100.0,
-            multiple.value,
-            multiple.margin * 100.0
-        ))),
-    }
-}
-
-/// What a closed load reaches.
-async fn closed_rate(load: &Load, from: &Source, to: Pid) -> Result<f64, LoadError> {
-    let load = Load { amount: Amount::Duration(TRIAL_MAX), ..load.clone() };
-    let rung = closed::run(&load, from, Receivers::one(to), BEGIN_IN_FLIGHT).await?;
-    let rate = rung.rate();
-    if rate > 0.0 { Ok(rate) } else { Err(LoadError::Nothing) }
-}
-
-struct Trials<'a> {
-    from: &'a Source,
-    to: Pid,
-    goal: Goal,
-    arrivals: Arrivals,
-    seed: u64,
-    tried: Vec<Figures>,
-}
-
-impl Trials<'_> {
-    /// A trial at this rate, and whether it held the goal.
-    ///
-    /// Response times count from when a request was meant to leave, so a late generator can only make them worse: a trial
-    /// that holds although it was late holds all the more. One that does not hold and was late says nothing, and is made
-    /// again a few times.
-    async fn at(&mut self, rate: f64, load: &Load) -> Result<(Rung, bool), LoadError> {
-        let mut void = 0;
-        loop {
-            self.seed = self.seed.wrapping_add(1);
-            let offer = Offer::at(rate, load, self.arrivals, self.seed, TRIAL_MAX);
-            let rung = open::run(load, self.from, self.to, offer, |_| {}).await?;
-            self.tried.push(Figures::of_trial(load, &rung));
-            let stable = rung.rate() >= rung.offered_rate * STABLE;
-            let held = stable && rung.holds(Some(&self.goal));
-            if held || void == VOID_MAX || open::punctual(&rung).is_ok() {
-                return Ok((rung, held));
+    let goal = goal.unwrap_or(&GOAL);
+    let (begun, mut staircase, mut tried) = (Instant::now(), Staircase::new(), Vec::new());
+    let mut near: Option<(f64, Rung)> = None;
+    loop {
+        let rate = match staircase.next(begun.elapsed()) {
+            Next::Try(rate) => rate,
+            Next::Found(estimates) => {
+                let (_, near) = near.ok_or(LoadError::Nothing)?;
+                return Ok(Found { estimates, near, tried });
             }
-            void += 1;
+            Next::Inconclusive(why) => return Err(LoadError::Inconclusive(why)),
+        };
+        let machine = reference::read().await.map_err(LoadError::Reference)?;
+        seed = seed.wrapping_add(1);
+        let offer = trial(load, rate, arrivals, seed);
+        let rung = open::run(load, from, to, offer, |_| {}).await?;
+        let held = holds(&rung, offer.length, goal);
+        tried.push(Figures::of_trial(load, &rung));
+        staircase.tried(held, machine);
+        if held && near.as_ref().is_none_or(|(before, _)| staircase.is_nearer(rate, *before)) {
+            near = Some((rate, rung));
         }
     }
+}
+
+/// One trial at this rate.
+fn trial(load: &Load, rate: f64, arrivals: Arrivals, seed: u64) -> Offer {
+    let length = match load.amount {
+        Amount::Duration(length) => length.min(TRIAL_MAX),
+        Amount::Messages(_) => TRIAL_MAX,
+    };
+    let length = length.max(Duration::from_secs_f64(REQUESTS_MIN / rate.max(f64::MIN_POSITIVE)));
+    Offer { from: rate, to: rate, arrivals, warmup: load.warmup.min(WARMUP_MAX), length, seed }
+}
+
+/// Whether a trial of this length held the goal, and its backlog did not grow.
+///
+/// Response times count from when a request was meant to leave, so a generator that was late can only make them worse: the
+/// rate found is one that system and generator hold together.
+fn holds(rung: &Rung, length: Duration, goal: &Goal) -> bool {
+    // What every response takes is no backlog.
+    let least = Duration::from_nanos(rung.histogram.min());
+    let backlog = rung.elapsed.saturating_sub(length).saturating_sub(least);
+    backlog <= length.mul_f64(BACKLOG_MAX) && rung.holds(Some(goal))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::tests::load;
+    use crate::scenario::load::LoadModel;
 
-    fn concluded(rate: f64, multiple: f64) -> Result<Found, LoadError> {
-        let known = |margin| Estimate { value: 1_000.0, margin };
-        let estimates = Estimates { rate: known(rate), multiple: known(multiple) };
-        conclude(estimates, Some(Rung::empty(0)), Vec::new())
+    const LENGTH: Duration = Duration::from_millis(200);
+
+    /// A trial with these response times in milliseconds, the last of which came so long after its end.
+    fn rung(responses: &[u64], after: Duration) -> Rung {
+        let mut rung = Rung::empty(0);
+        for response in responses {
+            rung.histogram.record(response * 1_000_000).expect("in bounds");
+        }
+        (rung.requests, rung.replies) = (responses.len() as u64, responses.len() as u64);
+        rung.elapsed = LENGTH + after;
+        rung
     }
 
     #[test]
-    fn what_is_not_known_well_is_not_told() {
-        concluded(0.04, 0.02).expect("both are known");
-        concluded(0.2, 0.02).expect("the machine's speed changed, and the rate with it");
-        let error = concluded(0.06, 0.08).expect_err("the multiple is not known").to_string();
-        assert!(error.starts_with("inconclusive") && error.contains("± 6.0 %, 1000.000"), "{error}");
+    fn a_trial_holds_when_nothing_is_lost_or_slow_and_its_backlog_does_not_grow() {
+        let held = |rung: &Rung| holds(rung, LENGTH, &GOAL);
+        assert!(held(&rung(&[1, 2, 3], Duration::from_millis(3))));
+        assert!(!held(&rung(&[1, 2, 3, 25], Duration::from_millis(3))), "a response is slow");
+        assert!(!held(&rung(&[1, 2, 3], Duration::from_millis(9))), "the backlog grows");
+        // A link of 15 ms has no backlog for that.
+        assert!(held(&rung(&[15, 16, 17], Duration::from_millis(17))));
+        let lost = Rung { errors: 1, ..rung(&[1, 2, 3], Duration::ZERO) };
+        assert!(!held(&lost));
+    }
+
+    #[test]
+    fn a_trial_is_long_enough_for_some_requests_and_no_longer_than_needed() {
+        let arrivals = Arrivals::Poisson;
+        let model = || LoadModel::Search { in_flight: Vec::new(), goal: None, arrivals };
+        let load = |amount| Load { amount, ..load(model(), LENGTH) };
+        let length = |amount, rate| trial(&load(amount), rate, arrivals, 1).length;
+        let second = Amount::Duration(Duration::from_secs(1));
+        assert_eq!(length(second, 1e6), TRIAL_MAX);
+        assert_eq!(length(Amount::Duration(Duration::from_millis(100)), 1e6), Duration::from_millis(100));
+        assert_eq!(length(Amount::Messages(3), 1e6), TRIAL_MAX);
+        assert_eq!(length(second, 3.0), Duration::from_secs(10));
     }
 }

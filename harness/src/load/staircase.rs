@@ -1,19 +1,36 @@
-//! Which rate a search tries next, and what its trials together say: up and down about the rate at which half of the trials hold.
+//! Which rate a search tries next, when it ends, and what its trials together say.
 //!
 //! The up-and-down method of Dixon and Mood (Journal of the American Statistical Association 43, 1948): a step up after a trial that held, a
-//! step down after one that did not. The mean of the levels is the rate sought. Every trial counts for it, so a few bad
-//! ones move it little, and the means of consecutive parts say how well it is known.
+//! step down after one that did not. So the rates stay about the one that half of the trials hold, and their mean is that rate.
+//! Every trial counts for it, so a few bad ones move it little, and the means of consecutive parts say how well it is
+//! known.
 
-/// The first step, in logarithms; it halves each time the direction changes.
-const STEP_FIRST: f64 = std::f64::consts::LN_2;
+use std::time::Duration;
+
+/// The first rate, in requests a second: what any system holds, or one that is found quickly from there.
+const BEGIN: f64 = 1_000.0;
+/// The lowest that is tried.
+const RATE_MIN: f64 = 1.0;
+/// The first step, in logarithms, is fourfold; it halves each time the direction changes.
+const STEP_FIRST: f64 = 2.0 * std::f64::consts::LN_2;
 /// The last. From then on trials count.
-const STEP_LAST: f64 = 0.06;
+const STEP_LAST: f64 = 0.04;
 /// Parts of the trials whose means are compared: long enough each that a slow drift of the machine shows between them.
 const PARTS: usize = 8;
 /// Two-sided 95 % quantile of Student's t with one degree of freedom less than there are parts.
 const T_95: f64 = 2.365;
+/// It is looked for an end each time so many trials count: looking more often would end at a lucky moment.
+const LOOK: usize = 32;
+/// So many at least.
+const TRIALS_MIN: usize = 2 * LOOK;
+/// It ends when the multiple is known this well, as a share each way.
+const MARGIN_SOUGHT: f64 = 0.025;
+/// And at the latest after this,
+const WITHIN: Duration = Duration::from_secs(48);
+/// when this must do, and what is known less well is not told.
+const MARGIN_MAX: f64 = 0.05;
 
-/// The rates of one search.
+/// One search.
 #[derive(Debug)]
 pub(super) struct Staircase {
     rate: f64,
@@ -39,27 +56,71 @@ pub(super) struct Estimate {
     pub(super) margin: f64,
 }
 
-/// What the trials so far say.
+impl Estimate {
+    fn is_known(&self) -> bool {
+        self.margin <= MARGIN_MAX
+    }
+}
+
+/// What the trials say.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Estimates {
     /// The rate, in requests a second.
     pub(super) rate: Estimate,
-    /// The rate as a multiple of the reference.
-    pub(super) multiple: Estimate,
+    /// The rate as a multiple of the reference; absent where it is not known.
+    pub(super) multiple: Option<Estimate>,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Next {
+    /// A trial at this rate.
+    Try(f64),
+    /// The answer.
+    Found(Estimates),
+    /// It cannot be told, for this reason.
+    Inconclusive(String),
 }
 
 impl Staircase {
-    /// Begins at this rate.
-    pub(super) fn from(rate: f64) -> Self {
-        Self { rate, step: STEP_FIRST, held: None, levels: Vec::new() }
+    pub(super) fn new() -> Self {
+        Self { rate: BEGIN, step: STEP_FIRST, held: None, levels: Vec::new() }
     }
 
-    /// The rate to try next.
-    pub(super) fn rate(&self) -> f64 {
-        self.rate
+    /// What comes next, so long after the beginning.
+    pub(super) fn next(&self, elapsed: Duration) -> Next {
+        let counted = self.levels.len();
+        let out_of_time = elapsed >= WITHIN;
+        if self.rate < RATE_MIN {
+            return Next::Inconclusive("no rate at all held the goal".to_owned());
+        }
+        if !out_of_time && (counted < TRIALS_MIN || !counted.is_multiple_of(LOOK)) {
+            return Next::Try(self.rate);
+        }
+        if counted < TRIALS_MIN {
+            let (rate, seconds) = (self.rate, WITHIN.as_secs());
+            return Next::Inconclusive(format!(
+                "{counted} trials were made in {seconds} s, and {TRIALS_MIN} are needed; the last at {rate:.0} requests a second"
+            ));
+        }
+        let of = |figure: fn(&Level) -> f64| estimate(&self.levels.iter().map(figure).collect::<Vec<_>>());
+        let (rate, multiple) = (of(|level| level.rate), of(|level| level.multiple));
+        if multiple.margin <= MARGIN_SOUGHT || out_of_time && (multiple.is_known() || rate.is_known()) {
+            Next::Found(Estimates { rate, multiple: Some(multiple).filter(Estimate::is_known) })
+        } else if out_of_time {
+            Next::Inconclusive(format!(
+                "after {counted} trials the rate is {:.0} requests a second ± {:.1} %, {:.3} times sealed UDP ± {:.1} %",
+                rate.value,
+                rate.margin * 100.0,
+                multiple.value,
+                multiple.margin * 100.0
+            ))
+        } else {
+            Next::Try(self.rate)
+        }
     }
 
-    /// The rate was tried, when the reference was this.
+    /// The rate was tried, at this speed of the machine.
     pub(super) fn tried(&mut self, held: bool, reference: f64) {
         if self.step <= STEP_LAST {
             let rate = self.rate.ln();
@@ -69,21 +130,20 @@ impl Staircase {
             self.step = (self.step / 2.0).max(STEP_LAST);
         }
         self.held = Some(held);
-        self.rate *= if held { self.step.exp() } else { (-self.step).exp() };
+        self.rate = match held {
+            true => self.rate * self.step.exp(),
+            // Not below one a second, unless that is what does not hold.
+            false if self.rate > RATE_MIN => (self.rate * (-self.step).exp()).max(RATE_MIN),
+            false => 0.0,
+        };
     }
 
-    /// How many trials count.
-    pub(super) fn counted(&self) -> usize {
-        self.levels.len()
-    }
-
-    /// What they say; nothing while they are fewer than two for each part.
-    pub(super) fn estimates(&self) -> Option<Estimates> {
-        if self.counted() < 2 * PARTS {
-            return None;
-        }
-        let of = |figure: fn(&Level) -> f64| estimate(&self.levels.iter().map(figure).collect::<Vec<_>>());
-        Some(Estimates { rate: of(|level| level.rate), multiple: of(|level| level.multiple) })
+    /// Whether `a` is nearer than `b` to the middle of the trials so far.
+    pub(super) fn is_nearer(&self, a: f64, b: f64) -> bool {
+        let count = self.levels.len();
+        let middle = self.levels.iter().map(|level| level.rate).sum::<f64>() / count as f64;
+        // Before any counts there is no middle yet: later is nearer.
+        count == 0 || (a.ln() - middle).abs() <= (b.ln() - middle).abs()
     }
 }
 
@@ -95,7 +155,9 @@ fn estimate(levels: &[f64]) -> Estimate {
         .collect();
     let middle = mean(&parts);
     let variance = parts.iter().map(|part| (part - middle).powi(2)).sum::<f64>() / (PARTS - 1) as f64;
-    Estimate { value: mean(levels).exp(), margin: (T_95 * (variance / PARTS as f64).sqrt()).exp_m1() }
+    // On a quiet machine two neighbouring rates take turns: what is sought is anywhere between them.
+    let margin = (T_95 * (variance / PARTS as f64).sqrt()).max(STEP_LAST / 2.0);
+    Estimate { value: mean(levels).exp(), margin: margin.exp_m1() }
 }
 
 #[cfg(test)]
@@ -103,60 +165,122 @@ mod tests {
     use super::*;
     use crate::random::Random;
 
-    /// A search of a system that holds `holds` requests a second at a reference of 1, where each trial meets a machine whose
-    /// speed is off by about `noise`, and its reference is what `reference` says of the trial's place.
-    fn searched(holds: f64, from: f64, noise: f64, seed: u64, reference: impl Fn(u64) -> f64) -> Staircase {
-        let mut random = Random::apart(seed, "staircase");
-        let mut staircase = Staircase::from(from);
-        for trial in 0..130 {
+    /// How long a trial takes, with its reading.
+    const TRIAL: Duration = Duration::from_millis(300);
+
+    /// A system that holds `holds` requests a second at a reference of 1.
+    struct System<F> {
+        holds: f64,
+        /// By how much single trials are off.
+        noise: f64,
+        /// And single readings.
+        reading: f64,
+        /// The speed of the machine by the place of the trial.
+        machine: F,
+    }
+
+    impl<F: Fn(u64) -> f64> System<F> {
+        /// What a search says of it.
+        fn searched(&self, seed: u64) -> Next {
+            let mut random = Random::apart(seed, "staircase");
             // Twelve evenly spread numbers make a normal one.
-            let unit = |random: &mut Random| (random.next() >> 11) as f64 / (1_u64 << 53) as f64;
-            let normal = (0..12).map(|_| unit(&mut random)).sum::<f64>() - 6.0;
-            let machine = reference(trial);
-            let held = staircase.rate() <= holds * machine * (noise * normal).exp();
-            staircase.tried(held, machine);
-        }
-        staircase
-    }
-
-    #[test]
-    fn from_wherever_it_begins_it_finds_the_rate_that_half_of_the_trials_hold() {
-        for (seed, from) in [10.0, 990.0, 1_000.0, 50_000.0].into_iter().enumerate() {
-            let found =
-                searched(1_000.0, from, 0.0, seed as u64, |_| 1.0).estimates().expect("trials enough");
-            assert!((970.0..1_030.0).contains(&found.rate.value) && found.rate.margin < 0.03, "{found:?}");
+            let mut normal =
+                || (0..12).map(|_| (random.next() >> 11) as f64 / (1_u64 << 53) as f64).sum::<f64>() - 6.0;
+            let mut staircase = Staircase::new();
+            for trial in 0_u32.. {
+                let rate = match staircase.next(TRIAL * trial) {
+                    Next::Try(rate) => rate,
+                    end => return end,
+                };
+                let machine = (self.machine)(u64::from(trial));
+                let held = rate <= self.holds * machine * (self.noise * normal()).exp();
+                staircase.tried(held, machine * (self.reading * normal()).exp());
+            }
+            unreachable!("a search has an end")
         }
     }
 
-    #[test]
-    fn on_a_noisy_machine_it_comes_within_its_margin_about_as_often_as_it_says() {
-        let mut within = 0;
-        for seed in 0..200 {
-            let found = searched(1_000.0, 400.0, 0.15, seed, |_| 1.0).estimates().expect("trials enough");
-            assert!(found.rate.margin < 0.12, "{found:?}");
-            within += u32::from((found.rate.value / 1_000.0).ln().abs() <= found.rate.margin.ln_1p());
+    fn found(of: Next) -> Estimates {
+        match of {
+            Next::Found(estimates) => estimates,
+            other => panic!("{other:?}"),
         }
-        assert!((170..=200).contains(&within), "{within} of 200 and not some 190");
+    }
+
+    #[test]
+    fn it_finds_the_rate_of_a_quiet_system_within_its_margin_however_fast_it_is() {
+        for (seed, holds) in
+            [3.0, 870.0, 1_010.0, 77_777.0, 1_234_567.0, 40_000_000.0].into_iter().enumerate()
+        {
+            let system = System { holds, noise: 0.0, reading: 0.0, machine: |_| 1.0 };
+            let Estimates { rate, multiple } = found(system.searched(seed as u64));
+            assert!(
+                (rate.value / holds).ln().abs() <= rate.margin.ln_1p() && rate.margin < 0.025,
+                "{rate:?}"
+            );
+            assert!(multiple.is_some_and(|multiple| (multiple.value - rate.value).abs() < 1e-6 * holds));
+        }
+    }
+
+    #[test]
+    fn on_a_noisy_machine_the_rate_is_within_the_margin_about_as_often_as_that_says() {
+        let system = System { holds: 500_000.0, noise: 0.15, reading: 0.1, machine: |_| 1.0 };
+        let (mut told, mut within) = (0, 0);
+        for seed in 0..300 {
+            let Next::Found(Estimates { multiple: Some(multiple), .. }) = system.searched(seed) else {
+                continue;
+            };
+            told += 1;
+            within += u32::from((multiple.value / system.holds).ln().abs() <= multiple.margin.ln_1p());
+        }
+        assert!(told >= 200 && within >= told * 85 / 100, "{within} of {told}");
     }
 
     #[test]
     fn of_a_machine_that_becomes_slower_the_multiple_is_known_and_the_rate_is_not() {
-        // A third slower from the middle on.
-        let found = searched(1_000.0, 900.0, 0.0, 1, |trial| if trial < 65 { 1.0 } else { 0.67 });
-        let found = found.estimates().expect("trials enough");
-        assert!(
-            (970.0..1_040.0).contains(&found.multiple.value) && found.multiple.margin < 0.04,
-            "{found:?}"
-        );
-        assert!(found.rate.margin > 0.10, "{found:?}");
+        let machine = |trial| if trial < 60 { 1.0 } else { 0.67 };
+        let system = System { holds: 500_000.0, noise: 0.02, reading: 0.0, machine };
+        let Estimates { rate, multiple } = found(system.searched(1));
+        let multiple = multiple.expect("the reference follows the machine");
+        assert!((480_000.0..520_000.0).contains(&multiple.value), "{multiple:?}");
+        assert!(rate.margin > 0.05, "{rate:?}");
     }
 
     #[test]
-    fn where_nothing_holds_the_rate_falls_below_one() {
-        let mut staircase = Staircase::from(1_000_000.0);
+    fn of_a_system_that_does_not_follow_the_machine_the_rate_is_known_and_the_multiple_is_not() {
+        let system = System { holds: 200.0, noise: 0.0, reading: 0.6, machine: |_| 1.0 };
+        let Estimates { rate, multiple } = found(system.searched(1));
+        assert!((195.0..205.0).contains(&rate.value) && multiple.is_none(), "{rate:?} {multiple:?}");
+    }
+
+    #[test]
+    fn what_wanders_too_much_is_not_told() {
+        let machine = |trial| if trial % 60 < 30 { 1.0 } else { 0.5 };
+        let system = System { holds: 500_000.0, noise: 0.3, reading: 0.6, machine };
+        let Next::Inconclusive(why) = system.searched(1) else { panic!("it was told") };
+        assert!(why.contains("requests a second ±") && why.contains("times sealed UDP ±"), "{why}");
+    }
+
+    #[test]
+    fn where_nothing_holds_and_where_there_is_no_time_it_says_so() {
+        let mut staircase = Staircase::new();
         for _ in 0..30 {
             staircase.tried(false, 1.0);
         }
-        assert!(staircase.rate() < 1.0 && staircase.estimates().is_none(), "{staircase:?}");
+        assert_eq!(
+            staircase.next(Duration::ZERO),
+            Next::Inconclusive("no rate at all held the goal".to_owned())
+        );
+        let Next::Inconclusive(why) = Staircase::new().next(WITHIN) else { panic!("there was no time") };
+        assert!(why.starts_with("0 trials were made in 48 s"), "{why}");
+    }
+
+    #[test]
+    fn the_trial_that_is_kept_is_the_one_nearest_to_the_middle() {
+        let mut staircase = Staircase::new();
+        assert!(staircase.is_nearer(1.0, 1_000.0), "the later, as nothing is known yet");
+        (staircase.step, staircase.rate) = (STEP_LAST, 100.0);
+        staircase.tried(true, 1.0);
+        assert!(staircase.is_nearer(99.0, 120.0) && !staircase.is_nearer(120.0, 99.0));
     }
 }

@@ -69,9 +69,13 @@ async fn a_server_pause_shows_in_the_open_p99_and_not_in_the_closed_one() {
     // On a busy machine the generator may be late, which adds to these times: they can only grow.
     let open = open::run(&open, &a, echo, offer(1_000.0, length), |_| {}).await.expect("it measures");
     let (a, _b, echo) = pair(true).await;
-    let closed =
-        closed::run(&load(LoadModel::Closed { in_flight: vec![1] }, length), &a, Receivers::one(echo), 1)
-            .await;
+    let closed = closed::run(
+        &load(LoadModel::Closed { in_flight: vec![1] }, length),
+        &a,
+        Receivers::Each([echo].into()),
+        1,
+    )
+    .await;
     let closed = closed.expect("it measures");
     let half = PAUSE.as_nanos() as u64 / 2;
     // Both saw the pause: of the closed load it is one response.

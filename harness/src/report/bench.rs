@@ -45,18 +45,26 @@ fn latency(bench: &Bench) -> Table {
 fn throughput(bench: &Bench) -> Table {
     let of_throughput = || bench.measured.iter().filter(|one| !is_latency(one));
     // Only searches over rates have it.
-    let has_reference = of_throughput().any(|one| one.figure("times_raw_udp").is_some());
+    let has_reference = of_throughput().any(|one| one.figure("times_sealed_udp").is_some());
     let rows = of_throughput().filter_map(|one| {
         let rate = one.figure("rate")?;
         let at = |name: &str| one.figure(name).map_or("-".to_owned(), |of| positive(of.median));
         let mut row =
             vec![one.title(), how(one), figure(rate.median), range(Some(rate)), at("p50_us"), at("p99_us")];
-        row.extend(has_reference.then(|| at("times_raw_udp")));
+        row.extend(has_reference.then(|| times_sealed_udp(one)));
         Some(row)
     });
     let mut head = vec!["load", "how", "rate", "of the rounds", "p50 µs there", "p99 µs there"];
-    head.extend(has_reference.then_some("times raw UDP"));
+    head.extend(has_reference.then_some("times sealed UDP"));
     Table { title: "Throughput, a second", head, rows: rows.collect() }
+}
+
+/// The multiple that a search found, and how well it is known.
+fn times_sealed_udp(one: &Measured) -> String {
+    let (times, margin) = (one.figure("times_sealed_udp"), one.figure("times_sealed_udp_margin"));
+    times.zip(margin).map_or("-".to_owned(), |(times, margin)| {
+        format!("{:.3} ± {:.1} %", times.median, margin.median * 100.0)
+    })
 }
 
 fn costs(bench: &Bench) -> Table {

@@ -321,7 +321,7 @@ impl<'a> Reporter<'a> {
             for (of, rung, cells) in of_group {
                 let mut line = columns.line(cells);
                 let best = rung.in_flight == of.in_flight && rung.offered_rate == of.offered_rate;
-                if of.ladder.len() > 1 && best && rung.rate == of.rate {
+                if of.ladder.len() > 1 && best && rung.rate == of.rate && rung.rate_margin.is_none() {
                     line = self.paint(&format!("{line}  best"), Style::new().bold());
                 }
                 line.push_str(&self.dim(&known(rung)));
@@ -351,8 +351,8 @@ fn known(of: &Figures) -> String {
     let percent =
         |margin: Option<f64>| margin.map_or(String::new(), |margin| format!(" ± {:.1} %", margin * 100.0));
     let rate = of.rate_margin.map_or(String::new(), |_| format!(" {}", percent(of.rate_margin)));
-    let times = of.times_raw_udp.map_or(String::new(), |times| {
-        format!(", {times:.3} times raw UDP{}", percent(of.times_raw_udp_margin))
+    let times = of.times_sealed_udp.map_or(String::new(), |times| {
+        format!(", {times:.3} times sealed UDP{}", percent(of.times_sealed_udp_margin))
     });
     format!("{rate}{times}")
 }

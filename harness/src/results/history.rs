@@ -176,7 +176,7 @@ pub const FIGURES: [(&str, bool); 9] = [
     ("p50_us", false),
     ("p99_us", false),
     ("rate", true),
-    ("times_raw_udp", true),
+    ("times_sealed_udp", true),
     ("cpu_us_per_message", false),
     ("allocations_per_message", false),
     ("datagrams_per_message", false),

@@ -31,6 +31,7 @@ use act::Act;
 use closed::Receivers;
 pub use cost::{Costs, SocketCounts, Source};
 pub use figures::{Figures, Rung};
+use staircase::Enough;
 
 use crate::behaviour::Tally;
 use crate::scenario::load::{Amount, Arrivals, Load, LoadModel, Round};
@@ -100,12 +101,13 @@ pub async fn run(
             Figures::of_rungs(load, ladder(load, from, receivers, in_flight).await?, goal.as_ref())
         }
         LoadModel::Search { goal, arrivals, .. } => {
-            let found = search::run(load, from, one()?, goal.as_ref(), *arrivals, seed).await?;
+            let found =
+                search::run(load, from, one()?, goal.as_ref(), *arrivals, seed, Enough::ANSWER).await?;
             Ok(Figures::of_search(load, found))
         }
         LoadModel::Curve { goal, arrivals } => {
             let to = one()?;
-            let found = search::run(load, from, to, goal.as_ref(), *arrivals, seed).await?;
+            let found = search::run(load, from, to, goal.as_ref(), *arrivals, seed, Enough::CURVE).await?;
             let rungs = curve::run(load, from, to, found.estimates.rate.value, *arrivals, seed).await?;
             let mut figures = Figures::of_last(load, rungs)?;
             let points: Vec<_> = figures.ladder.iter().map(|point| (point.rate, point.mean_us)).collect();

@@ -11,13 +11,14 @@ use regatta::Pid;
 use super::figures::{Figures, Rung};
 use super::open::{self, Offer};
 use super::reference;
-use super::staircase::{Estimates, Next, Staircase};
+use super::staircase::{Enough, Estimates, Next, Staircase};
 use super::{LoadError, Source};
 use crate::scenario::load::{Amount, Arrivals, Goal, Load};
 
-/// The longest trial, unless that is too short for so many requests.
+/// The longest trial, unless that is too short for so many requests; and then.
 const TRIAL_MAX: Duration = Duration::from_millis(200);
 const REQUESTS_MIN: f64 = 30.0;
+const TRIAL_SLOW_MAX: Duration = Duration::from_secs(1);
 /// The longest warm-up of a trial.
 const WARMUP_MAX: Duration = Duration::from_millis(50);
 /// What must hold when the file asks for nothing.
@@ -35,7 +36,7 @@ pub(super) struct Found {
     pub(super) tried: Vec<Figures>,
 }
 
-/// Finds the highest rate that holds the goal.
+/// Finds the highest rate that holds the goal, as well as is `enough`.
 pub(super) async fn run(
     load: &Load,
     from: &Source,
@@ -43,9 +44,10 @@ pub(super) async fn run(
     goal: Option<&Goal>,
     arrivals: Arrivals,
     mut seed: u64,
+    enough: Enough,
 ) -> Result<Found, LoadError> {
     let goal = goal.unwrap_or(&GOAL);
-    let (begun, mut staircase, mut tried) = (Instant::now(), Staircase::new(), Vec::new());
+    let (begun, mut staircase, mut tried) = (Instant::now(), Staircase::new(enough), Vec::new());
     let mut near: Option<(f64, Rung)> = None;
     loop {
         let rate = match staircase.next(begun.elapsed()) {
@@ -75,7 +77,8 @@ fn trial(load: &Load, rate: f64, arrivals: Arrivals, seed: u64) -> Offer {
         Amount::Duration(length) => length.min(TRIAL_MAX),
         Amount::Messages(_) => TRIAL_MAX,
     };
-    let length = length.max(Duration::from_secs_f64(REQUESTS_MIN / rate.max(f64::MIN_POSITIVE)));
+    let for_requests = Duration::from_secs_f64(REQUESTS_MIN / rate.max(REQUESTS_MIN));
+    let length = length.max(for_requests).min(TRIAL_SLOW_MAX);
     Offer { from: rate, to: rate, arrivals, warmup: load.warmup.min(WARMUP_MAX), length, seed }
 }
 
@@ -131,6 +134,7 @@ mod tests {
         assert_eq!(length(second, 1e6), TRIAL_MAX);
         assert_eq!(length(Amount::Duration(Duration::from_millis(100)), 1e6), Duration::from_millis(100));
         assert_eq!(length(Amount::Messages(3), 1e6), TRIAL_MAX);
-        assert_eq!(length(second, 3.0), Duration::from_secs(10));
+        assert_eq!(length(second, 50.0), Duration::from_millis(600));
+        assert_eq!(length(second, 3.0), TRIAL_SLOW_MAX);
     }
 }

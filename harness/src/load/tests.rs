@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use regatta::{ClusterNode, Identity, Pid, Runtime};
 
 use super::open::{self, Offer};
-use super::{LoadError, Receivers, Source, closed, run};
+use super::{Enough, Figures, LoadError, Receivers, Source, closed, run, search};
 use crate::behaviour::message::{Kind, Message};
 use crate::scenario::action::Address;
 use crate::scenario::load::{Amount, Arrivals, Load, LoadModel, Round};
@@ -103,6 +103,26 @@ async fn a_generator_that_stalls_is_invalid_and_no_good_latency() {
     };
     // What was due in the stall, a hundred of a thousand, left late.
     assert!(share >= 0.09 && worst >= PAUSE - Duration::from_millis(2), "{share} {worst:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_over_rates_tells_what_it_tried_and_a_trial_that_held() {
+    let (a, _b, echo) = pair(false).await;
+    let load = load(
+        LoadModel::Search { in_flight: Vec::new(), goal: None, arrivals: Arrivals::Poisson },
+        Duration::from_millis(100),
+    );
+    let found = match search::run(&load, &a, echo, None, Arrivals::Poisson, 1, Enough::ANY).await {
+        Err(LoadError::Inconclusive(why)) => return eprintln!("not judged, on a busy machine: {why}"),
+        found => found.expect("it measures"),
+    };
+    let figures = Figures::of_search(&load, found);
+    // The first is at a thousand, and those after it are elsewhere.
+    assert!((700.0..1_400.0).contains(&figures.ladder[0].offered_rate), "{}", figures.ladder[0].offered_rate);
+    assert!(figures.ladder.len() > 16 && figures.ladder.iter().any(|trial| trial.offered_rate > 2_000.0));
+    assert!(figures.rate >= 1.0 && figures.rate_margin.is_some_and(|margin| margin > 0.0), "{figures:?}");
+    assert_eq!((figures.errors, figures.replies, figures.model), (0, figures.requests, "search"));
+    assert!(figures.p99_us <= 20_000.0, "{}", figures.p99_us);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -277,9 +277,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn latency_and_throughput_are_never_in_one_table() {
-        let bench = Bench {
+    fn bench(measured: Vec<Measured>) -> Bench {
+        Bench {
             schema: String::new(),
             id: "run".to_owned(),
             revision: "abc".to_owned(),
@@ -289,8 +288,16 @@ mod tests {
             health: Health::default(),
             rounds: 3,
             seed: 1,
-            measured: vec![measured("latency", "closed", 1.0), measured("saturation", "search", 256.0)],
+            measured,
+            failures: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn latency_and_throughput_are_never_in_one_table() {
+        let bench = Bench {
             failures: vec!["load/x in round 2 was `invalid`: late".to_owned()],
+            ..bench(vec![measured("latency", "closed", 1.0), measured("saturation", "search", 256.0)])
         };
         let tables = tables(&bench);
         let names = |index: usize| tables[index].rows.iter().map(|row| row[0].clone()).collect::<Vec<_>>();
@@ -301,5 +308,23 @@ mod tests {
         let text = text(&bench, false);
         assert!(text.contains("27.00 to 33.00") && text.contains("not measured: load/x"), "{text}");
         assert!(markdown(&bench).contains("| load/saturation | search, 256 in flight | 120.0 k |"));
+    }
+
+    #[test]
+    fn the_multiple_of_a_search_over_rates_has_a_column_where_there_is_one() {
+        let same = |value: f64| Spread { median: value, min: value, max: value };
+        let (mut search, flood) = (measured("search", "search", 0.0), measured("flood", "flood", 0.0));
+        search.figures.insert("times_sealed_udp".to_owned(), same(0.4826));
+        search.figures.insert("times_sealed_udp_margin".to_owned(), same(0.046));
+        let column = |measured| {
+            let table = throughput(&bench(measured));
+            (
+                table.head[table.head.len() - 1],
+                table.rows.iter().map(|row| row[row.len() - 1].clone()).collect(),
+            )
+        };
+        let cells: Vec<String> = vec!["0.483 ± 4.6 %".to_owned(), "-".to_owned()];
+        assert_eq!(column(vec![search, flood.clone()]), ("times sealed UDP", cells));
+        assert_eq!(column(vec![flood]).0, "p99 µs there");
     }
 }

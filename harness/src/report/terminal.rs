@@ -348,13 +348,12 @@ fn figures_row(name: &str, of: &Figures) -> Vec<String> {
 
 /// How well the rate of a search is known, and as what multiple of the machine's own speed.
 fn known(of: &Figures) -> String {
-    let percent =
-        |margin: Option<f64>| margin.map_or(String::new(), |margin| format!(" ± {:.1} %", margin * 100.0));
-    let rate = of.rate_margin.map_or(String::new(), |_| format!(" {}", percent(of.rate_margin)));
-    let times = of.times_sealed_udp.map_or(String::new(), |times| {
-        format!(", {times:.3} times sealed UDP{}", percent(of.times_sealed_udp_margin))
-    });
-    format!("{rate}{times}")
+    let Some(margin) = of.rate_margin else { return String::new() };
+    let times =
+        of.times_sealed_udp.zip(of.times_sealed_udp_margin).map_or(String::new(), |(times, margin)| {
+            format!(", {times:.3} times sealed UDP ± {:.1} %", margin * 100.0)
+        });
+    format!("  ± {:.1} %{times}", margin * 100.0)
 }
 
 fn detection_row(title: &str, of: &Detection) -> [String; 8] {
@@ -475,6 +474,15 @@ mod tests {
             ["0", "999", "1 000", "1 024 000"],
             [0, 999, 1_000, 1_024_000].map(grouped).map(|it| leak(it))
         );
+    }
+
+    #[test]
+    fn a_search_says_how_well_it_knows_its_rate_and_others_say_nothing() {
+        let rate = Figures { rate_margin: Some(0.043), ..Figures::default() };
+        let both =
+            Figures { times_sealed_udp: Some(0.4826), times_sealed_udp_margin: Some(0.046), ..rate.clone() };
+        let told = [known(&Figures::default()), known(&rate), known(&both)];
+        assert_eq!(told, ["", "  ± 4.3 %", "  ± 4.3 %, 0.483 times sealed UDP ± 4.6 %"]);
     }
 
     #[test]

@@ -320,9 +320,8 @@ impl<'a> Reporter<'a> {
             writeln!(self.out, "{}  {}", self.paint(title, Style::new().bold()), self.dim(what))?;
             for (of, rung, cells) in of_group {
                 let mut line = columns.line(cells);
-                let best = rung.in_flight == of.in_flight && rung.offered_rate == of.offered_rate;
-                if of.ladder.len() > 1 && best && rung.rate == of.rate && rung.rate_margin.is_none() {
-                    line = self.paint(&format!("{line}  best"), Style::new().bold());
+                if let Some(mark) = mark(of, rung) {
+                    line = self.paint(&format!("{line}  {mark}"), Style::new().bold());
                 }
                 line.push_str(&self.dim(&known(rung)));
                 writeln!(self.out, "{line}")?;
@@ -344,6 +343,16 @@ fn figures_row(name: &str, of: &Figures) -> Vec<String> {
         _ => (offered(of), of.count),
     };
     [name.to_owned(), offered, rate].into_iter().chain(times).chain([grouped(count)]).collect()
+}
+
+/// What is said of one line of several: that it is the best of a ladder, or the knee of a curve.
+fn mark(of: &Figures, rung: &Figures) -> Option<&'static str> {
+    if of.model == "curve" {
+        let knee = of.knee.and_then(|place| of.ladder.get(place));
+        return knee.filter(|knee| std::ptr::eq(*knee, rung)).map(|_| "knee");
+    }
+    let best = rung.in_flight == of.in_flight && rung.rate == of.rate;
+    (of.ladder.len() > 1 && best && rung.rate_margin.is_none()).then_some("best")
 }
 
 /// How well the rate of a search is known, and as what multiple of the machine's own speed.
@@ -474,6 +483,20 @@ mod tests {
             ["0", "999", "1 000", "1 024 000"],
             [0, 999, 1_000, 1_024_000].map(grouped).map(|it| leak(it))
         );
+    }
+
+    #[test]
+    fn the_best_of_a_ladder_is_marked_and_the_knee_of_a_curve() {
+        let ladder: Vec<_> = [(16, 3.0), (64, 9.0), (256, 7.0)]
+            .map(|(in_flight, rate)| Figures { in_flight, rate, ..Figures::default() })
+            .into();
+        let marks = |of: &Figures| of.ladder.iter().map(|rung| mark(of, rung)).collect::<Vec<_>>();
+        let search = Figures { model: "search", ladder: ladder.clone(), ..ladder[1].clone() };
+        assert_eq!(marks(&search), [None, Some("best"), None]);
+        let curve = Figures { model: "curve", knee: Some(0), ladder: ladder.clone(), ..ladder[2].clone() };
+        assert_eq!(marks(&curve), [Some("knee"), None, None]);
+        let rates = Figures { model: "search", rate_margin: Some(0.04), ladder, ..Figures::default() };
+        assert_eq!(mark(&rates, &rates), None);
     }
 
     #[test]

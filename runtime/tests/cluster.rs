@@ -5,6 +5,7 @@
 mod cluster {
     pub(crate) mod world;
 
+    mod addresses;
     mod attach;
     mod calls;
     mod confirmed;

@@ -129,7 +129,9 @@ pub(crate) fn write(root: &Path, report: &RunReport) -> io::Result<Option<PathBu
     fs::write(folder.join(MANIFEST), manifest + "\n")?;
     fs::write(folder.join(SCENARIO), &*scenario.source)?;
     let mut text = Vec::new();
-    Reporter::new(&mut text, false, false, 0).end(report)?;
+    let mut reporter = Reporter::new(&mut text, false, false, 0);
+    reporter.end(report)?;
+    reporter.detections(std::slice::from_ref(report))?;
     fs::write(folder.join("report.txt"), text)?;
     let mut lines = String::new();
     if remains.forgotten > 0 {

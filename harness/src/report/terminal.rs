@@ -272,8 +272,12 @@ impl<'a> Reporter<'a> {
         writeln!(self.out, "\n{} in {total:.1} s", parts.join(", "))
     }
 
-    /// How well nodes told which others were gone: a line for each scenario in which one was, or was taken for it.
-    fn detections(&mut self, reports: &[RunReport]) -> io::Result<()> {
+    /// How well nodes told which others were gone: a line for each scenario in which one was, or was taken for it, and one for
+    /// all the others.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub fn detections(&mut self, reports: &[RunReport]) -> io::Result<()> {
         let mut all: Vec<(String, Detection)> = Vec::new();
         for report in reports {
             let title = running(&report.scenario.full_title(), report.world.name());
@@ -282,16 +286,25 @@ impl<'a> Reporter<'a> {
                 None => all.push((title, report.detection.clone())),
             }
         }
-        all.retain(|(_, of)| !of.is_empty());
+        let (mut all, quiet): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, of)| !of.is_empty());
+        let mut others = Detection::default();
+        quiet.iter().for_each(|(_, of)| others.add(of));
+        match (all.len(), &quiet[..]) {
+            _ if others.watched_s == 0.0 => {}
+            (_, [one]) => all.push(one.clone()),
+            (0, _) => all.push((format!("all {}", quiet.len()), others)),
+            (_, _) => all.push((format!("the other {}", quiet.len()), others)),
+        }
         if all.is_empty() {
             return Ok(());
         }
-        let head = ["", "detected", "p50", "p99", "max", "mistakes", "an hour", "mean"].map(str::to_owned);
+        let head = ["", "detected", "p50", "p99", "max", "watched", "mistakes", "an hour", "mean"]
+            .map(str::to_owned);
         let rows: Vec<_> = all.iter().map(|(title, of)| detection_row(title, of)).collect();
         let mut columns = Columns::default();
         [&head].into_iter().chain(&rows).for_each(|cells| columns.fit(cells));
         writeln!(self.out, "\n{}", self.dim(&columns.line(&head)))?;
-        let what = "of lost nodes, by each other one, in s; mistakes an hour that one node watches one";
+        let what = "of lost nodes, by each other one, in s; watched: hours that one node watched one, and mistakes in them";
         writeln!(self.out, "{}  {}", self.paint("Detection", Style::new().bold()), self.dim(what))?;
         rows.iter().try_for_each(|cells| writeln!(self.out, "{}", columns.line(cells)))
     }
@@ -365,7 +378,7 @@ fn known(of: &Figures) -> String {
     format!("  ± {:.1} %{times}", margin * 100.0)
 }
 
-fn detection_row(title: &str, of: &Detection) -> [String; 8] {
+fn detection_row(title: &str, of: &Detection) -> [String; 9] {
     let mut detected = of.detected_ms.clone();
     detected.sort_by(f64::total_cmp);
     let seconds = |ms: Option<&f64>| ms.map_or("-".to_owned(), |ms| format!("{:.2}", ms / 1e3));
@@ -378,6 +391,7 @@ fn detection_row(title: &str, of: &Detection) -> [String; 8] {
         seconds(at(0.5)),
         seconds(at(0.99)),
         seconds(detected.last()),
+        format!("{:.2}", of.watched_s / 3_600.0),
         grouped(mistakes as u64),
         format!("{:.2}", of.mistakes_per_hour()),
         seconds((mistakes > 0).then_some(&mean)),

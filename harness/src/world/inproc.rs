@@ -179,7 +179,8 @@ pub(crate) fn bind(
     clock: Arc<NodeClock>,
 ) -> Result<(ClusterNode, Option<Arc<Tap>>), String> {
     let runtime = Runtime::builder().clock(clock).build();
-    let mut builder = ClusterNode::builder(&launch.name, runtime, &launch.identity);
+    // A kill is one without a word.
+    let mut builder = ClusterNode::builder(&launch.name, runtime, &launch.identity).goodbye(false);
     if let Some(spin) = means.scenario.spin(&launch.name) {
         builder = builder.spin(spin);
     }

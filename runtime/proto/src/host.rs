@@ -217,12 +217,34 @@ pub enum ConfirmError {
         /// How many it takes.
         needed: usize,
     },
+    /// This node claims as many names as its peers take of one node
+    /// ([`names_per_peer_max`](crate::limits::Limits::names_per_peer_max)).
+    #[error("this node claims {max} names and memberships already, as many as its peers take")]
+    TooMany {
+        /// The bound.
+        max: usize,
+    },
     /// The process ended, or the call was given up, before the name was confirmed.
     #[error("the process ended before the name was confirmed")]
     NoProc,
     /// This node was shut down meanwhile.
     #[error("this node was shut down")]
     Shutdown,
+}
+
+/// Why a name could not be claimed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ClaimError {
+    /// Somebody holds the name, or is about to.
+    #[error("the name is taken by a process of \"{}\"", .0.node)]
+    Taken(Owner),
+    /// This node claims as many names as its peers take of one node
+    /// ([`names_per_peer_max`](crate::limits::Limits::names_per_peer_max)).
+    #[error("this node claims {max} names and memberships already, as many as its peers take")]
+    TooMany {
+        /// The bound.
+        max: usize,
+    },
 }
 
 /// Who hears of it when two nodes have claimed one name. Each of the two claims has its own.

@@ -78,7 +78,8 @@ pub struct Limits {
     pub redial_timeout: Duration,
     /// How long a node that shuts down waits for its peers to have what was sent to them. Default 80 ms.
     pub leave_timeout: Duration,
-    /// How long a node that was lost is dialled, and one that has left is remembered. Default 24 h.
+    /// How long a node that was lost is dialled, and one that has left is remembered. A lost one that votes on names is forgotten
+    /// only where most voters are linked. Default 24 h.
     pub forget_after: Duration,
     /// A question or a remote spawn without a deadline of its own ends by then. Default 5 s.
     pub call_timeout: Duration,

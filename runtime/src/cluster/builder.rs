@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regatta_proto::engine::{Engine, EngineConfig, Membership};
+use regatta_proto::engine::{Engine, EngineConfig, Families, Membership};
 use regatta_proto::id::{NodeId, NodeName};
 use regatta_proto::limits::{Limits, MESSAGE_BYTES_CEILING};
 use rustls::crypto::CryptoProvider;
@@ -40,6 +40,7 @@ pub struct ClusterNodeBuilder {
     membership: Membership,
     spin: Duration,
     guard: Option<bool>,
+    goodbye: bool,
     /// Another name for the hello than the node's own.
     announced: Option<String>,
     entropy: Option<[u8; 32]>,
@@ -58,6 +59,7 @@ impl ClusterNodeBuilder {
             membership: Membership::default(),
             spin: SPIN,
             guard: None,
+            goodbye: true,
             announced: None,
             entropy: None,
             key_log: Arc::new(NoKeyLog),
@@ -138,6 +140,17 @@ impl ClusterNodeBuilder {
         self
     }
 
+    /// Whether the node says goodbye when the tokio runtime around it ends before it was shut down: yes. So it does at the end
+    /// of `main`, and when that panics, and its peers need not find out by its silence. What was sent just before may not
+    /// arrive: for that, [`shutdown`](ClusterNode::shutdown) and wait for [`ended`](ClusterNode::ended).
+    ///
+    /// Without it the end is like that of a process that is killed, for tests of that.
+    #[must_use]
+    pub fn goodbye(mut self, goodbye: bool) -> Self {
+        self.goodbye = goodbye;
+        self
+    }
+
     /// Announces another name than the identity's in the hello, which no honest peer accepts: for tests of that
     /// refusal.
     #[doc(hidden)]
@@ -198,6 +211,7 @@ impl ClusterNodeBuilder {
             mut membership,
             spin,
             guard,
+            goodbye,
             announced,
             entropy,
             key_log,
@@ -240,6 +254,7 @@ impl ClusterNodeBuilder {
             id: id.clone(),
             cluster: identity.cluster().clone(),
             membership,
+            families: Families::of(addr),
             limits,
             endpoint: quic::endpoint_config(&identity, &id.name, entropy),
             credentials: Box::new(NodeCredentials::new(identity.clone(), tls, entropy)),
@@ -257,15 +272,16 @@ impl ClusterNodeBuilder {
             );
         }
         let spin = if tokio.metrics().num_workers() == 1 { spin } else { Duration::ZERO };
-        let mut driver = Driver::new(Loop(core.clone()), socket, spin, runtime.clock().clone());
+        let driver = Driver::new(Loop(core.clone()), socket, spin, runtime.clock().clone());
+        let mut driver = driver.goodbye(goodbye);
         if guard.unwrap_or(runtime.is_on_tokio()) {
             driver = driver.guarded().map_err(BindError::Thread)?;
         }
         // Ends by itself when the node is shut down, and with the tokio runtime otherwise.
         let span = tracing::debug_span!("node", name = %core.id.name, incarnation = %core.id.incarnation);
-        runtime.run(driver.instrument(span));
+        runtime.run(driver.instrument(span.clone()));
         if let Some(Search(discovery)) = discovery {
-            runtime.run(discovery::Search::new(&core, discovery).run());
+            runtime.run(discovery::Search::new(&core, discovery).run().instrument(span));
         }
         Ok(ClusterNode::new(core))
     }

@@ -58,6 +58,12 @@ pub enum ConfirmNameError {
         /// How many it takes.
         needed: usize,
     },
+    /// This node has as many global names, and memberships of groups, as others take of one node.
+    #[error("this node has {max} global names and memberships already, as many as others take of one")]
+    TooMany {
+        /// The bound: [`Limits::names_per_peer_max`](crate::Limits::names_per_peer_max).
+        max: usize,
+    },
     /// The process is not alive, not of this node, or has ended meanwhile.
     #[error("no such process on this node")]
     NoProc,
@@ -75,6 +81,7 @@ impl From<regatta_proto::host::ConfirmError> for ConfirmNameError {
         match error {
             ConfirmError::Taken(owner) => Self::Taken { node: owner.node.to_string() },
             ConfirmError::NoQuorum { granted, needed } => Self::NoQuorum { granted, needed },
+            ConfirmError::TooMany { max } => Self::TooMany { max },
             ConfirmError::NoProc => Self::NoProc,
             _ => Self::Shutdown,
         }

@@ -569,6 +569,12 @@ impl Driven for Loop {
         engine.links().next().is_none() && engine.is_quiet()
     }
 
+    fn leave(&self, now: Instant) -> Instant {
+        self.0.shutdown();
+        // Whoever has not said by then that it has everything is not waited for.
+        now + self.0.read_engine(|engine| engine.limits().leave_timeout) + Duration::from_millis(1)
+    }
+
     fn over(&self) {
         self.0.over();
     }

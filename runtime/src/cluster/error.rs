@@ -175,9 +175,36 @@ pub enum RegisterGlobalError {
     /// The process is not alive, or not of this node.
     #[error("no such process on this node")]
     NoProc,
+    /// This node has as many global names, and memberships of groups, as others take of one node.
+    #[error(
+        "this node has {max} global names and memberships already, as many as others take of one \
+        (Limits::names_per_peer_max, the same on all nodes)"
+    )]
+    TooMany {
+        /// The bound: [`Limits::names_per_peer_max`](crate::Limits::names_per_peer_max).
+        max: usize,
+    },
     /// The text is no process name.
     #[error(transparent)]
     BadName(#[from] ParseIdError),
+}
+
+/// Why a node was not forgotten. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ForgetError {
+    /// It is linked with this node, so it runs.
+    #[error("\"{node}\" is linked with this node: shut it down there, or end its links first")]
+    Linked {
+        /// The node.
+        node: String,
+    },
+    /// This node has not heard of it.
+    #[error("no node \"{node}\" is known here")]
+    Unknown {
+        /// The node.
+        node: String,
+    },
 }
 
 /// Why a remote spawn gave no process.

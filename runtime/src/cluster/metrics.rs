@@ -12,7 +12,7 @@ use crate::actor::RuntimeStats;
 type Counter = (&'static str, &'static str, fn(&NodeStats, &RuntimeStats) -> u64);
 
 /// Every counter: its name, what it counts, and where it is.
-const COUNTERS: [Counter; 17] = [
+const COUNTERS: [Counter; 22] = [
     ("regatta_handshakes_refused_total", "Peers turned away before there was a link", |node, _| {
         node.handshakes_refused
     }),
@@ -30,6 +30,14 @@ const COUNTERS: [Counter; 17] = [
     ("regatta_signals_dropped_total", "Signals that were queued for a link when it was lost", |node, _| {
         node.signals_dropped
     }),
+    (
+        "regatta_datagrams_dropped_total",
+        "Messages by send_datagram that did not leave for want of room",
+        |node, _| node.datagrams_dropped,
+    ),
+    ("regatta_memberships_untold_total", "Memberships of groups that others take no more of", |node, _| {
+        node.memberships_untold
+    }),
     ("regatta_datagrams_sent_total", "UDP datagrams sent", |node, _| node.datagrams_sent),
     ("regatta_datagrams_received_total", "UDP datagrams received", |node, _| node.datagrams_received),
     ("regatta_takeovers_total", "Times that a guard did the network's work", |node, _| node.takeovers),
@@ -42,6 +50,17 @@ const COUNTERS: [Counter; 17] = [
         runtime.refused_full
     }),
     (
+        "regatta_messages_dropped_full_total",
+        "Messages that a full mailbox dropped by its policy",
+        |_, runtime| runtime.dropped_overflow,
+    ),
+    ("regatta_polls_total", "Times that the bodies of processes were polled", |_, runtime| runtime.polls),
+    (
+        "regatta_workers_held_total",
+        "Times that a process held its worker for more than half a second",
+        |_, runtime| runtime.held_worker,
+    ),
+    (
         "regatta_messages_refused_no_proc_total",
         "Messages to processes or names that were not there",
         |_, runtime| runtime.refused_no_proc,
@@ -49,13 +68,18 @@ const COUNTERS: [Counter; 17] = [
 ];
 
 /// Every gauge: its name, its unit, and what it is.
-const GAUGES: [(&str, Unit, &str); 9] = [
+const GAUGES: [(&str, Unit, &str); 14] = [
     ("regatta_links", Unit::Count, "Live links"),
     ("regatta_members", Unit::Count, "Other nodes that are up, suspected, or unreachable and not lost"),
     ("regatta_cut_pairs", Unit::Count, "Pairs of members that are cut off from each other"),
     ("regatta_global_names", Unit::Count, "Global names that the node knows"),
     ("regatta_groups", Unit::Count, "Process groups that have members"),
     ("regatta_processes", Unit::Count, "Live processes"),
+    ("regatta_local_names", Unit::Count, "Local names that are held"),
+    ("regatta_aliases", Unit::Count, "Aliases of processes"),
+    ("regatta_timers", Unit::Count, "Timers that wait: messages to be sent later, deadlines"),
+    ("regatta_calls_away", Unit::Count, "Calls to other nodes that wait for their answers"),
+    ("regatta_blocking", Unit::Count, "Blocking work that is under way or waits its turn"),
     ("regatta_link_rtt_seconds", Unit::Seconds, "Smoothed round-trip time of a link"),
     ("regatta_link_queued_bytes", Unit::Bytes, "Bytes that wait to be sent over a link"),
     ("regatta_link_lost_packets", Unit::Count, "Packets of a live link that were lost and sent again"),
@@ -81,13 +105,36 @@ impl ClusterNode {
             |standing| matches!(standing, Standing::Up | Standing::Suspect | Standing::Unreachable);
         let members = self.members().into_iter().filter(|member| is_member(member.standing)).count();
         let links = self.links();
+        // All of them, so that a new one is not forgotten here; what has another place is not named.
+        let RuntimeStats {
+            spawned: _,
+            finished: _,
+            dropped_unread: _,
+            refused_full: _,
+            dropped_overflow: _,
+            refused_no_proc: _,
+            polls: _,
+            held_worker: _,
+            live,
+            names,
+            groups,
+            aliases,
+            timers,
+            calls_away,
+            blocking,
+        } = runtime;
         let gauges = [
-            ("regatta_links", links.len()),
-            ("regatta_members", members),
-            ("regatta_cut_pairs", self.view().cuts.len()),
-            ("regatta_global_names", self.core_handle().names.read().len()),
-            ("regatta_groups", self.runtime().groups_with_members().len()),
-            ("regatta_processes", self.runtime().process_count()),
+            ("regatta_links", links.len() as u64),
+            ("regatta_members", members as u64),
+            ("regatta_cut_pairs", self.view().cuts.len() as u64),
+            ("regatta_global_names", self.core_handle().names.read().len() as u64),
+            ("regatta_groups", groups),
+            ("regatta_processes", live),
+            ("regatta_local_names", names),
+            ("regatta_aliases", aliases),
+            ("regatta_timers", timers),
+            ("regatta_calls_away", calls_away),
+            ("regatta_blocking", blocking),
         ];
         for (name, value) in gauges {
             metrics::gauge!(name, vec![label()]).set(value as f64);

@@ -41,6 +41,7 @@ pub(crate) mod outbox;
 pub(crate) mod peers;
 pub mod quic;
 pub(crate) mod remote;
+mod remote_child;
 pub(crate) mod send;
 pub mod spawn;
 pub mod tls;
@@ -53,7 +54,8 @@ pub use confirmed::{ConfirmName, ConfirmNameError, FencingToken, OnLoss, Quorum}
 pub use conflict::{Keep, NameConflict, OnConflict, Resolver};
 pub use discovery::{Discovery, DnsSeeds, SeedFile, StaticSeeds};
 pub use error::{
-    AttachError, BindError, ConnectError, NodeAckError, NodeSendError, RegisterGlobalError, SpawnError,
+    AttachError, BindError, ConnectError, ForgetError, NodeAckError, NodeSendError, RegisterGlobalError,
+    SpawnError,
 };
 pub use events::{DownCause, EventsError, Evidence, LinkEnd, NodeChange, NodeEvent, NodeEvents, Testimony};
 pub use identity::{ClusterCa, Identity};

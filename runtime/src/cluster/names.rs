@@ -3,6 +3,7 @@
 //! A name that is registered globally is registered locally too, so the process answers to it on its own node. Both are
 //! given up together: when the process ends, when it unregisters, or when an earlier claim elsewhere wins.
 
+use regatta_proto::host::ClaimError;
 use regatta_proto::id::{Name, Pid};
 
 use super::conflict::OnConflict;
@@ -34,10 +35,13 @@ impl Core {
         }
         let claimed = self
             .with_engine(|now, engine, host| engine.register(now, name.clone(), pid.serial(), policy, host));
-        if let Err(owner) = claimed {
+        if let Err(error) = claimed {
             self.resolvers.forget(pid.serial(), name.as_str());
             self.runtime.unregister(name.as_str(), pid);
-            return Err(taken(owner.node.as_str()));
+            return Err(match error {
+                ClaimError::Taken(owner) => taken(owner.node.as_str()),
+                ClaimError::TooMany { max } => RegisterGlobalError::TooMany { max },
+            });
         }
         // If it ended meanwhile, its end may have been handled before there was a claim to withdraw.
         if !self.runtime.is_alive(pid) {

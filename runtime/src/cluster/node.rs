@@ -19,7 +19,9 @@ use super::attach::RemoteProcess;
 use super::builder::ClusterNodeBuilder;
 use super::conflict::OnConflict;
 use super::core::{Core, Life};
-use super::error::{AttachError, BindError, NodeAckError, NodeSendError, RegisterGlobalError, SpawnError};
+use super::error::{
+    AttachError, BindError, ForgetError, NodeAckError, NodeSendError, RegisterGlobalError, SpawnError,
+};
 use super::events::{Evidence, NodeEvents};
 use super::identity::Identity;
 use super::spawn::{RemoteChild, SpawnRemote};
@@ -97,6 +99,9 @@ pub struct NodeStats {
     pub links_cut: u64,
     /// Nodes that were found to be down.
     pub nodes_down: u64,
+    /// Memberships of groups that others were not told of, because this node has as many names and memberships as they take
+    /// ([`Limits::names_per_peer_max`](crate::Limits::names_per_peer_max)).
+    pub memberships_untold: u64,
     /// How often a guard began to do the network's work because processes held every worker.
     pub takeovers: u64,
 }
@@ -116,6 +121,7 @@ impl From<EngineStats> for NodeStats {
             suspicions_wrong: stats.suspicions_wrong,
             links_cut: stats.links_cut,
             nodes_down: stats.nodes_down,
+            memberships_untold: stats.memberships_untold,
             takeovers: 0,
         }
     }
@@ -408,6 +414,24 @@ impl ClusterNode {
     #[must_use]
     pub fn members(&self) -> Vec<MemberInfo> {
         self.core().read_engine(|engine| engine.members().collect())
+    }
+
+    /// Takes a node that is lost for gone for good, on an operator's word, and tells the others: it is dialled no more, and
+    /// does not count as a voter on names any more once the votes that it may have given are over (two leases).
+    ///
+    /// A node that is lost counts as a voter until then, or until it is forgotten after
+    /// [`Limits::forget_after`](crate::Limits::forget_after), because it may only be cut off. Where many nodes are killed and
+    /// never come back under their names, that makes a majority hard to reach. A node that is forgotten and yet runs is linked
+    /// again when it dials.
+    ///
+    /// # Errors
+    /// [`ForgetError`]: it is linked, or not known. Nothing was changed.
+    pub fn forget(&self, node: &str) -> Result<(), ForgetError> {
+        match self.core().with_engine(|now, engine, host| engine.forget(now, node, host)) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(ForgetError::Unknown { node: node.to_owned() }),
+            Err(_) => Err(ForgetError::Linked { node: node.to_owned() }),
+        }
     }
 
     /// The cluster as this node sees it: its members, and the pairs of them that are cut off from each other. Once news

@@ -32,7 +32,7 @@ pub(crate) struct Peers {
     version: AtomicU64,
     /// Incarnations that were replaced by a later start of the same node; the oldest are forgotten first.
     retired: Mutex<VecDeque<Incarnation>>,
-    /// The last incarnation seen of each node that was linked once, as many as there are retired ones.
+    /// The last incarnation seen of each node that was linked once; if there are more than [`RETIRED_MAX`], of those that are.
     seen: Mutex<FxHashMap<NodeName, Incarnation>>,
 }
 
@@ -78,7 +78,15 @@ impl Peers {
         view.by_name.insert(name.clone(), link.clone());
         view.by_incarnation.insert(incarnation, link);
         self.store(view);
-        let before = self.seen.lock().insert(name, incarnation).filter(|before| *before != incarnation);
+        let before = {
+            let mut seen = self.seen.lock();
+            let before = seen.insert(name, incarnation).filter(|before| *before != incarnation);
+            if seen.len() > RETIRED_MAX {
+                let view = self.view.load();
+                seen.retain(|name, _| view.by_name.contains_key(name));
+            }
+            before
+        };
         if let Some(before) = before {
             let mut retired = self.retired.lock();
             retired.push_back(before);

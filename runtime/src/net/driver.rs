@@ -37,6 +37,8 @@ pub struct Driver<D: Driven, S: Socket> {
     armed: Option<Instant>,
     yielded: bool,
     spin: Spin,
+    /// Says goodbye if it is dropped before its end.
+    goodbye: bool,
     /// Ends with the loop.
     guard: Option<Guard>,
 }
@@ -46,7 +48,22 @@ impl<D: Driven, S: Socket> Driver<D, S> {
     pub fn new(driven: D, socket: S, spin: Duration, clock: Arc<dyn Clock>) -> Self {
         let timer = clock.timer();
         let shared = Arc::new(Shared::new(driven, socket));
-        Self { shared, clock, timer, armed: None, yielded: false, spin: Spin::new(spin), guard: None }
+        Self {
+            shared,
+            clock,
+            timer,
+            armed: None,
+            yielded: false,
+            spin: Spin::new(spin),
+            goodbye: true,
+            guard: None,
+        }
+    }
+
+    /// Whether the loop says goodbye if it is dropped before its end: yes, unless this says no.
+    pub fn goodbye(mut self, goodbye: bool) -> Self {
+        self.goodbye = goodbye;
+        self
     }
 
     /// Has a thread do the loop's work while the loop is not polled because processes hold all workers.
@@ -79,10 +96,13 @@ impl<D: Driven, S: Socket> Driver<D, S> {
 }
 
 impl<D: Driven, S: Socket> Drop for Driver<D, S> {
-    /// Also when the runtime around the loop is torn down. The socket is closed before anybody hears that the loop has ended:
-    /// its address is free then.
+    /// Also when the runtime around the loop is torn down: the peers need not wait in vain for what it would say. The socket is
+    /// closed before anybody hears that the loop has ended: its address is free then.
     fn drop(&mut self) {
-        let turn = self.shared.turn.lock().take();
+        let mut turn = self.shared.turn.lock().take();
+        if let Some(turn) = turn.as_mut().filter(|turn| self.goodbye && !turn.socket.is_paused()) {
+            turn.leave(&self.shared.driven, self.clock.now());
+        }
         drop(turn);
         self.shared.driven.over();
     }
@@ -207,6 +227,10 @@ mod tests {
 
         fn is_over(&self) -> bool {
             true
+        }
+
+        fn leave(&self, now: Instant) -> Instant {
+            now
         }
 
         fn over(&self) {

@@ -47,6 +47,10 @@ pub trait Driven: Send + Sync + 'static {
     /// Whether all is said: the loop ends.
     fn is_over(&self) -> bool;
 
+    /// The loop is about to end, though nobody asked it to: says goodbye, unless that was said before. By when whatever is to be
+    /// said will be due.
+    fn leave(&self, now: Instant) -> Instant;
+
     /// The loop has ended.
     fn over(&self);
 
@@ -176,6 +180,14 @@ impl<S: Socket> Turn<S> {
             }
         }
         Sent { any: true, more: true }
+    }
+
+    /// Says goodbye without waiting for anybody.
+    pub(super) fn leave(&mut self, driven: &impl Driven, now: Instant) {
+        let end = driven.leave(now);
+        while self.send(driven, now, |_| false).more {}
+        driven.prepare(end);
+        while self.send(driven, end, |_| false).more {}
     }
 
     /// Whether all is said and sent.

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -57,7 +57,13 @@ impl UdpSocket {
         let io = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }
             .map_err(io::Error::from)?;
         let buffer = vec![0; RECEIVE_BYTES * BATCH_SIZE].into();
-        let inbound = Inbound { state, buffer, batch: QUIET_BATCH, pinned: !addr.ip().is_unspecified() };
+        let inbound = Inbound {
+            state,
+            buffer,
+            batch: QUIET_BATCH,
+            pinned: !addr.ip().is_unspecified(),
+            is_v6: addr.is_ipv6(),
+        };
         Ok(Self { io, inbound, retry: None })
     }
 }
@@ -71,6 +77,8 @@ struct Inbound {
     batch: usize,
     /// Bound to one address: it need not be said with each datagram.
     pinned: bool,
+    /// Of IPv6: addresses of IPv4 are mapped into it for the system, and are themselves for everybody else.
+    is_v6: bool,
 }
 
 impl Inbound {
@@ -94,14 +102,31 @@ impl Inbound {
         self.batch = if full { BATCH_SIZE } else { QUIET_BATCH };
         for (meta, slice) in metas[..count].iter().zip(&slices) {
             let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
+            let from = if self.is_v6 { canonical(meta.addr) } else { meta.addr };
             // A buffer per datagram: a message that is kept for long holds back 1.5 kB of memory, not a whole train.
             for datagram in slice[..meta.len].chunks(meta.stride.max(1)) {
                 let data = BytesMut::from(datagram);
                 let to = if self.pinned { None } else { meta.dst_ip };
-                received.push_back(Received { from: meta.addr, to, ecn, data });
+                received.push_back(Received { from, to, ecn, data });
             }
         }
         Ok(full)
+    }
+}
+
+/// The address of IPv4 that is meant, if one is.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
+        IpAddr::V6(_) => addr,
+    }
+}
+
+/// The address as a socket of IPv6 takes it.
+fn mapped(addr: SocketAddr) -> SocketAddr {
+    match addr.ip() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), addr.port()),
+        IpAddr::V6(_) => addr,
     }
 }
 
@@ -133,7 +158,7 @@ impl Socket for UdpSocket {
 
     fn try_send(&mut self, transmit: &Transmit<'_>) -> io::Result<()> {
         let transmit = quinn_udp::Transmit {
-            destination: transmit.destination,
+            destination: if self.inbound.is_v6 { mapped(transmit.destination) } else { transmit.destination },
             ecn: transmit.ecn.and_then(|ecn| quinn_udp::EcnCodepoint::from_bits(ecn as u8)),
             contents: transmit.contents,
             segment_size: transmit.segment_size,

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use regatta::actor::Spawner;
-use regatta::cluster::{BindError, ConnectError};
-use regatta::{Clock, ClusterCa, ClusterNode, Limits, Runtime, SendError, SystemClock, Timer};
+use regatta::cluster::{BindError, ConnectError, NodeChange};
+use regatta::{Clock, ClusterCa, ClusterNode, Identity, Limits, Runtime, SendError, SystemClock, Timer};
 
 use super::world::{Probe, anywhere, bind, link, pair, run, shared};
 
@@ -46,6 +46,39 @@ fn a_node_that_would_take_larger_messages_than_any_may_does_not_start() {
         assert!(start(max).is_ok());
         let error = start(max + 1).expect_err("above the ceiling");
         assert!(matches!(error, BindError::MessageBytes { asked, max: of } if asked == max + 1 && of == max));
+    });
+}
+
+/// A node on a tokio runtime of its own, as a program has it.
+fn apart(name: &str, identity: &Identity) -> (tokio::runtime::Runtime, ClusterNode) {
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let tokio = tokio.expect("a tokio runtime");
+    let node = {
+        let _inside = tokio.enter();
+        bind(name, identity)
+    };
+    (tokio, node)
+}
+
+#[test]
+fn a_node_whose_tokio_runtime_ends_says_goodbye_all_the_same() {
+    run(async {
+        let identity = shared();
+        let a = bind("a", &identity);
+        let (tokio, b) = apart("b", &identity);
+        let mut events = a.node_events();
+        link(&a, &b).await;
+        // As at the end of `main`, or when it panics.
+        tokio.shutdown_background();
+        loop {
+            let event = events.next().await.expect("the node runs");
+            match event.change {
+                NodeChange::Up => {}
+                NodeChange::Left => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(a.peers(), Vec::<String>::new());
     });
 }
 

@@ -30,11 +30,13 @@ fn an_exporter_shows_the_counters_and_gauges_of_each_node_under_its_name() {
             "regatta_groups{node=\"b\"} 1",
             "regatta_processes{node=\"a\"} 1",
             "regatta_processes{node=\"b\"} 0",
+            "regatta_local_names{node=\"a\"} 1",
+            "regatta_messages_dropped_full_total{node=\"a\"} 0",
             "regatta_link_queued_bytes{node=\"a\",peer=\"b\"} 0",
         ] {
             assert!(shown.lines().any(|shown| shown == line), "{line:?} in:\n{shown}");
         }
-        assert_eq!(shown.lines().filter(|line| line.starts_with("# TYPE")).count(), 26, "{shown}");
+        assert_eq!(shown.lines().filter(|line| line.starts_with("# TYPE")).count(), 36, "{shown}");
         // Recorded again, counters are what they are and not twice as much.
         assert!(record().contains("regatta_links_up_total{node=\"a\"} 1\n"));
     });

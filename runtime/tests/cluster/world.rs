@@ -56,7 +56,8 @@ impl Apart {
         let tokio = tokio.expect("a tokio runtime");
         let node = {
             let _inside = tokio.enter();
-            bind(name, identity)
+            let builder = ClusterNode::builder(name, Runtime::new(), identity).goodbye(false);
+            builder.bind(anywhere()).expect("the node starts")
         };
         Self { node, tokio: Some(tokio) }
     }

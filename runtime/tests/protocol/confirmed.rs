@@ -189,3 +189,34 @@ fn a_restarted_voter_votes_for_nobody_else_while_its_forgotten_grant_lasts() {
     assert!(matches!(outcome(&mesh, 2, 2), Some(Ok(_))), "{:?}", outcome(&mesh, 2, 2));
     assert_eq!(holders(&mesh), [2]);
 }
+
+#[test]
+fn nodes_that_are_forgotten_on_demand_do_not_count_any_more() {
+    let mut mesh = five(7);
+    (2..5).for_each(|node| mesh.crash(node));
+    let lost = |mesh: &Mesh| (0..2).all(|node| mesh.nodes[node].links().len() == 1);
+    assert!(mesh.run_until(2 * SOON, lost));
+    assert_eq!(confirmed(&mut mesh, 0, 1), Err(ConfirmError::NoQuorum { granted: 2, needed: 3 }));
+    let forget =
+        |mesh: &mut Mesh, name: &str| mesh.act(0, |now, engine, host| engine.forget(now, name, host));
+    for name in &NAMES[2..] {
+        assert_eq!(forget(&mut mesh, name), Ok(true));
+    }
+    assert_eq!(forget(&mut mesh, "nobody"), Ok(false));
+    assert_eq!(forget(&mut mesh, "b").map_err(|linked| linked.name.to_string()), Err("b".to_owned()));
+    // Until the votes that they may have given are over.
+    mesh.run_for(2 * SOON);
+    confirmed(&mut mesh, 1, 2).expect("two of two: the other one was told");
+    assert_eq!(holders(&mesh), [1]);
+}
+
+#[test]
+fn nobody_here_claims_a_name_plainly_while_a_majority_is_asked_for_it() {
+    let mut mesh = five(8);
+    mesh.path.latency = Duration::from_millis(50);
+    confirm(&mut mesh, 0, 1, SOON);
+    let plain = super::world::claim(&mut mesh, 0, "leader", 2);
+    assert_eq!(plain.map_err(|owner| owner.pid.serial()), Err(1));
+    assert!(mesh.run_until(SOON, |mesh| outcome(mesh, 0, 1).is_some()));
+    assert_eq!(holders(&mesh), [0]);
+}

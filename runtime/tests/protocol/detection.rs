@@ -262,6 +262,27 @@ fn a_node_that_stood_still_for_long_convicts_nobody_and_is_back_within_three_sec
 }
 
 #[test]
+fn a_node_that_stood_still_does_not_speak_for_one_that_was_lost_meanwhile() {
+    for seed in 0..10 {
+        let mut mesh = full(seed, 5);
+        mesh.run_for(Duration::from_millis(2_000 + 83 * seed));
+        mesh.pause(3);
+        mesh.run_for(Duration::from_secs(1));
+        let crash = mesh.elapsed();
+        mesh.crash(4);
+        mesh.run_for(Duration::from_millis(900));
+        mesh.resume(3);
+        let seen = |mesh: &Mesh| mesh.nodes[..3].iter().all(|node| downs(node, "n004").len() == 1);
+        assert!(mesh.run_until(Duration::from_secs(10), seen), "seed {seed}");
+        let took = mesh.elapsed() - crash;
+        assert!(took <= Duration::from_millis(4_500), "seed {seed}: {took:?}");
+        for node in &mesh.nodes[..3] {
+            assert_eq!(story(node, "n004"), ["suspect", "down"], "seed {seed}");
+        }
+    }
+}
+
+#[test]
 fn one_node_with_heavy_loss_brings_down_nobody_else() {
     for seed in 0..1 {
         let mut mesh = full(seed, 32);

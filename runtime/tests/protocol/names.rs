@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use regatta::Limits;
-use regatta_proto::host::Event;
+use regatta_proto::host::{ClaimError, ConflictPolicy, Event};
 use regatta_proto::testing::{Mesh, Node};
 
-use super::world::{SOON, certified, claim, link, linked_pair, owner};
+use super::world::{SOON, certified, claim, claim_as, link, linked_pair, owner};
 
 fn all_see(name: &'static str, holder: Option<(&'static str, u64)>) -> impl Fn(&Mesh) -> bool {
     move |mesh| {
@@ -129,4 +129,29 @@ fn a_third_node_sees_the_same_winner_whatever_it_hears_first() {
         link(&mut mesh, 1, 2);
         assert!(mesh.run_until(SOON, all_see("svc", Some(("b", 10)))), "order {order:?}");
     }
+}
+
+#[test]
+fn a_node_claims_no_more_than_its_peers_take_and_keeps_its_links() {
+    let limits = Limits { names_per_peer_max: 10, ..Limits::default() };
+    let mut mesh = certified(1, &["a", "b"], &limits);
+    link(&mut mesh, 0, 1);
+    for serial in 1..=9 {
+        assert_eq!(claim(&mut mesh, 0, &format!("svc/{serial}"), serial), Ok(()));
+    }
+    let join = |mesh: &mut Mesh, serial| {
+        let group = "g".parse().expect("a name");
+        mesh.act(0, |now, engine, _| engine.set_membership(now, group, serial, 1));
+    };
+    join(&mut mesh, 1);
+    // That was the tenth.
+    join(&mut mesh, 2);
+    let more = claim_as(&mut mesh, 0, "one-more", 10, ConflictPolicy::default());
+    assert_eq!(more, Err(ClaimError::TooMany { max: 10 }));
+    assert_eq!(mesh.nodes[0].engine.stats().memberships_untold, 1);
+    mesh.run_for(SOON);
+    assert_eq!(mesh.nodes[0].engine.stats().links_down, 0);
+    assert_eq!(owner(&mesh, 1, "svc/9"), Some(("a".to_owned(), 9)));
+    mesh.act(0, |now, engine, host| engine.process_ended(now, 1, host));
+    assert_eq!(claim(&mut mesh, 0, "one-more", 10), Ok(()), "there is room again");
 }

@@ -6,11 +6,12 @@
 use std::time::{Duration, Instant};
 
 use regatta::Limits;
+use regatta_proto::engine::{EngineConfig, Membership};
 use regatta_proto::host::NodeChange;
 use regatta_proto::testing::{Mesh, Path};
 
 use super::formation::names;
-use super::world::{certified, claim, owner};
+use super::world::{ca, certified, claim, engine, issue, owner};
 
 /// Half a millisecond each way, as within a data centre.
 const PATH: Path =
@@ -180,5 +181,54 @@ fn curves() {
             last.as_secs_f64(),
         );
         eprintln!("{nodes} nodes: {:?}", begun.elapsed());
+    }
+}
+
+/// Nodes that link with few (`connect_all = false`): each with the next one on a ring, and with three further on.
+fn sparse(nodes: usize) -> Mesh {
+    let ca = ca();
+    let mut mesh = super::world::mesh(1);
+    for (index, name) in names(nodes).iter().enumerate() {
+        let membership = Membership { connect_all: false, ..Membership::default() };
+        let config = engine(name, index as u64 + 1, &issue(&ca, name), Limits::default());
+        mesh.add(EngineConfig { membership, ..config });
+    }
+    mesh.path = PATH;
+    mesh
+}
+
+#[test]
+#[ignore = "a measurement, which takes minutes"]
+fn sparse_curves() {
+    println!(
+        "| nodes | links of a node | idle, each node: datagrams/s | kB/s | a crash is known to its neighbours |"
+    );
+    println!("|---|---|---|---|---|");
+    for nodes in [50, 100, 200, 400, 800] {
+        let mut mesh = sparse(nodes);
+        for node in 0..nodes {
+            for further in [1, 5, 11, 23] {
+                mesh.connect(node, (node + further) % nodes);
+            }
+        }
+        let all = nodes * 4;
+        until(&mut mesh, Duration::from_secs(60), |mesh| links(mesh) == all);
+        mesh.run_for(Duration::from_secs(5));
+        let datagrams =
+            |mesh: &Mesh| mesh.nodes.iter().map(|node| node.engine.stats().datagrams_sent).sum::<u64>();
+        let (sent, bytes) = (datagrams(&mesh), mesh.bytes_sent);
+        mesh.run_for(Duration::from_secs(10));
+        let idle = (datagrams(&mesh) - sent) as f64 / 10.0 / nodes as f64;
+        let idle_kb = (mesh.bytes_sent - bytes) as f64 / 10_000.0 / nodes as f64;
+        mesh.crash(0);
+        let neighbours: Vec<usize> = [1, 5, 11, 23].iter().flat_map(|at| [*at, nodes - at]).collect();
+        let took = until(&mut mesh, Duration::from_secs(60), |mesh| {
+            neighbours.iter().all(|node| mesh.nodes[*node].engine.links().count() == 7)
+        });
+        println!(
+            "| {nodes} | {} | {idle:.1} | {idle_kb:.2} | {:.1} s |",
+            2 * all / nodes,
+            took.as_secs_f64()
+        );
     }
 }

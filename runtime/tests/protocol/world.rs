@@ -8,8 +8,8 @@ use quinn_proto::{ClientConfig, ServerConfig};
 use regatta::cluster::quic::endpoint_config;
 use regatta::cluster::tls::TlsConfigs;
 use regatta::{ClusterCa, Identity, Incarnation, Limits, NodeId, NodeName, Pid, Reference};
-use regatta_proto::engine::{Credentials, EngineConfig, Membership};
-use regatta_proto::host::{ConflictPolicy, ConnectError, Event, LinkEnd, Owner};
+use regatta_proto::engine::{Credentials, EngineConfig, Families, Membership};
+use regatta_proto::host::{ClaimError, ConflictPolicy, ConnectError, Event, LinkEnd, Owner};
 use regatta_proto::link::handshake::PeerName;
 use regatta_proto::signal::Signal;
 use regatta_proto::testing::{Mesh, Node};
@@ -77,6 +77,7 @@ pub(crate) fn engine(name: &str, incarnation: u64, identity: &Identity, limits: 
         id: NodeId { name: node, incarnation: Incarnation::from_raw(incarnation) },
         cluster: identity.cluster().clone(),
         membership: Membership::default(),
+        families: Families { v4: true, v6: true },
         limits,
         endpoint,
         credentials: Box::new(TestCredentials { identity: identity.clone(), tls }),
@@ -176,6 +177,19 @@ pub(crate) fn claim_with(
     serial: u64,
     policy: ConflictPolicy,
 ) -> Result<(), Owner> {
+    claim_as(mesh, node, name, serial, policy).map_err(|error| match error {
+        ClaimError::Taken(owner) => owner,
+        error @ ClaimError::TooMany { .. } => panic!("{error}"),
+    })
+}
+
+pub(crate) fn claim_as(
+    mesh: &mut Mesh,
+    node: usize,
+    name: &str,
+    serial: u64,
+    policy: ConflictPolicy,
+) -> Result<(), ClaimError> {
     let name = name.parse().expect("a name");
     mesh.act(node, |now, engine, host| engine.register(now, name, serial, policy, host))
 }

@@ -59,6 +59,8 @@ impl SimGround {
         let mut builder = ClusterNode::builder(&launch.name, runtime, &launch.identity)
             .spin(Duration::ZERO)
             .entropy(random.seed())
+            // A kill is one without a word.
+            .goodbye(false)
             .cryptography(chance::seeded);
         if let Some(claims) = &launch.announce {
             builder = builder.announce(claims);

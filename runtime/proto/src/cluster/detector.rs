@@ -14,6 +14,8 @@
 //! - A packet of the suspect ends the suspicion at once.
 //! - Only an answer that proves a life after the last packet here counts as one: an old packet is no news.
 //! - Whoever is suspected itself is not waited for.
+//! - What came out of the socket after this node stood still says nothing of when it was sent: it may be as old as the
+//!   standstill. Such a packet ends a suspicion here, but others are told of the time before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -23,6 +25,9 @@ use crate::id::{Incarnation, NodeId, NodeName};
 
 /// Nodes that are asked first.
 const ASKED_FIRST: usize = 3;
+
+/// After a standstill, what comes may have waited in the socket for so long.
+const BACKLOG: Duration = Duration::from_millis(250);
 
 /// How long the detector waits for what. All of them grow with this node's own lateness and with the cluster's size.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +89,8 @@ struct Watched {
     id: NodeId,
     generation: u64,
     heard_at: Instant,
+    /// A time at which it is known to have lived; what others are told.
+    lived_at: Instant,
     suspicion: Option<Suspicion>,
 }
 
@@ -106,17 +113,19 @@ enum Answer {
 #[derive(Debug)]
 pub(crate) struct Detector {
     watched: BTreeMap<NodeName, Watched>,
+    /// This node's last standstill: from when, and until when it was still reading what had come meanwhile.
+    stood: Option<(Instant, Instant)>,
     random: fastrand::Rng,
 }
 
 impl Detector {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { watched: BTreeMap::new(), random: fastrand::Rng::with_seed(seed) }
+        Self { watched: BTreeMap::new(), stood: None, random: fastrand::Rng::with_seed(seed) }
     }
 
     /// A link is live; it has just been heard.
     pub(crate) fn link_up(&mut self, id: &NodeId, generation: u64, now: Instant) {
-        let watched = Watched { id: id.clone(), generation, heard_at: now, suspicion: None };
+        let watched = Watched { id: id.clone(), generation, heard_at: now, lived_at: now, suspicion: None };
         self.watched.insert(id.name.clone(), watched);
     }
 
@@ -131,19 +140,23 @@ impl Detector {
     pub(crate) fn heard(&mut self, name: &NodeName, at: Instant) {
         if let Some(watched) = self.watched.get_mut(name) {
             watched.heard_at = watched.heard_at.max(at);
+            watched.lived_at = watched.lived_at.max(sent_at(at, self.stood));
         }
     }
 
-    /// This node stood still: everybody has a new grace period.
-    pub(crate) fn forgive(&mut self, now: Instant) {
+    /// This node stood still since `from`: everybody has a new grace period.
+    pub(crate) fn forgive(&mut self, from: Instant, now: Instant) {
+        self.stood = Some((from, now + BACKLOG));
         for watched in self.watched.values_mut() {
             watched.heard_at = now;
+            // Something may have been read before the standstill was noticed.
+            watched.lived_at = sent_at(watched.lived_at, self.stood);
         }
     }
 
-    /// When a peer was last heard.
-    pub(crate) fn heard_at(&self, name: &NodeName) -> Option<Instant> {
-        self.watched.get(name).map(|watched| watched.heard_at)
+    /// A time at which a peer is known to have lived: when it was last heard, but for what this node's own standstill hides.
+    pub(crate) fn lived_at(&self, name: &NodeName) -> Option<Instant> {
+        self.watched.get(name).map(|watched| watched.lived_at)
     }
 
     /// A peer answered that it heard a suspect at a time, or that it is not linked with it.
@@ -265,6 +278,11 @@ impl Detector {
         });
         due.min()
     }
+}
+
+/// When what was heard at `at` was sent at the earliest.
+fn sent_at(at: Instant, stood: Option<(Instant, Instant)>) -> Instant {
+    stood.filter(|(from, until)| *from < at && at <= *until).map_or(at, |(from, _)| from)
 }
 
 impl Answer {

@@ -12,6 +12,9 @@
 //! - An incarnation that has left, or that a later one has replaced, is never dialled for again.
 //! - What belongs to a link carries its generation: an old link's end takes nobody down.
 //! - There are at most [`Limits::members_max`](crate::limits::Limits::members_max) members and [`DIALS_MAX`] dials.
+//! - How long ago anybody was linked with a node goes with the word of it: hearsay alone keeps nobody known.
+//! - Time alone never makes a minority a majority: a lost node that votes is forgotten only while most voters are linked,
+//!   or when it is told to be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -48,6 +51,27 @@ pub struct Membership {
     /// Whether the node keeps to itself: it is not told to others, nor does it tell them of others, and it links only
     /// with whom it dials and who dials it. Default false.
     pub hidden: bool,
+}
+
+/// The addresses that a node's socket can send to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Families {
+    /// Those of IPv4.
+    pub v4: bool,
+    /// Those of IPv6.
+    pub v6: bool,
+}
+
+impl Families {
+    /// Those of a socket that is bound to `addr`; a wildcard of IPv6 takes both.
+    #[must_use]
+    pub fn of(addr: SocketAddr) -> Self {
+        Self { v4: addr.is_ipv4() || addr.ip().is_unspecified(), v6: addr.is_ipv6() }
+    }
+
+    fn has(self, addr: &SocketAddr) -> bool {
+        if addr.is_ipv4() { self.v4 } else { self.v6 }
+    }
 }
 
 impl Default for Membership {
@@ -173,6 +197,11 @@ impl Entry {
         all
     }
 
+    /// Whether it votes on names.
+    fn votes(&self) -> bool {
+        !self.hidden && !self.sparse
+    }
+
     fn takes(&mut self, row: &Row, now: Instant) {
         self.version = row.version;
         self.addrs.clone_from(&row.addrs);
@@ -195,9 +224,15 @@ struct Row {
     sparse: bool,
     left: bool,
     seen: Option<SocketAddr>,
+    unlinked: Duration,
 }
 
 impl Row {
+    /// When somebody was linked with it last, as far as whoever speaks of it knows.
+    fn since(&self, now: Instant) -> Instant {
+        now.checked_sub(self.unlinked).unwrap_or(now)
+    }
+
     /// `None` if its name is none: a later version may allow it, and this one cannot dial it.
     fn read(member: &control::Member) -> Option<Self> {
         let name = NodeName::new(&member.node).ok()?;
@@ -210,6 +245,7 @@ impl Row {
             sparse: member.sparse,
             left: member.left,
             seen: address::read(&member.seen).filter(dialable),
+            unlinked: Duration::from_secs(member.unlinked_s),
         })
     }
 }
@@ -224,6 +260,7 @@ fn dialable(addr: &SocketAddr) -> bool {
 pub(crate) struct Members {
     me: NodeId,
     membership: Membership,
+    families: Families,
     members_max: usize,
     forget_after: Duration,
     entries: BTreeMap<NodeName, Entry>,
@@ -243,6 +280,7 @@ impl Members {
     pub(crate) fn new(
         me: NodeId,
         membership: Membership,
+        families: Families,
         members_max: usize,
         forget_after: Duration,
     ) -> Self {
@@ -251,6 +289,7 @@ impl Members {
         Self {
             me,
             membership,
+            families,
             members_max,
             forget_after,
             entries: BTreeMap::new(),
@@ -272,6 +311,59 @@ impl Members {
             addrs: entry.addrs.clone(),
             hidden: entry.hidden,
         })
+    }
+
+    /// Whether this node's socket can send there.
+    pub(crate) fn reaches(&self, addr: &SocketAddr) -> bool {
+        self.families.has(addr)
+    }
+
+    /// Whether a node that is about to be linked can be known: in place of one that is lost, if there are as many as there may
+    /// be.
+    pub(crate) fn make_room(&mut self, name: &NodeName) -> bool {
+        if self.entries.len() < self.members_max || self.entries.contains_key(name) {
+            return true;
+        }
+        let order = |standing| match standing {
+            Standing::Left => Some(0),
+            Standing::Heard => Some(1),
+            Standing::Down => Some(2),
+            Standing::Up | Standing::Suspect | Standing::Unreachable => None,
+        };
+        let over =
+            self.entries.iter().filter_map(|(name, entry)| Some((order(entry.standing)?, entry.since, name)));
+        let Some(over) = over.min().map(|(_, _, name)| name.clone()) else { return false };
+        self.remove(&over);
+        true
+    }
+
+    fn remove(&mut self, name: &NodeName) {
+        self.set_due(name, None);
+        if let Some(mut entry) = self.entries.remove(name) {
+            self.given_up.extend(entry.wanted.take().map(|_| name.clone()));
+        }
+    }
+
+    /// A node that is not linked is over, on somebody's word: it is neither dialled nor counted any more, and others are told.
+    /// The start of it that was known; `None` if it is not known.
+    ///
+    /// # Errors
+    /// It is linked.
+    pub(crate) fn forget(&mut self, name: &str, now: Instant) -> Result<Option<NodeId>, NodeId> {
+        let Some(entry) = self.entries.get_mut(name) else { return Ok(None) };
+        let id = entry.id.clone();
+        if entry.link.is_some() {
+            return Err(id);
+        }
+        if entry.standing != Standing::Left {
+            entry.standing = Standing::Left;
+            entry.since = now;
+            self.given_up.extend(entry.wanted.take().map(|_| id.name.clone()));
+            let due = now + self.forget_after;
+            self.set_due(&id.name, Some(due));
+            self.tell(&id.name, &id.name.clone(), now);
+        }
+        Ok(Some(id))
     }
 
     // ------------------------------------------------------------------------------------------- links come and go
@@ -384,9 +476,20 @@ impl Members {
         let others = self.entries.values().filter(|entry| {
             let is_over =
                 entry.standing == Standing::Left && now.saturating_duration_since(entry.since) >= remember;
-            !entry.hidden && !entry.sparse && !is_over
+            entry.votes() && !is_over
         });
         others.count() + usize::from(self.votes())
+    }
+
+    /// Whether this node is linked with more than half of the voters.
+    fn reaches_majority(&self) -> bool {
+        let others = self.entries.values().filter(|entry| entry.votes() && entry.standing != Standing::Left);
+        let (mut voters, mut linked) = (1, 1);
+        for other in others {
+            voters += 1;
+            linked += usize::from(other.link.is_some());
+        }
+        2 * linked > voters
     }
 
     /// Whether this node votes on names.
@@ -396,7 +499,7 @@ impl Members {
 
     /// Whether a linked node votes on names.
     pub(crate) fn is_voter(&self, name: &NodeName) -> bool {
-        self.entries.get(name).is_some_and(|entry| !entry.hidden && !entry.sparse)
+        self.entries.get(name).is_some_and(Entry::votes)
     }
 
     /// Whether this is the latest start of a node that is known.
@@ -440,8 +543,10 @@ impl Members {
     fn rumoured(&mut self, from: &NodeId, row: &Row, now: Instant) -> bool {
         let name = &row.id.name;
         let Some(entry) = self.entries.get_mut(name) else {
-            if !row.left && self.entries.len() < self.members_max {
+            let is_recent = row.unlinked < self.forget_after;
+            if !row.left && is_recent && self.entries.len() < self.members_max {
                 let mut entry = Entry::new(row.id.clone(), Standing::Heard, now);
+                entry.since = row.since(now);
                 entry.takes(row, now);
                 self.entries.insert(name.clone(), entry);
                 self.dial_soon(name, now);
@@ -483,7 +588,7 @@ impl Members {
             self.set_due(name, Some(due));
         } else if later {
             entry.standing = Standing::Heard;
-            entry.since = now;
+            entry.since = row.since(now);
             self.dial_soon(name, now);
         } else if entry.due.is_some_and(|due| due > now + Duration::from_secs(1)) {
             // Somebody has it again: worth an early look.
@@ -496,7 +601,7 @@ impl Members {
     }
 
     /// What to tell a peer when its link comes up: this node, and whom else it knows.
-    pub(crate) fn introduction(&self, to: &NodeName) -> Vec<control::Members> {
+    pub(crate) fn introduction(&self, to: &NodeName, now: Instant) -> Vec<control::Members> {
         let me = control::Member {
             node: self.me.name.to_string(),
             incarnation: self.me.incarnation.raw(),
@@ -506,12 +611,13 @@ impl Members {
             sparse: !self.membership.connect_all,
             left: false,
             seen: Vec::new(),
+            unlinked_s: 0,
         };
         let known = self.entries.values().filter(|entry| {
             let is_lost = matches!(entry.standing, Standing::Down | Standing::Left);
             !is_lost && entry.version > 0 && !entry.hidden && !self.membership.hidden && entry.id.name != *to
         });
-        in_messages(std::iter::once(me).chain(known.map(to_wire)).collect())
+        in_messages(std::iter::once(me).chain(known.map(|entry| to_wire(entry, now))).collect())
     }
 
     /// The news that are due: each member, and who need not be told of it.
@@ -521,7 +627,9 @@ impl Members {
         }
         self.tell_at = None;
         let news = std::mem::take(&mut self.news);
-        news.into_iter().filter_map(|(name, from)| Some((from, to_wire(self.entries.get(&name)?)))).collect()
+        news.into_iter()
+            .filter_map(|(name, from)| Some((from, to_wire(self.entries.get(&name)?, now))))
+            .collect()
     }
 
     fn tell(&mut self, name: &NodeName, from: &NodeName, now: Instant) {
@@ -543,16 +651,18 @@ impl Members {
                 return None;
             }
             self.set_due(&name, None);
-            let entry = self.entries.get_mut(&name).expect("what is due is known");
-            let away = now.saturating_duration_since(entry.since);
-            if entry.standing == Standing::Left || entry.link.is_none() && away >= self.forget_after {
-                self.given_up.extend(entry.wanted.take().map(|_| name.clone()));
-                self.entries.remove(&name);
+            if self.is_forgotten(&self.entries[&name], now) {
+                self.remove(&name);
                 continue;
             }
-            let everywhere = entry.everywhere();
+            let entry = self.entries.get_mut(&name).expect("what is due is known");
+            let mut everywhere = entry.everywhere();
+            everywhere.retain(|addr| self.families.has(addr));
             if everywhere.is_empty() {
                 self.given_up.extend(entry.wanted.take().map(|_| name.clone()));
+                // There may be more to hear of it until it is forgotten.
+                let due = entry.since + self.forget_after;
+                self.set_due(&name, Some(due).filter(|due| *due > now));
                 continue;
             }
             let addr = everywhere[entry.redial.attempts() as usize % everywhere.len()];
@@ -561,6 +671,18 @@ impl Members {
             return Some((name, addr));
         }
         None
+    }
+
+    /// Whether a node that is not linked has been away for so long that it is known no more.
+    fn is_forgotten(&self, entry: &Entry, now: Instant) -> bool {
+        let is_long = now.saturating_duration_since(entry.since) >= self.forget_after;
+        match entry.standing {
+            Standing::Left => true,
+            Standing::Heard | Standing::Down => {
+                is_long && (!entry.votes() || !self.votes() || self.reaches_majority())
+            }
+            Standing::Up | Standing::Suspect | Standing::Unreachable => false,
+        }
     }
 
     /// Whether there may be members that are dialled when somebody wants that, and not before.
@@ -576,7 +698,7 @@ impl Members {
         if entry.standing != Standing::Heard
             || links_unasked(&self.membership, entry)
             || entry.rests.is_some_and(|until| until > now)
-            || entry.everywhere().is_empty()
+            || !entry.everywhere().iter().any(|addr| self.families.has(addr))
         {
             return false;
         }
@@ -669,7 +791,7 @@ pub(crate) fn in_messages(members: Vec<control::Member>) -> Vec<control::Members
 }
 
 /// What others are told of a member: where it says that it is, and where this node has it.
-fn to_wire(entry: &Entry) -> control::Member {
+fn to_wire(entry: &Entry, now: Instant) -> control::Member {
     let observed = entry.observed.filter(|addr| entry.link.is_some() && !entry.addrs.contains(addr));
     control::Member {
         node: entry.id.name.to_string(),
@@ -680,6 +802,10 @@ fn to_wire(entry: &Entry) -> control::Member {
         sparse: entry.sparse,
         left: entry.standing == Standing::Left,
         seen: observed.as_ref().map(address::bytes).unwrap_or_default(),
+        unlinked_s: match entry.link {
+            Some(_) => 0,
+            None => now.saturating_duration_since(entry.since).as_secs(),
+        },
     }
 }
 

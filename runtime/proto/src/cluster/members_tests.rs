@@ -5,6 +5,7 @@ use crate::limits::CONTROL_FRAME_BYTES_MAX;
 use prost::Message;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
+const ANY: Families = Families { v4: true, v6: true };
 
 fn start() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
@@ -35,7 +36,7 @@ fn says(members: Vec<control::Member>) -> control::Members {
 
 /// Node `b`, which knows nobody.
 fn members() -> Members {
-    Members::new(node("b", 1), Membership::default(), 10, DAY)
+    Members::new(node("b", 1), Membership::default(), ANY, 10, DAY)
 }
 
 /// Runs until `end`, with every dial in vain; gives the dials: when, whom, where.
@@ -77,6 +78,8 @@ fn who_is_heard_of_is_dialled_where_it_says_and_told_to_the_others_once() {
 fn a_lost_node_is_dialled_about_once_a_second_and_forgotten_after_a_day() {
     let (mut members, mut now) = (members(), start());
     let start = now;
+    // A majority is linked.
+    members.link_up(&node("c", 1), 9, addr(3), now);
     members.link_up(&node("a", 1), 1, addr(1), now);
     members.link_down(&node("a", 1), 1, Loss::Down, now);
     let minute = dials(&mut members, &mut now, start + Duration::from_secs(60));
@@ -146,7 +149,7 @@ fn who_has_moved_is_told_to_the_others_with_where_it_is_now() {
         (&told[0].1.addrs[..], &told[0].1.seen),
         (&[address::bytes(&addr(1))][..], &address::bytes(&addr(9)))
     );
-    let newcomers = members.introduction(&NodeName::new("c").unwrap());
+    let newcomers = members.introduction(&NodeName::new("c").unwrap(), now);
     assert_eq!(newcomers[0].members[1], told[0].1, "newcomers too");
 }
 
@@ -166,7 +169,7 @@ fn a_lost_node_is_dialled_where_others_have_it() {
     let end = now + Duration::from_secs(5);
     let found = dials(&mut members, &mut now, end);
     assert!([3, 9].iter().all(|last| found.iter().any(|(_, _, at)| *at == addr(*last))), "{found:?}");
-    let retold = members.introduction(&node("e", 1).name);
+    let retold = members.introduction(&node("e", 1).name, now);
     assert!(retold[0].members.iter().all(|member| member.seen.is_empty()), "only who sees it says where");
 }
 
@@ -240,7 +243,7 @@ fn a_link_that_breaks_at_once_does_not_start_the_dials_anew() {
 fn a_node_that_does_not_connect_to_all_dials_only_whom_it_was_linked_with() {
     let membership = Membership { connect_all: false, ..Membership::default() };
     let mut now = start();
-    let mut members = Members::new(node("b", 1), membership, 10, DAY);
+    let mut members = Members::new(node("b", 1), membership, ANY, 10, DAY);
     members.link_up(&node("a", 1), 1, addr(1), now);
     members.heard(&node("a", 1), &says(vec![member("c", 1, 3)]), now);
     let end = now + Duration::from_secs(60);
@@ -255,7 +258,7 @@ fn a_node_that_does_not_connect_to_all_dials_only_whom_it_was_linked_with() {
 fn a_node_that_does_not_connect_to_all_dials_whom_somebody_wants() {
     let membership = Membership { connect_all: false, ..Membership::default() };
     let mut now = start();
-    let mut members = Members::new(node("b", 1), membership, 10, DAY);
+    let mut members = Members::new(node("b", 1), membership, ANY, 10, DAY);
     members.heard(&node("a", 1), &says(vec![member("c", 1, 3)]), now);
     let c = |id: &NodeId| id.name.as_str() == "c";
     assert!(!members.want(|id| id.name.as_str() == "nobody", now));
@@ -298,7 +301,7 @@ fn a_node_that_does_not_connect_to_all_dials_whom_somebody_wants() {
 fn whoever_wants_a_link_that_cannot_be_is_told() {
     let membership = Membership { connect_all: false, ..Membership::default() };
     let now = start();
-    let mut members = Members::new(node("b", 1), membership, 10, DAY);
+    let mut members = Members::new(node("b", 1), membership, ANY, 10, DAY);
     let nowhere = control::Member { addrs: Vec::new(), ..member("n", 1, 1) };
     members.heard(&node("a", 1), &says(vec![member("c", 1, 3), member("d", 1, 4), nowhere]), now);
     assert!(!members.want(|id| id.name.as_str() == "n", now), "nobody knows where it is");
@@ -348,13 +351,13 @@ fn a_hidden_node_is_told_to_nobody_and_tells_nobody_of_others() {
     let names = |messages: Vec<control::Members>| -> Vec<String> {
         messages.into_iter().flat_map(|message| message.members).map(|member| member.node).collect()
     };
-    assert_eq!(names(members.introduction(&node("c", 1).name)), ["b"]);
+    assert_eq!(names(members.introduction(&node("c", 1).name, now)), ["b"]);
     let membership = Membership { hidden: true, ..Membership::default() };
-    let mut members = Members::new(node("b", 1), membership, 10, DAY);
+    let mut members = Members::new(node("b", 1), membership, ANY, 10, DAY);
     members.link_up(&node("a", 1), 1, addr(1), now);
     members.heard(&node("a", 1), &says(vec![member("a", 1, 1), member("c", 1, 3)]), now);
     assert_eq!(members.take_news(now + TELL_DELAY), []);
-    assert_eq!(names(members.introduction(&node("d", 1).name)), ["b"]);
+    assert_eq!(names(members.introduction(&node("d", 1).name, now)), ["b"]);
 }
 
 #[test]
@@ -379,7 +382,7 @@ fn what_a_peer_makes_up_is_bounded_and_never_dialled_where_nobody_can_be() {
 
 #[test]
 fn an_introduction_fits_into_control_frames_whatever_the_members() {
-    let mut members = Members::new(node("b", 1), Membership::default(), 5_000, DAY);
+    let mut members = Members::new(node("b", 1), Membership::default(), ANY, 5_000, DAY);
     let now = start();
     let many = (0..1_000u32).map(|n| control::Member {
         incarnation: u64::MAX,
@@ -388,7 +391,120 @@ fn an_introduction_fits_into_control_frames_whatever_the_members() {
         ..member(&format!("{n:0>63}"), 1, 1)
     });
     members.heard(&node("a", 1), &says(many.collect()), now);
-    let messages = members.introduction(&node("c", 1).name);
+    let messages = members.introduction(&node("c", 1).name, now);
     assert_eq!(messages.iter().map(|message| message.members.len()).sum::<usize>(), 1_001);
     assert!(messages.iter().all(|message| message.encoded_len() < CONTROL_FRAME_BYTES_MAX - 64));
+}
+
+#[test]
+fn hearsay_alone_keeps_nobody_known() {
+    let (mut members, mut now) = (members(), start());
+    now += DAY;
+    let told = |unlinked_s| says(vec![control::Member { unlinked_s, ..member("c", 1, 3) }]);
+    members.link_up(&node("a", 1), 1, addr(1), now);
+    let begun = now;
+    members.heard(&node("a", 1), &told(3_600), now);
+    let again = members.introduction(&node("d", 1).name, now + Duration::from_secs(60));
+    assert_eq!(again[0].members[1].unlinked_s, 3_660, "with how long ago that is");
+    // However often it is told, it is over a day after anybody was linked with it.
+    for hours in 2..24 {
+        let until = begun + Duration::from_secs(hours * 3_600 - 3_600);
+        dials(&mut members, &mut now, until);
+        members.heard(&node("a", 1), &told(hours * 3_600), now);
+        assert_eq!(standing(&members, "c"), Some(Standing::Heard));
+    }
+    dials(&mut members, &mut now, begun + Duration::from_secs(23 * 3_600 + 60));
+    assert_eq!(standing(&members, "c"), None);
+    members.heard(&node("a", 1), &told(24 * 3_600 + 60), now);
+    assert_eq!(standing(&members, "c"), None, "nor does it come back");
+}
+
+#[test]
+fn a_minority_does_not_become_a_majority_by_forgetting() {
+    let (mut members, mut now) = (members(), start());
+    let names = ["a", "c", "d", "e"];
+    for (name, generation) in names.iter().zip(1..) {
+        members.link_up(&node(name, 1), generation, addr(1), now);
+    }
+    // Of five, three are lost.
+    for (name, generation) in names[1..].iter().zip(2..) {
+        members.link_down(&node(name, 1), generation, Loss::Down, now);
+    }
+    let end = now + 3 * DAY;
+    dials(&mut members, &mut now, end);
+    assert_eq!(members.voters(now, DAY), 5);
+    // With three of five it is a majority, and the other two are forgotten.
+    members.link_up(&node("c", 1), 9, addr(1), now);
+    let end = now + DAY;
+    dials(&mut members, &mut now, end);
+    assert_eq!(members.voters(now, DAY), 3);
+    assert_eq!(names.map(|name| standing(&members, name).is_some()), [true, true, false, false]);
+}
+
+#[test]
+fn a_lost_node_is_forgotten_on_demand_and_the_others_hear_that_it_is_over() {
+    let (mut members, mut now) = (members(), start());
+    members.link_up(&node("a", 1), 1, addr(1), now);
+    members.heard(&node("a", 1), &says(vec![member("a", 1, 1)]), now);
+    assert_eq!(members.forget("a", now), Err(node("a", 1)), "it is linked");
+    assert_eq!(members.forget("nobody", now), Ok(None));
+    members.link_down(&node("a", 1), 1, Loss::Down, now);
+    members.take_news(now + TELL_DELAY);
+    assert_eq!(members.forget("a", now), Ok(Some(node("a", 1))));
+    now += TELL_DELAY;
+    let told = members.take_news(now);
+    assert!(told.len() == 1 && told[0].1.left, "{told:?}");
+    assert_eq!(members.voters(now + DAY, DAY), 1);
+    let end = now + Duration::from_secs(60);
+    assert_eq!(dials(&mut members, &mut now, end), []);
+}
+
+#[test]
+fn a_node_that_is_unreachable_is_not_forgotten_without_a_word() {
+    let (mut members, mut now) = (members(), start());
+    members.link_up(&node("a", 1), 1, addr(1), now);
+    members.link_down(&node("a", 1), 1, Loss::Unreachable(now), now);
+    let end = now + 2 * DAY;
+    dials(&mut members, &mut now, end);
+    assert_eq!(standing(&members, "a"), Some(Standing::Unreachable));
+}
+
+#[test]
+fn a_linked_node_takes_the_place_of_a_lost_one_and_there_are_never_more_than_may_be() {
+    let (mut members, now) = (members(), start());
+    let name = |n: u64| NodeName::new(format!("n{n}")).unwrap();
+    for n in 0..10 {
+        assert!(members.make_room(&name(n)));
+        members.link_up(&node(name(n).as_str(), 1), n, addr(1), now);
+    }
+    assert!(!members.make_room(&name(10)), "all are linked");
+    assert!(members.make_room(&name(3)), "it is known");
+    members.link_down(&node("n3", 1), 3, Loss::Down, now);
+    members.link_down(&node("n4", 1), 4, Loss::Left, now);
+    assert!(members.make_room(&name(10)));
+    assert_eq!((standing(&members, "n4"), standing(&members, "n3")), (None, Some(Standing::Down)));
+}
+
+#[test]
+fn a_node_is_dialled_only_where_the_socket_can_send() {
+    let v6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 4_000));
+    let both =
+        control::Member { addrs: vec![address::bytes(&v6), address::bytes(&addr(3))], ..member("c", 1, 3) };
+    for (families, expected) in [
+        (Families::of(addr(1)), vec![addr(3)]),
+        (Families::of(v6), vec![v6]),
+        (Families::of(SocketAddr::from(([0u16; 8], 1))), vec![v6, addr(3)]),
+    ] {
+        let mut now = start();
+        let mut members = Members::new(node("b", 1), Membership::default(), families, 10, DAY);
+        members.heard(&node("a", 1), &says(vec![both.clone()]), now);
+        let end = now + Duration::from_secs(10);
+        let mut dialled: Vec<_> =
+            dials(&mut members, &mut now, end).into_iter().map(|(_, _, at)| at).collect();
+        dialled.sort();
+        dialled.dedup();
+        let mut expected = expected;
+        expected.sort();
+        assert_eq!(dialled, expected);
+    }
 }

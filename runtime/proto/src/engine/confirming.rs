@@ -7,7 +7,7 @@ use super::{Engine, Stop};
 use crate::cluster::confirmed::claimant::{Attempt, Electorate, Step};
 use crate::cluster::confirmed::voters_lease;
 use crate::cluster::mesh::LinkIndex;
-use crate::host::{ConfirmError, ConflictPolicy, Event, Host, Owner, Quorum};
+use crate::host::{ClaimError, ConfirmError, ConflictPolicy, Event, Host, Quorum};
 use crate::id::Name;
 use crate::wire::control::{Ballots, Body, Votes};
 
@@ -41,9 +41,10 @@ impl Engine {
             Some(ConfirmError::Shutdown)
         } else if let Some(owner) = self.names.owner(name.as_str()) {
             Some(ConfirmError::Taken(owner))
-        } else if self.claimant.wants(name.as_str()) {
-            let (node, pid) = (self.me.name.clone(), crate::id::Pid::new(self.me.incarnation, serial));
-            Some(ConfirmError::Taken(Owner { node, pid, token: None }))
+        } else if let Some(owner) = self.claimed_here(name.as_str()) {
+            Some(ConfirmError::Taken(owner))
+        } else if let Err(ClaimError::TooMany { max }) = self.may_claim() {
+            Some(ConfirmError::TooMany { max })
         } else {
             None
         };

@@ -56,7 +56,7 @@ impl Engine {
         }
         if let Some(due) = pulse_due {
             if self.health.tick(due, now) {
-                self.detector.forgive(now);
+                self.detector.forgive(due.checked_sub(self.limits.pulse).unwrap_or(due), now);
                 self.members.forgive(now + self.timing().unanswered);
             }
             self.send_pulses(now, due);
@@ -252,24 +252,25 @@ impl Engine {
                 continue;
             }
             self.members.down(&node.name);
-            if let Some(mut evidence) = self.members.evidence(node.name.as_str()).cloned() {
-                evidence.seen_by.clear();
-                self.found_down(node, evidence, host);
-            }
+            let evidence = self.members.evidence(node.name.as_str()).cloned();
+            // A link that another one was to replace leaves none.
+            let mut evidence = evidence.unwrap_or_else(|| self.no_evidence(now, LinkEnd::Superseded));
+            evidence.seen_by.clear();
+            self.found_down(node, evidence, host);
         }
     }
 
     /// A link with a node is live: whatever was known of an earlier start of it is over.
-    pub(super) fn replaced(&mut self, node: &NodeId, host: &mut impl Host) {
+    pub(super) fn replaced(&mut self, now: Instant, node: &NodeId, host: &mut impl Host) {
         let Some((before, standing)) = self.members.standing(&node.name) else { return };
         if before.incarnation == node.incarnation {
             return;
         }
         let before = before.clone();
         self.view.forget(&before);
-        if standing == Standing::Unreachable
-            && let Some(mut evidence) = self.members.evidence(node.name.as_str()).cloned()
-        {
+        if standing == Standing::Unreachable {
+            let evidence = self.members.evidence(node.name.as_str()).cloned();
+            let mut evidence = evidence.unwrap_or_else(|| self.no_evidence(now, LinkEnd::Superseded));
             evidence.cause = DownCause::Restarted;
             self.found_down(before, evidence, host);
         }
@@ -290,6 +291,21 @@ impl Engine {
             patience: self.health.multiplier(),
             asked: Vec::new(),
             seen_by: self.view.seen_by(peer.incarnation),
+        }
+    }
+
+    /// What speaks for the loss of a node of which nothing else is known.
+    fn no_evidence(&self, now: Instant, end: LinkEnd) -> Evidence {
+        Evidence {
+            cause: DownCause::LinkEnd(end),
+            silent_for: Duration::ZERO,
+            rtt: Duration::ZERO,
+            packets_sent: 0,
+            packets_lost: 0,
+            own_stall: self.health.recent_stall(now),
+            patience: self.health.multiplier(),
+            asked: Vec::new(),
+            seen_by: Vec::new(),
         }
     }
 

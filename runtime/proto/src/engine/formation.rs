@@ -8,6 +8,8 @@ use crate::cluster::members::{self, MemberInfo};
 use crate::cluster::mesh::LinkIndex;
 use crate::host::{Event, Host, NodeChange};
 use crate::id::NodeId;
+use crate::link::close::CloseCode;
+use crate::link::handshake::Refusal;
 use crate::wire::control::{self, Body};
 
 impl Engine {
@@ -28,6 +30,17 @@ impl Engine {
         !self.shut_down && self.members.want(which, now)
     }
 
+    /// A node that is not linked is gone for good, as its operator knows: what it held is free, nobody dials it any more, and it
+    /// does not count as a voter once the votes that it may have given are over. Others are told. Whether it was known.
+    ///
+    /// # Errors
+    /// It is linked. Nothing was changed.
+    pub fn forget(&mut self, now: Instant, node: &str, host: &mut impl Host) -> Result<bool, NodeId> {
+        let Some(node) = self.members.forget(node, now)? else { return Ok(false) };
+        self.left(node, host);
+        Ok(true)
+    }
+
     /// A link is live: its peer is a member, and learns of the others.
     pub(super) fn member_linked(
         &mut self,
@@ -36,14 +49,17 @@ impl Engine {
         host: &mut impl Host,
     ) -> Result<(), Stop> {
         let peer = link.peer.as_ref().expect("a live link has a peer").id.clone();
+        if !self.members.make_room(&peer.name) {
+            return Err(Refusal::new(CloseCode::Limit, "this node is linked with as many as it takes").into());
+        }
         self.detector.link_up(&peer, link.id.generation, now);
         self.pulse_due.get_or_insert_with(|| now + self.limits.pulse);
-        self.replaced(&peer, host);
+        self.replaced(now, &peer, host);
         self.members.link_up(&peer, link.id.generation, link.addr, now);
         if let Some(wanted) = link.wanted.take() {
             self.members.dial_ended(&wanted, false, now);
         }
-        for members in self.members.introduction(&peer.name) {
+        for members in self.members.introduction(&peer.name, now) {
             link.say(Body::Members(members))?;
         }
         if let Some(links) = self.view.introduction() {

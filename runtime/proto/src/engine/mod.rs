@@ -43,7 +43,7 @@ use crate::cluster::confirmed::voter::Voter;
 use crate::cluster::detector::Detector;
 use crate::cluster::health::Health;
 use crate::cluster::members::Members;
-pub use crate::cluster::members::{MemberInfo, Membership, Standing};
+pub use crate::cluster::members::{Families, MemberInfo, Membership, Standing};
 use crate::cluster::mesh::{LinkIndex, Mesh};
 use crate::cluster::names::Names;
 pub use crate::cluster::view::ClusterView;
@@ -86,6 +86,8 @@ pub struct EngineConfig {
     pub cluster: ClusterName,
     /// How it takes part in it.
     pub membership: Membership,
+    /// The addresses that its socket can send to.
+    pub families: Families,
     /// Its bounds.
     pub limits: Limits,
     /// Reset key, connection ids and random seed; the engine sets the rest.
@@ -123,6 +125,8 @@ pub struct EngineStats {
     pub links_cut: u64,
     /// Nodes that were found to be down.
     pub nodes_down: u64,
+    /// Memberships of groups that peers were not told of, because they take no more of one node.
+    pub memberships_untold: u64,
 }
 
 /// One live link, for people and for conditions.
@@ -204,8 +208,16 @@ impl Engine {
     /// An engine without links.
     #[must_use]
     pub fn new(config: EngineConfig) -> Self {
-        let EngineConfig { id, cluster, membership, limits, mut endpoint, credentials, may_discover_mtu } =
-            config;
+        let EngineConfig {
+            id,
+            cluster,
+            membership,
+            families,
+            limits,
+            mut endpoint,
+            credentials,
+            may_discover_mtu,
+        } = config;
         endpoint.supported_versions(vec![QUIC_V1]);
         endpoint.max_udp_payload_size(transport::MTU_MAX).expect("QUIC takes datagrams of this size");
         let mut server = credentials.server();
@@ -215,7 +227,7 @@ impl Engine {
         Self {
             mesh: Mesh::new(id.name.clone()),
             view: View::new(id.clone(), !membership.connect_all, membership.hidden, limits.members_max),
-            members: Members::new(id.clone(), membership, limits.members_max, limits.forget_after),
+            members: Members::new(id.clone(), membership, families, limits.members_max, limits.forget_after),
             detector: Detector::new(id.seed()),
             health: Health::default(),
             pulse_due: None,
@@ -504,6 +516,12 @@ impl Engine {
         server_name: &str,
         dial: Dial,
     ) -> Result<LinkIndex, String> {
+        if !self.members.reaches(&addr) {
+            return Err(
+                "this node's socket does not send to addresses of that kind; bound to [::], it sends to all"
+                    .to_owned(),
+            );
+        }
         let mut config = self.credentials.client();
         let (transport, witness) = transport::config(&self.limits, now);
         config.transport_config(transport);

@@ -6,7 +6,7 @@ use super::link::{Link, closed, encode};
 use super::{Engine, Stop};
 use crate::cluster::mesh::LinkIndex;
 use crate::cluster::names::Change;
-use crate::host::{ConflictPolicy, Event, Host, Owner};
+use crate::host::{ClaimError, ConflictPolicy, Event, Host, Owner};
 use crate::id::{Name, Pid};
 use crate::link::close::CloseCode;
 use crate::link::handshake::Refusal;
@@ -22,7 +22,7 @@ impl Engine {
     /// Claims a global name for a local process; the peers are told with the next [`process`](Self::process) that is due.
     ///
     /// # Errors
-    /// The owner, if somebody holds the name. Nothing was changed.
+    /// [`ClaimError`]. Nothing was changed.
     pub fn register(
         &mut self,
         now: Instant,
@@ -30,13 +30,33 @@ impl Engine {
         serial: u64,
         policy: ConflictPolicy,
         host: &mut impl Host,
-    ) -> Result<(), Owner> {
-        self.names.claim(name.clone(), serial, policy, host.wall_ms())?;
+    ) -> Result<(), ClaimError> {
+        if let Some(owner) = self.names.owner(name.as_str()).or_else(|| self.claimed_here(name.as_str())) {
+            return Err(ClaimError::Taken(owner));
+        }
+        self.may_claim()?;
+        self.names.claim(name.clone(), serial, policy, host.wall_ms()).map_err(ClaimError::Taken)?;
         let pid = Pid::new(self.me.incarnation, serial);
         let owner = Owner { node: self.me.name.clone(), pid, token: None };
         host.event(Event::Name { name, owner: Some(owner) });
         self.names_changed(now);
         Ok(())
+    }
+
+    /// The process here for which a majority is being asked for the name.
+    pub(super) fn claimed_here(&self, name: &str) -> Option<Owner> {
+        let serial = self.claimant.wanted_by(name)?;
+        let pid = Pid::new(self.me.incarnation, serial);
+        Some(Owner { node: self.me.name.clone(), pid, token: None })
+    }
+
+    /// Peers end a link with a node that claims more than they take.
+    pub(super) fn may_claim(&self) -> Result<(), ClaimError> {
+        let max = self.limits.names_per_peer_max;
+        let claimed = self.names.own_count();
+        // Those that are confirmed are among the claims already; counting the others takes a while.
+        let fits = claimed + self.claimant.len() < max || claimed + self.claimant.trying() < max;
+        if fits { Ok(()) } else { Err(ClaimError::TooMany { max }) }
     }
 
     /// Withdraws a global name if local process `serial` holds it, and tells the peers; whether it did.
@@ -62,6 +82,10 @@ impl Engine {
 
     /// A local process is so often a member of a group now; the peers are told as of a name.
     pub fn set_membership(&mut self, now: Instant, group: Name, serial: u64, count: u32) {
+        if !self.names.has_membership(&group, serial) && count > 0 && self.may_claim().is_err() {
+            self.stats.memberships_untold += 1;
+            return;
+        }
         if self.names.set_membership(group, serial, count) {
             self.names_changed(now);
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use quinn_proto::FrameStats;
 
-use super::link::Link;
+use super::link::{Link, Phase};
 use super::open::protocol;
 use super::{Engine, Stop};
 use crate::cluster::detector::Detector;
@@ -49,13 +49,14 @@ impl Engine {
         host: &mut impl Host,
     ) -> Result<(), Stop> {
         while let Some(datagram) = link.connection.datagrams().recv() {
-            if link.peer.is_none() {
+            // Before that it is nobody's, and a datagram may be lost.
+            if link.phase != Phase::Live {
                 continue;
             }
             match datagram::read(&datagram).map_err(protocol)? {
                 Datagram::Pulse(pulse) => self.pulse(now, link, &pulse, host)?,
                 Datagram::Message { from, to, body } => {
-                    let peer = &link.peer.as_ref().expect("asked before").id;
+                    let peer = &link.peer.as_ref().expect("a live link has a peer").id;
                     self.stats.signals_received += 1;
                     host.deliver(Pid::new(peer.incarnation, from), to, Signal::Message(body));
                 }
@@ -72,7 +73,7 @@ impl Engine {
         pulse: &Pulse,
         host: &mut impl Host,
     ) -> Result<(), Stop> {
-        let peer = link.peer.as_ref().expect("asked before").id.clone();
+        let peer = link.peer.as_ref().expect("a live link has a peer").id.clone();
         look_for_life(link, &mut self.detector);
         let rtt = link.connection.rtt();
         for heard in &pulse.answers {
@@ -107,18 +108,18 @@ impl Engine {
         Ok(())
     }
 
-    /// How long ago a node was heard, as an answer.
+    /// How long ago a node is known to have lived, as an answer.
     fn heard_of(&mut self, now: Instant, incarnation: u64) -> Heard {
         let about =
             |link: &Link| link.peer.as_ref().is_some_and(|peer| peer.id.incarnation.raw() == incarnation);
         let live: Vec<LinkIndex> = self.mesh.live_links().collect();
         let link = live.into_iter().find(|index| self.links[*index as usize].as_deref().is_some_and(about));
-        let heard_at = link.and_then(|index| {
+        let lived_at = link.and_then(|index| {
             let link = self.links[index as usize].as_mut()?;
             look_for_life(link, &mut self.detector);
-            self.detector.heard_at(&link.peer.as_ref()?.id.name)
+            self.detector.lived_at(&link.peer.as_ref()?.id.name)
         });
-        let ago_ms = heard_at.map(|at| now.saturating_duration_since(at).as_millis() as u64);
+        let ago_ms = lived_at.map(|at| now.saturating_duration_since(at).as_millis() as u64);
         Heard { incarnation, ago_ms }
     }
 

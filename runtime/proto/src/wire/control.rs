@@ -115,6 +115,12 @@ pub struct Names {
     /// Memberships of groups, with how many there are now. They are versioned with the names.
     #[prost(message, repeated, tag = "7")]
     pub memberships: Vec<Membership>,
+    /// Not changes: this is the first of these messages, and what came of another such row before it is void.
+    #[prost(bool, tag = "8")]
+    pub first: bool,
+    /// The digest of all claims at `version`, in the last message of changes; 0 if it is not said.
+    #[prost(fixed64, tag = "9")]
+    pub digest: u64,
 }
 
 /// One process of the sender in one group.
@@ -285,6 +291,9 @@ pub struct Member {
     /// Where whoever tells this is linked with it, if that is none of `addrs`; written as those.
     #[prost(bytes = "vec", tag = "8")]
     pub seen: Vec<u8>,
+    /// Seconds since anybody whose word this is was linked with it: it is forgotten in time, however often it is told.
+    #[prost(uint64, tag = "9")]
+    pub unlinked_s: u64,
 }
 
 /// What a node knows of the members of the cluster: itself first when a link comes up, then the others.
@@ -484,6 +493,7 @@ mod tests {
             sparse: true,
             left: true,
             seen: Vec::new(),
+            unlinked_s: 0,
         };
         let control =
             Control { body: Some(Body::Members(Members { members: vec![member] })), required: false };

@@ -131,9 +131,19 @@ impl Claimant {
         }
     }
 
-    /// Whether this node wants or has the name.
-    pub(crate) fn wants(&self, name: &str) -> bool {
-        self.claims.contains_key(name)
+    /// The process here that wants or has the name.
+    pub(crate) fn wanted_by(&self, name: &str) -> Option<u64> {
+        self.claims.get(name).map(|claim| claim.serial)
+    }
+
+    /// Names that this node wants or has.
+    pub(crate) fn len(&self) -> usize {
+        self.claims.len()
+    }
+
+    /// Attempts that are under way.
+    pub(crate) fn trying(&self) -> usize {
+        self.claims.values().filter(|claim| matches!(claim.state, State::Trying { .. })).count()
     }
 
     /// Begins an attempt for a name that this node does not want yet.

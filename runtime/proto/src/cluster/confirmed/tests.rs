@@ -196,7 +196,7 @@ impl World {
 
     fn claim(&mut self, at: usize, deadline: Duration) {
         let node = &mut self.nodes[at];
-        if node.claimant.wants(NAME) {
+        if node.claimant.wanted_by(NAME).is_some() {
             return;
         }
         node.calls += 1;

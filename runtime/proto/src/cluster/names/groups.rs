@@ -20,6 +20,11 @@ struct Filed {
 pub(super) struct Memberships(BTreeMap<u32, BTreeMap<(Name, u64), Filed>>);
 
 impl Names {
+    /// Whether peers are told that a local process is a member of the group.
+    pub(crate) fn has_membership(&self, group: &Name, serial: u64) -> bool {
+        self.own.has_membership(group, serial)
+    }
+
     /// A local process is so often a member of a group now; whether that is news.
     pub(crate) fn set_membership(&mut self, group: Name, serial: u64, count: u32) -> bool {
         self.own.set_membership(group, serial, count)

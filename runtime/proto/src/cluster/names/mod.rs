@@ -156,6 +156,11 @@ pub(crate) struct Names {
 /// The number that this node's own claims are filed under.
 const OWN: u32 = 0;
 
+/// Whether what went wrong on the way is noticed by its digest: always, but for bugs that this would hide.
+fn repairs() -> bool {
+    !planted!(LostWithdraw | NothingResent | ForeignClaim)
+}
+
 impl Names {
     pub(crate) fn new(me: NodeId, per_peer_max: usize) -> Self {
         Self {
@@ -213,6 +218,11 @@ impl Names {
         let mut changes = Vec::new();
         self.push_change(&mut changes, name, before);
         changes
+    }
+
+    /// How many names and memberships this node claims.
+    pub(crate) fn own_count(&self) -> usize {
+        self.own.len()
     }
 
     /// What a local process's claim to a name says of conflicts.
@@ -327,7 +337,8 @@ impl Names {
         let number = self.number_or_add(peer, &mut changes);
         let holding = self.holding_mut(number);
         let everything = message.all;
-        if everything && !std::mem::replace(&mut holding.is_filling, true) {
+        if everything && (message.first || !holding.is_filling) {
+            holding.is_filling = true;
             holding.filling += 1;
             holding.unsaid = holding.named;
             holding.version = 0;
@@ -372,8 +383,13 @@ impl Names {
             holding.is_filling = false;
         }
         if !message.more && !holding.is_filling {
-            holding.version = if follows { message.version } else { 0 };
-            holding.behind = 0;
+            // A change that leads to something else than its owner has, on what was wrong before.
+            let is_wrong = repairs() && message.digest != 0 && message.digest != holding.digest;
+            if follows && !is_wrong {
+                (holding.version, holding.behind) = (message.version, 0);
+            } else {
+                holding.version = 0;
+            }
         }
         Ok(changes)
     }
@@ -389,8 +405,7 @@ impl Names {
     ) -> bool {
         /// Pulses that what is under way may be late.
         const PATIENCE: u8 = 2;
-        let repairs_nothing = planted!(LostWithdraw | NothingResent | ForeignClaim);
-        if version == 0 || repairs_nothing {
+        if version == 0 || !repairs() {
             return false;
         }
         let number = self.number_or_add(peer, changes);

@@ -103,6 +103,11 @@ pub(super) struct OwnClaims {
 }
 
 impl OwnClaims {
+    /// How many claims and memberships there are.
+    pub(super) fn len(&self) -> usize {
+        self.claims.len() + self.memberships.len()
+    }
+
     /// The process that holds the name.
     pub(super) fn holder(&self, name: &str) -> Option<u64> {
         self.claims.get(name).map(|own| own.claim.serial)
@@ -152,11 +157,25 @@ impl OwnClaims {
         self.by_serial.get(&serial).into_iter().flatten().cloned().collect()
     }
 
+    /// Claims a name, in place of an earlier claim to it.
     pub(super) fn claim(&mut self, name: Name, claim: Claim, policy: ConflictPolicy) {
+        if let Some(before) = self.claims.insert(name.clone(), Own { claim, policy, met: Vec::new() }) {
+            self.digest = self.digest.wrapping_sub(before.claim.hash(name.as_str()));
+            self.not_of(before.claim.serial, name.as_str());
+        }
         self.digest = self.digest.wrapping_add(claim.hash(name.as_str()));
         self.by_serial.entry(claim.serial).or_default().insert(name.clone());
-        self.claims.insert(name.clone(), Own { claim, policy, met: Vec::new() });
         self.changed(Key::Name(name));
+    }
+
+    /// A name is none of the process's any more.
+    fn not_of(&mut self, serial: u64, name: &str) -> Option<Name> {
+        let names = self.by_serial.get_mut(&serial)?;
+        let name = names.take(name)?;
+        if names.is_empty() {
+            self.by_serial.remove(&serial);
+        }
+        Some(name)
     }
 
     /// A process is so often a member of a group now; whether that is new.
@@ -177,6 +196,11 @@ impl OwnClaims {
         true
     }
 
+    /// Whether peers are told that the process is a member of the group.
+    pub(super) fn has_membership(&self, group: &Name, serial: u64) -> bool {
+        self.memberships.contains_key(&(group.clone(), serial))
+    }
+
     /// All memberships.
     #[cfg(test)]
     pub(super) fn memberships(&self) -> impl Iterator<Item = (String, u64, u32)> {
@@ -185,11 +209,7 @@ impl OwnClaims {
 
     /// Withdraws the name if the process holds it.
     pub(super) fn withdraw(&mut self, name: &str, serial: u64) -> Option<Name> {
-        let names = self.by_serial.get_mut(&serial)?;
-        let name = names.take(name)?;
-        if names.is_empty() {
-            self.by_serial.remove(&serial);
-        }
+        let name = self.not_of(serial, name)?;
         let own = self.claims.remove(&name).expect("a process's names are claimed");
         self.digest = self.digest.wrapping_sub(own.claim.hash(name.as_str()));
         self.changed(Key::Name(name.clone()));
@@ -257,6 +277,7 @@ impl OwnClaims {
             .collect();
         if let Some(last) = messages.last_mut() {
             last.more = false;
+            last.digest = self.digest;
         }
         Some(messages)
     }
@@ -265,7 +286,8 @@ impl OwnClaims {
     pub(super) fn page(&self, after: Option<&Key>) -> (control::Names, Option<Key>) {
         let mut last = None;
         // Changes that peers have not been told yet may be in it already; they are told to all peers afterwards.
-        let mut page = control::Names { version: self.told.0, all: true, ..control::Names::default() };
+        let first = after.is_none();
+        let mut page = control::Names { version: self.told.0, all: true, first, ..control::Names::default() };
         let from = match after {
             None => Some(Bound::Unbounded),
             Some(Key::Name(name)) => Some(Bound::Excluded(name)),

@@ -253,6 +253,75 @@ fn changes_between_the_pages_are_not_lost() {
     assert_eq!(names(&a), names(&b));
 }
 
+/// A node with 900 names, and the pages in which it says them.
+fn many() -> (Names, Vec<control::Names>) {
+    let mut a = Names::new(node("a"), 10_000);
+    for n in 100..1_000 {
+        a.claim(name(&format!("n{n}")), n, POLICY, 0).unwrap();
+    }
+    a.take_news();
+    let pages = everything(&a);
+    assert!(pages.len() > 4);
+    (a, pages)
+}
+
+#[test]
+fn what_came_of_pages_that_broke_off_and_was_withdrawn_is_gone_with_the_next_ones() {
+    for cut in 1..5 {
+        let (mut a, pages) = many();
+        let mut b = Names::new(node("b"), 10_000);
+        for page in pages.into_iter().take(cut) {
+            b.heard(&node("a"), page, 0).unwrap();
+        }
+        // The link is lost meanwhile, so nobody hears of this.
+        for n in 100..200 {
+            a.withdraw(&format!("n{n}"), n).unwrap();
+        }
+        a.take_news();
+        assert_eq!(b.held(&node("a")), control::Held::default());
+        for page in everything(&a) {
+            b.heard(&node("a"), page, 0).unwrap();
+        }
+        assert_eq!(view(&a), view(&b), "cut after {cut} pages");
+        let (version, digest) = a.told();
+        assert_eq!(b.held(&node("a")), control::Held { version, digest });
+    }
+}
+
+#[test]
+fn a_wrong_copy_is_noticed_however_many_changes_go_on_to_come() {
+    let (mut a, pages) = many();
+    let mut b = Names::new(node("b"), 10_000);
+    for page in pages {
+        b.heard(&node("a"), page, 0).unwrap();
+    }
+    let (version, _) = a.told();
+    let ghost = control::Names { base: version, version, ..first(vec![claim("ghost", 3, 3)]) };
+    b.heard(&node("a"), ghost, 0).unwrap();
+    let mut asked = 0;
+    for n in 0..6 {
+        a.claim(name(&format!("new{n}")), n, POLICY, 0).unwrap();
+        tell_news(&mut a, &mut b);
+        let (version, digest) = a.told();
+        asked += pulses(&mut b, 1, version, digest).into_iter().filter(|asks| *asks).count();
+    }
+    assert_eq!(asked, 2, "once in three pulses");
+}
+
+#[test]
+fn a_claim_in_place_of_another_one_of_the_same_node_leaves_nothing_of_that() {
+    let mut a = Names::new(node("a"), 10);
+    a.claim(name("x"), 1, POLICY, 0).unwrap();
+    a.claim_confirmed(name("x"), 2, POLICY, FencingToken::from_raw(1), 0);
+    assert_eq!(a.process_ended(1), []);
+    assert_eq!(a.owner("x").map(|owner| owner.pid.serial()), Some(2));
+    let mut b = Names::new(node("b"), 10);
+    tell_news(&mut a, &mut b);
+    assert_eq!(b.held(&node("a")).digest, a.told().1);
+    assert_eq!(a.process_ended(2).len(), 1);
+    assert_eq!(a.own_count(), 0);
+}
+
 /// Two nodes that have claimed a name with a resolver, `b` earlier; each has heard of the other's claim.
 fn clashed() -> (Names, Names) {
     let (mut a, mut b) = (Names::new(node("a"), 10), Names::new(node("b"), 10));

@@ -74,6 +74,8 @@ fn node(described: &Node, view: Option<&NodeView>, label: impl Fn(Pid) -> String
         ("members", texts(&shown.members)),
         ("view", text(&shown.view)),
         ("nodes_down", number(shown.nodes_down)),
+        ("links_down", number(shown.links_down)),
+        ("memory_kib", number(shown.memory_kib)),
         ("links", texts(&shown.links)),
         ("names_count", number(shown.names_count)),
         ("names_digest", text(&format!("{:016x}", shown.names_digest))),

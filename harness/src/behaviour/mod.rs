@@ -9,6 +9,7 @@ pub mod message;
 mod names;
 mod register;
 mod scene;
+mod supervisor;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -121,6 +122,7 @@ impl Default for Behaviours {
         all.add("holder", names::holder);
         all.add("churn", names::churn);
         all.add("unique", names::unique);
+        all.add("supervisor", supervisor::supervisor);
         all.add(FINDER, finder::finder);
         all.own = Vocabulary::default();
         all

@@ -10,12 +10,13 @@ use tokio::time::Instant;
 use super::body::{Inbox, NothingCame};
 use super::{OWN_LABEL, Setup};
 
-/// Is ready to run the one process of the cluster that holds the global name `args.name` (its label).
+/// Is ready to run the one process of the cluster that holds the global name `args.name` (its label). The body that it runs
+/// is a process `unique/` and that name.
 pub(super) async fn unique(mut inbox: Inbox, setup: Setup) {
     let name = setup.text("name").unwrap_or(&setup.label).to_owned();
     // It ends with this process.
     let _candidate = setup.scene.node(&setup.node).map(|node| {
-        let label = format!("{OWN_LABEL}{name}");
+        let label = format!("unique/{name}");
         let candidate = node.run_unique(name, Quorum::default(), move |mut context, _| {
             context.set_label(&label);
             async move {

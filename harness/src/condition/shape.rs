@@ -75,6 +75,8 @@ const NODE: Shape = Shape::Record(
         ("processes", Shape::List(&PROCESS)),
         ("view", Shape::Text),
         ("nodes_down", Shape::Number),
+        ("links_down", Shape::Number),
+        ("memory_kib", Shape::Number),
         ("handshakes_refused", Shape::Number),
         ("messages_dropped", Shape::Number),
     ],

@@ -19,7 +19,7 @@ fn three_nodes() -> Observation {
         json!({
             "name": name, "trust": "member", "running": true, "members": members, "links": [],
             "names": { "svc/echo": "n2" }, "names_count": 1, "names_digest": "d1", "groups": {}, "processes": [],
-            "view": "n1 n2; cut: n1/n3", "nodes_down": 1,
+            "view": "n1 n2; cut: n1/n3", "nodes_down": 1, "links_down": 0, "memory_kib": 0,
             "handshakes_refused": 0, "messages_dropped": 0,
         })
     };

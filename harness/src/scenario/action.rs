@@ -26,9 +26,20 @@ pub const STEP_WITHIN_DEFAULT: Duration = Duration::from_secs(10);
 pub const PAYLOAD_BYTES_MIN: u64 = 32;
 
 /// The behaviours that every node knows, as processes and as factories.
-pub const BEHAVIOURS: [&str; 12] = [
-    "echo", "counter", "sink", "relay", "ticker", "linker", "register", "client", "caller", "holder",
-    "churn", "unique",
+pub const BEHAVIOURS: [&str; 13] = [
+    "echo",
+    "counter",
+    "sink",
+    "relay",
+    "ticker",
+    "linker",
+    "register",
+    "client",
+    "caller",
+    "holder",
+    "churn",
+    "unique",
+    "supervisor",
 ];
 
 /// One step.

@@ -92,7 +92,7 @@ impl Scenario {
 
     /// How long this node's loop is told to look for more before it sleeps.
     pub(crate) fn spin(&self, node: &str) -> Option<Duration> {
-        self.nodes.iter().find(|one| one.name == node)?.spin
+        self.node(node)?.spin
     }
 
     /// The same, behind the folder of its file: `partition/heal[nodes=3]`.
@@ -242,6 +242,10 @@ pub struct Node {
     pub pin: bool,
     /// How long its loop looks for more before it sleeps, where time is real; the runtime's default when absent.
     pub spin: Option<Duration>,
+    /// Whether it links with every member that it hears of.
+    pub connect_all: bool,
+    /// Whether it keeps to itself.
+    pub hidden: bool,
 }
 
 /// When a node starts.

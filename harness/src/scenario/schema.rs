@@ -98,7 +98,7 @@ fn definitions() -> Value {
         "node": object(&[
             ("name", string()), ("count", bounded(1, NODES_MAX)), ("trust", string()),
             ("start", words(["auto", "manual"])), ("connect", reference("nodes")), ("pin", boolean()),
-            ("spin", reference("duration")),
+            ("spin", reference("duration")), ("connect_all", boolean()), ("hidden", boolean()),
         ], &["name"]),
         "process": object(&[
             ("on", reference("nodes")), ("behaviour", string()), ("label", string()), ("name", string()),

@@ -184,6 +184,9 @@ pub(crate) fn bind(
     if let Some(spin) = means.scenario.spin(&launch.name) {
         builder = builder.spin(spin);
     }
+    if let Some(node) = means.scenario.node(&launch.name) {
+        builder = builder.connect_all(node.connect_all).hidden(node.hidden);
+    }
     if let Some(claims) = &launch.announce {
         builder = builder.announce(claims);
     }

@@ -41,6 +41,8 @@ pub(crate) struct NodeView {
     pub(crate) messages_dropped: u64,
     /// Links that ended.
     pub(crate) links_down: u64,
+    /// Resident memory of the operating system's process that it runs in; 0 when nobody looks at it.
+    pub(crate) memory_kib: u64,
 }
 
 /// One process.
@@ -82,6 +84,7 @@ impl NodeView {
             handshakes_refused: stats.handshakes_refused,
             messages_dropped: stats.signals_dropped + runtime.refused_full + runtime.refused_no_proc,
             links_down: stats.links_down,
+            memory_kib: if wanted.memory { memory_kib() } else { 0 },
             ..self
         }
     }
@@ -91,6 +94,7 @@ impl NodeView {
         let now = Self::default().counted(node, wanted);
         (self.nodes_down, self.handshakes_refused, self.messages_dropped, self.links_down)
             == (now.nodes_down, now.handshakes_refused, now.messages_dropped, now.links_down)
+            && self.memory_kib / MEMORY_STEP_KIB == now.memory_kib / MEMORY_STEP_KIB
             && self.processes == now.processes
             && self.groups == now.groups
     }
@@ -111,6 +115,16 @@ impl NodeView {
         let at = names.binary_search_by(|(of, _)| of.as_str().cmp(name)).ok()?;
         Some(&names[at].1)
     }
+}
+
+/// Differences of memory that are no change.
+const MEMORY_STEP_KIB: u64 = 1_024;
+
+/// Resident memory of this process; 0 where the system does not say.
+fn memory_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 fn members(node: &ClusterNode) -> Vec<String> {

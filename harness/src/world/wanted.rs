@@ -23,11 +23,14 @@ pub(crate) struct Wanted {
     pub(crate) processes: bool,
     /// Groups with their members.
     pub(crate) groups: bool,
+    /// How much memory the node's process has.
+    pub(crate) memory: bool,
 }
 
 impl Wanted {
     /// All: somebody looks who may ask for anything.
-    pub(crate) const ALL: Self = Self { names: true, view: true, processes: true, groups: true };
+    pub(crate) const ALL: Self =
+        Self { names: true, view: true, processes: true, groups: true, memory: true };
 
     /// What the conditions, snapshots and checkers of a scenario look at.
     pub(crate) fn of(scenario: &Scenario) -> Self {
@@ -51,6 +54,7 @@ impl Wanted {
             view: words.contains("view"),
             processes: words.contains("processes") || views.contains(&View::Processes),
             groups: words.contains("groups"),
+            memory: words.contains("memory_kib"),
         }
     }
 

@@ -14,10 +14,12 @@ enum Kind {
     Text,
     /// A text without which the behaviour can do nothing.
     Needed,
+    /// The names of nodes, without which it can do nothing either.
+    Nodes,
 }
 
 /// The arguments of the built-in behaviours.
-const BUILT_IN: [(&str, &[(&str, Kind)]); 12] = [
+const BUILT_IN: [(&str, &[(&str, Kind)]); 13] = [
     ("echo", &[("work_ns", Kind::Number), ("work_turns", Kind::Number), ("work_allocations", Kind::Number)]),
     ("counter", &[]),
     ("sink", &[]),
@@ -30,6 +32,7 @@ const BUILT_IN: [(&str, &[(&str, Kind)]); 12] = [
     ("holder", &[("count", Kind::Number), ("prefix", Kind::Text)]),
     ("churn", &[("per_second", Kind::Number), ("seconds", Kind::Number), ("lives_ms", Kind::Number)]),
     ("unique", &[("name", Kind::Text)]),
+    ("supervisor", &[("on", Kind::Nodes), ("factory", Kind::Text)]),
 ];
 
 impl Build<'_> {
@@ -46,12 +49,16 @@ impl Build<'_> {
     }
 
     fn check_args(&self, fields: &Fields<'_>, behaviour: &str, known: &[(&'static str, Kind)]) {
-        let needed = known.iter().find(|(_, kind)| matches!(kind, Kind::Needed)).map(|(key, _)| *key);
+        let example = |kind: &Kind| match kind {
+            Kind::Needed => Some("\"svc/echo\""),
+            Kind::Nodes => Some("[\"n2\"]"),
+            Kind::Number | Kind::Text => None,
+        };
+        let needed = known.iter().find_map(|(key, kind)| Some((key, example(kind)?)));
         let Some(entry) = fields.entry("args") else {
-            if let Some(key) = needed {
+            if let Some((key, example)) = needed {
                 let problem = Problem::new(fields.span(), format!("`{behaviour}` needs `args.{key}`"));
-                self.problems
-                    .report(problem.help(format!("for example `args = {{ {key} = \"svc/echo\" }}`")));
+                self.problems.report(problem.help(format!("for example `args = {{ {key} = {example} }}`")));
             }
             return;
         };
@@ -67,6 +74,10 @@ impl Build<'_> {
                 }
                 Kind::Needed => {
                     own.require(key, own.string(key, "\"svc/echo\""), "\"svc/echo\"");
+                }
+                Kind::Nodes => {
+                    let found = own.require(key, own.strings(key, "\"n2\""), "[\"n2\"]");
+                    found.and_then(|found| self.nodes_of(&found));
                 }
             }
         }

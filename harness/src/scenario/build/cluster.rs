@@ -77,6 +77,8 @@ pub(super) fn nodes(fields: &Fields<'_>, trust: &BTreeMap<String, Trust>) -> Vec
         let connect = connect(&own);
         let pin = own.boolean("pin").unwrap_or(false);
         let spin = own.duration("spin");
+        let connect_all = own.boolean("connect_all").unwrap_or(true);
+        let hidden = own.boolean("hidden").unwrap_or(false);
         own.finish();
         if let Some(found) = trust_name.as_ref().filter(|found| !trust.contains_key(&found.value)) {
             let help = suggestion(&found.value, trust.keys().map(String::as_str), "trust entries");
@@ -108,6 +110,8 @@ pub(super) fn nodes(fields: &Fields<'_>, trust: &BTreeMap<String, Trust>) -> Vec
                 connect: connect.clone(),
                 pin,
                 spin,
+                connect_all,
+                hidden,
             });
         }
     }

@@ -62,6 +62,9 @@ impl SimGround {
             // A kill is one without a word.
             .goodbye(false)
             .cryptography(chance::seeded);
+        if let Some(node) = means.scenario.node(&launch.name) {
+            builder = builder.connect_all(node.connect_all).hidden(node.hidden);
+        }
         if let Some(claims) = &launch.announce {
             builder = builder.announce(claims);
         }

@@ -402,6 +402,10 @@ enum Step {
     Meet { from: usize, to: usize },
     /// A node takes another for lost.
     Lose { at: usize, peer: usize },
+    /// A majority confirms a name for a node, if that sees no holder.
+    Confirm { node: usize, name: usize },
+    /// A node is started again: it holds and knows nothing.
+    Restart { node: usize },
 }
 
 fn step(nodes: usize) -> impl Strategy<Value = Step> {
@@ -411,6 +415,8 @@ fn step(nodes: usize) -> impl Strategy<Value = Step> {
         1 => (0..nodes, 0..4u64).prop_map(|(node, serial)| Step::End { node, serial }),
         4 => (0..nodes, 0..nodes).prop_map(|(from, to)| Step::Meet { from, to }),
         1 => (0..nodes, 0..nodes).prop_map(|(at, peer)| Step::Lose { at, peer }),
+        1 => (0..nodes, 0..4usize).prop_map(|(node, name)| Step::Confirm { node, name }),
+        1 => (0..nodes).prop_map(|node| Step::Restart { node }),
     ]
 }
 
@@ -418,8 +424,21 @@ const NODES: [&str; 3] = ["a", "b", "c"];
 
 fn play(history: &[Step]) -> Vec<Names> {
     let mut all: Vec<Names> = NODES.iter().map(|name| Names::new(node(name), 100)).collect();
-    for step in history {
+    for (at, step) in history.iter().enumerate() {
+        // Each later holder has a higher token, and each later start a higher incarnation.
+        let later = at as u64 + 1;
         match *step {
+            Step::Confirm { node, name: n } => {
+                let name = name(&format!("n{n}"));
+                if all[node].owner(name.as_str()).is_none() {
+                    all[node].claim_confirmed(name, n as u64, POLICY, FencingToken::from_raw(later), 0);
+                }
+            }
+            Step::Restart { node: at } => {
+                let NodeId { name, incarnation } = node(NODES[at]);
+                let incarnation = Incarnation::from_raw(incarnation.raw() + 1_000 * later);
+                all[at] = Names::new(NodeId { name, incarnation }, 100);
+            }
             Step::Claim { node, name: n, wall_ms } => {
                 // Somebody may hold it already.
                 let _ = all[node].claim(name(&format!("n{n}")), n as u64, POLICY, wall_ms);
@@ -436,6 +455,11 @@ fn play(history: &[Step]) -> Vec<Names> {
 fn meet(all: &mut [Names], from: usize, to: usize) -> Vec<Change> {
     let Ok([from, to]) = all.get_disjoint_mut([from, to]) else { return Vec::new() };
     from.take_news();
+    // A link with a later start of a node is the end of the earlier one.
+    let peer = from.holding(OWN).id.clone();
+    if to.number(&peer).is_none() {
+        to.peer_gone(&peer.name);
+    }
     catch_up(from, to)
 }
 
@@ -518,7 +542,8 @@ proptest! {
                     let changes = world[at].peer_gone(&node(NODES[peer]).name);
                     keep(at, changes, &mut clashes);
                 }
-                Step::Lose { .. } => {}
+                // Confirmed claims have no resolver.
+                Step::Lose { .. } | Step::Confirm { .. } | Step::Restart { .. } => {}
             }
             if decides && let Some((at, name, serial, claimed_at)) = clashes.pop_front() {
                 world[at].resolve(name.as_str(), serial, claimed_at, keeps);

@@ -353,3 +353,33 @@ fn a_node_that_closes_its_links_is_seen_at_once() {
     mesh.run_for(Duration::from_secs(1));
     assert!(agree(&mesh, &[0, 1, 2]) && view(&mesh, 0).0.len() == 3);
 }
+
+#[test]
+fn a_path_that_loses_most_does_not_flap() {
+    for (seed, loss_permille) in (0..).zip([500, 600, 650, 700, 750, 800, 900, 600, 650, 700, 750]) {
+        let mut mesh = full(seed, 5);
+        mesh.run_for(SOON);
+        let lossy = Path { loss_permille, ..mesh.path };
+        mesh.set_path(0, 1, lossy);
+        mesh.set_path(1, 0, lossy);
+        mesh.run_for(Duration::from_secs(900));
+        for (one, other) in [(0, "n001"), (1, "n000")] {
+            let gone = mesh.nodes[one].host.node_changes.iter().filter_map(|(at, id, change)| {
+                let is_gone = matches!(change, NodeChange::Unreachable { .. });
+                (is_gone && id.name.as_str() == other).then_some(*at)
+            });
+            let gone: Vec<Duration> = gone.collect();
+            // Every 18 s or so, if each was dialled again at once.
+            assert!(gone.len() <= 25, "{loss_permille} in a thousand: {gone:?}");
+        }
+        assert_eq!(all_downs(&mesh), [], "the others hear both");
+        // Whole again, the path is tried within the longest pause.
+        let whole = mesh.path;
+        mesh.set_path(0, 1, whole);
+        mesh.set_path(1, 0, whole);
+        assert!(
+            mesh.run_until(Duration::from_secs(60), |mesh| is_full(mesh, &[0, 1, 2, 3, 4])),
+            "seed {seed}"
+        );
+    }
+}

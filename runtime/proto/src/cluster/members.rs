@@ -38,6 +38,12 @@ const SIGHTED_FOR: Duration = Duration::from_secs(10);
 const TELL_DELAY: Duration = Duration::from_millis(10);
 /// A link that lived for less does not count as success: dials after it go on where they were.
 const STEADY_AFTER: Duration = Duration::from_secs(10);
+/// Between the end of a link whose path had lost many packets and the next dial, by how many such links there were in a row: the
+/// pair would go on to link and part every few seconds, and all others to hear of it.
+const LOSSY_PAUSES: [Duration; 3] =
+    [Duration::from_secs(5), Duration::from_secs(20), Duration::from_secs(45)];
+/// A link that lived for so long has a path that may be tried at once.
+const LOSSY_UNTIL: Duration = Duration::from_secs(120);
 /// Members in one control message: with the longest names and all addresses it stays below the bound of a frame.
 const MEMBERS_PER_MESSAGE: usize = 200;
 
@@ -153,6 +159,10 @@ struct Entry {
     /// A later start that others speak of while this one is linked, and where it is.
     rumour: Option<(Incarnation, Vec<SocketAddr>)>,
     redial: Redial,
+    /// Links in a row that ended because their path lost most of it all.
+    lossy: usize,
+    /// After such a link: until when it is not dialled.
+    held_back: Option<Instant>,
     /// Somebody here waits for a link with it: until when it is dialled for that.
     wanted: Option<Instant>,
     /// It was wanted in vain: until when it is not dialled for that again.
@@ -178,6 +188,8 @@ impl Entry {
             evidence: None,
             rumour: None,
             redial: Redial::new(now),
+            lossy: 0,
+            held_back: None,
             wanted: None,
             rests: None,
             due: None,
@@ -383,7 +395,7 @@ impl Members {
         entry.link = Some(generation);
         let before = std::mem::replace(&mut entry.observed, Some(addr).filter(dialable));
         (entry.rumour, entry.sighted) = (None, None);
-        (entry.wanted, entry.rests) = (None, None);
+        (entry.wanted, entry.rests, entry.held_back) = (None, None, None);
         let has_moved = before.is_some() && before != entry.observed;
         self.set_due(&id.name, None);
         if has_moved {
@@ -392,13 +404,17 @@ impl Members {
         }
     }
 
-    /// The link to a node has ended.
-    pub(crate) fn link_down(&mut self, id: &NodeId, generation: u64, loss: Loss, now: Instant) {
+    /// The link to a node has ended; `lossy` if its path had lost most of what was sent.
+    pub(crate) fn link_down(&mut self, id: &NodeId, generation: u64, loss: Loss, lossy: bool, now: Instant) {
         let Some(entry) = self.entries.get_mut(&id.name).filter(|entry| entry.link == Some(generation))
         else {
             return;
         };
-        let steady = now.saturating_duration_since(entry.since) >= STEADY_AFTER;
+        let lived = now.saturating_duration_since(entry.since);
+        let steady = lived >= STEADY_AFTER;
+        if lived >= LOSSY_UNTIL {
+            entry.lossy = 0;
+        }
         entry.link = None;
         entry.since = now;
         entry.sighted = entry.sighted.filter(|(_, at)| now.saturating_duration_since(*at) <= SIGHTED_FOR);
@@ -414,6 +430,15 @@ impl Members {
                 entry.grace = grace;
             }
             Loss::Down => entry.standing = Standing::Down,
+        }
+        entry.lossy += usize::from(lossy);
+        // Also when the other end has closed it, before this one knew why.
+        if entry.lossy > 0 {
+            let pause = LOSSY_PAUSES[entry.lossy.min(LOSSY_PAUSES.len()) - 1];
+            // The two ends do not come back at the same moment.
+            let due = now + pause.mul_f64(0.8 + 0.4 * self.random.f64());
+            (entry.redial, entry.held_back) = (Redial::new(due), Some(due));
+            return self.set_due(&id.name, Some(due));
         }
         if steady || entry.redial.attempts() == 0 {
             self.dial_soon(&id.name, now);
@@ -761,7 +786,8 @@ impl Members {
         entry.redial = Redial::new(now);
         // Who is not to be dialled is forgotten in time.
         let due = if wanted {
-            entry.redial.first(self.me.name > *name, &mut self.random)
+            let first = entry.redial.first(self.me.name > *name, &mut self.random);
+            entry.held_back.map_or(first, |until| first.max(until))
         } else {
             entry.since + self.forget_after
         };

@@ -81,7 +81,7 @@ fn a_lost_node_is_dialled_about_once_a_second_and_forgotten_after_a_day() {
     // A majority is linked.
     members.link_up(&node("c", 1), 9, addr(3), now);
     members.link_up(&node("a", 1), 1, addr(1), now);
-    members.link_down(&node("a", 1), 1, Loss::Down, now);
+    members.link_down(&node("a", 1), 1, Loss::Down, false, now);
     let minute = dials(&mut members, &mut now, start + Duration::from_secs(60));
     assert!((28..=70).contains(&minute.len()), "attempts of a second, pauses of up to one: {}", minute.len());
     dials(&mut members, &mut now, start + Duration::from_secs(660));
@@ -98,7 +98,7 @@ fn who_has_left_is_not_dialled_and_only_a_later_start_brings_it_back() {
     let (mut members, mut now) = (members(), start());
     members.link_up(&node("a", 5), 1, addr(1), now);
     members.heard(&node("a", 5), &says(vec![member("a", 5, 1)]), now);
-    members.link_down(&node("a", 5), 1, Loss::Left, now);
+    members.link_down(&node("a", 5), 1, Loss::Left, false, now);
     members.link_up(&node("c", 1), 2, addr(3), now);
     members.heard(&node("c", 1), &says(vec![member("a", 5, 1), member("a", 4, 1)]), now);
     let end = now + Duration::from_secs(60);
@@ -122,7 +122,7 @@ fn hearsay_that_a_node_has_left_ends_its_dials_but_not_its_link() {
         members.heard(&node("d", 1), &left(name), now);
         assert_eq!(standing(&members, name), Some(Standing::Up), "it speaks for itself");
     }
-    members.link_down(&node("a", 1), 1, Loss::Down, now);
+    members.link_down(&node("a", 1), 1, Loss::Down, false, now);
     members.heard(&node("d", 1), &left("a"), now);
     assert_eq!(standing(&members, "a"), Some(Standing::Left));
     let end = now + Duration::from_secs(60);
@@ -136,11 +136,11 @@ fn who_has_moved_is_told_to_the_others_with_where_it_is_now() {
     members.heard(&node("a", 1), &says(vec![member("a", 1, 1)]), now);
     now += TELL_DELAY;
     assert_eq!(members.take_news(now).len(), 1);
-    members.link_down(&node("a", 1), 1, Loss::Down, now);
+    members.link_down(&node("a", 1), 1, Loss::Down, false, now);
     members.link_up(&node("a", 1), 2, addr(1), now);
     now += TELL_DELAY;
     assert_eq!(members.take_news(now), [], "it is where it was");
-    members.link_down(&node("a", 1), 2, Loss::Down, now);
+    members.link_down(&node("a", 1), 2, Loss::Down, false, now);
     members.link_up(&node("a", 1), 3, addr(9), now);
     now += TELL_DELAY;
     let told = members.take_news(now);
@@ -158,7 +158,7 @@ fn a_lost_node_is_dialled_where_others_have_it() {
     let (mut members, mut now) = (members(), start());
     members.link_up(&node("c", 1), 1, addr(3), now);
     members.heard(&node("c", 1), &says(vec![member("c", 1, 3)]), now);
-    members.link_down(&node("c", 1), 1, Loss::Down, now);
+    members.link_down(&node("c", 1), 1, Loss::Down, false, now);
     let end = now + Duration::from_secs(5);
     let in_vain = dials(&mut members, &mut now, end);
     assert!(in_vain.iter().all(|(_, _, at)| *at == addr(3)), "{in_vain:?}");
@@ -182,7 +182,7 @@ fn where_others_have_found_a_node_is_kept_until_its_dead_link_is_given_up() {
     members.heard(&node("a", 1), &says(vec![moved]), now);
     assert_eq!(standing(&members, "c"), Some(Standing::Up));
     now += Duration::from_secs(1);
-    members.link_down(&node("c", 1), 1, Loss::Down, now);
+    members.link_down(&node("c", 1), 1, Loss::Down, false, now);
     let end = now + Duration::from_secs(1);
     let found = dials(&mut members, &mut now, end);
     assert_eq!(found[0].2, addr(9), "{found:?}");
@@ -191,7 +191,7 @@ fn where_others_have_found_a_node_is_kept_until_its_dead_link_is_given_up() {
     let moved = control::Member { seen: address::bytes(&addr(9)), ..member("c", 1, 3) };
     members.heard(&node("a", 1), &says(vec![moved]), now);
     now += SIGHTED_FOR + Duration::from_millis(1);
-    members.link_down(&node("c", 1), 2, Loss::Down, now);
+    members.link_down(&node("c", 1), 2, Loss::Down, false, now);
     let end = now + Duration::from_secs(5);
     let found = dials(&mut members, &mut now, end);
     assert!(found.iter().all(|(_, _, at)| *at == addr(3)), "{found:?}");
@@ -202,9 +202,9 @@ fn an_old_links_end_takes_nobody_down() {
     let (mut members, now) = (members(), start());
     members.link_up(&node("a", 1), 1, addr(1), now);
     members.link_up(&node("a", 1), 2, addr(1), now);
-    members.link_down(&node("a", 1), 1, Loss::Down, now);
+    members.link_down(&node("a", 1), 1, Loss::Down, false, now);
     assert_eq!(standing(&members, "a"), Some(Standing::Up));
-    members.link_down(&node("a", 1), 2, Loss::Down, now);
+    members.link_down(&node("a", 1), 2, Loss::Down, false, now);
     assert_eq!(standing(&members, "a"), Some(Standing::Down));
 }
 
@@ -217,7 +217,7 @@ fn a_rumour_of_a_later_start_is_worth_one_dial_while_the_earlier_one_is_linked()
     let dials = dials(&mut members, &mut now, end);
     assert_eq!(dials.iter().map(|(_, _, at)| *at).collect::<Vec<_>>(), [addr(7)]);
     assert_eq!(standing(&members, "a"), Some(Standing::Up));
-    members.link_down(&node("a", 1), 1, Loss::Down, now);
+    members.link_down(&node("a", 1), 1, Loss::Down, false, now);
     assert!(members.next_due().is_some(), "and when it is lost, it is dialled where it was");
 }
 
@@ -227,14 +227,14 @@ fn a_link_that_breaks_at_once_does_not_start_the_dials_anew() {
     let mut dials = 0;
     let end = now + Duration::from_secs(60);
     members.link_up(&node("a", 1), 0, addr(1), now);
-    members.link_down(&node("a", 1), 0, Loss::Down, now);
+    members.link_down(&node("a", 1), 0, Loss::Down, false, now);
     while let Some(due) = members.next_due().filter(|due| *due <= end) {
         now = due;
         let (name, addr) = members.take_due(now).expect("it is due");
         dials += 1;
         members.link_up(&node("a", 1), dials, addr, now);
         members.dial_ended(&name, false, now);
-        members.link_down(&node("a", 1), dials, Loss::Down, now);
+        members.link_down(&node("a", 1), dials, Loss::Down, false, now);
     }
     assert!(dials < 130, "it is refused at once each time: {dials} dials in a minute");
 }
@@ -249,7 +249,7 @@ fn a_node_that_does_not_connect_to_all_dials_only_whom_it_was_linked_with() {
     let end = now + Duration::from_secs(60);
     assert_eq!(dials(&mut members, &mut now, end), []);
     assert_eq!(standing(&members, "c"), Some(Standing::Heard), "it knows of it all the same");
-    members.link_down(&node("a", 1), 1, Loss::Down, now);
+    members.link_down(&node("a", 1), 1, Loss::Down, false, now);
     let end = now + Duration::from_secs(1);
     assert!(!dials(&mut members, &mut now, end).is_empty());
 }
@@ -293,7 +293,7 @@ fn a_node_that_does_not_connect_to_all_dials_whom_somebody_wants() {
     assert!(members.want(c, now));
     members.link_up(&node("c", 1), 1, addr(3), now);
     assert!(!members.want(c, now), "it is linked");
-    members.link_down(&node("c", 1), 1, Loss::Down, now);
+    members.link_down(&node("c", 1), 1, Loss::Down, false, now);
     assert!(!members.want(c, now), "who was linked is dialled anyway, and who sends is told that it is lost");
 }
 
@@ -428,7 +428,7 @@ fn a_minority_does_not_become_a_majority_by_forgetting() {
     }
     // Of five, three are lost.
     for (name, generation) in names[1..].iter().zip(2..) {
-        members.link_down(&node(name, 1), generation, Loss::Down, now);
+        members.link_down(&node(name, 1), generation, Loss::Down, false, now);
     }
     let end = now + 3 * DAY;
     dials(&mut members, &mut now, end);
@@ -448,7 +448,7 @@ fn a_lost_node_is_forgotten_on_demand_and_the_others_hear_that_it_is_over() {
     members.heard(&node("a", 1), &says(vec![member("a", 1, 1)]), now);
     assert_eq!(members.forget("a", now), Err(node("a", 1)), "it is linked");
     assert_eq!(members.forget("nobody", now), Ok(None));
-    members.link_down(&node("a", 1), 1, Loss::Down, now);
+    members.link_down(&node("a", 1), 1, Loss::Down, false, now);
     members.take_news(now + TELL_DELAY);
     assert_eq!(members.forget("a", now), Ok(Some(node("a", 1))));
     now += TELL_DELAY;
@@ -463,7 +463,7 @@ fn a_lost_node_is_forgotten_on_demand_and_the_others_hear_that_it_is_over() {
 fn a_node_that_is_unreachable_is_not_forgotten_without_a_word() {
     let (mut members, mut now) = (members(), start());
     members.link_up(&node("a", 1), 1, addr(1), now);
-    members.link_down(&node("a", 1), 1, Loss::Unreachable(now), now);
+    members.link_down(&node("a", 1), 1, Loss::Unreachable(now), false, now);
     let end = now + 2 * DAY;
     dials(&mut members, &mut now, end);
     assert_eq!(standing(&members, "a"), Some(Standing::Unreachable));
@@ -479,8 +479,8 @@ fn a_linked_node_takes_the_place_of_a_lost_one_and_there_are_never_more_than_may
     }
     assert!(!members.make_room(&name(10)), "all are linked");
     assert!(members.make_room(&name(3)), "it is known");
-    members.link_down(&node("n3", 1), 3, Loss::Down, now);
-    members.link_down(&node("n4", 1), 4, Loss::Left, now);
+    members.link_down(&node("n3", 1), 3, Loss::Down, false, now);
+    members.link_down(&node("n4", 1), 4, Loss::Left, false, now);
     assert!(members.make_room(&name(10)));
     assert_eq!((standing(&members, "n4"), standing(&members, "n3")), (None, Some(Standing::Down)));
 }

@@ -21,6 +21,8 @@ use crate::wire::control::Body;
 
 /// Changes of links wait this long for others, to leave in one message.
 const TELL_DELAY: Duration = Duration::from_millis(10);
+/// Packets of which a path must have lost a third to count as lossy.
+const LOSSY_PACKETS_MIN: u64 = 20;
 /// Members from which on the timeouts grow.
 const LARGE: f64 = 100.0;
 
@@ -163,16 +165,16 @@ impl Engine {
         let mut evidence = self.evidence(now, index, DownCause::LinkEnd(cause.clone()));
         match cause {
             LinkEnd::Shutdown => {
-                self.members.link_down(&link.peer, link.generation, Loss::Down, now);
+                self.members.link_down(&link.peer, link.generation, Loss::Down, false, now);
             }
             LinkEnd::PeerShutdown => {
-                self.members.link_down(&link.peer, link.generation, Loss::Left, now);
+                self.members.link_down(&link.peer, link.generation, Loss::Left, false, now);
                 self.left(link.peer, host);
             }
             // Another link with the same start takes its place at once.
             LinkEnd::Superseded => {
                 let grace = now + self.timing().unanswered;
-                self.members.link_down(&link.peer, link.generation, Loss::Unreachable(grace), now);
+                self.members.link_down(&link.peer, link.generation, Loss::Unreachable(grace), false, now);
             }
             LinkEnd::Restarted => {
                 evidence.cause = DownCause::Restarted;
@@ -213,7 +215,8 @@ impl Engine {
         host: &mut impl Host,
     ) {
         let seen_by = evidence.seen_by.clone();
-        self.members.link_down(&link.peer, link.generation, Loss::Unreachable(grace), now);
+        let lossy = is_lossy(&evidence);
+        self.members.link_down(&link.peer, link.generation, Loss::Unreachable(grace), lossy, now);
         self.members.set_evidence(&link.peer.name, Box::new(evidence));
         host.event(Event::Node { node: link.peer, change: NodeChange::Unreachable { seen_by } });
         self.review_due = Some(self.review_due.map_or(grace, |due| due.min(grace)));
@@ -221,7 +224,8 @@ impl Engine {
 
     /// A node that was linked until now is lost.
     fn down(&mut self, now: Instant, link: EndedLink, evidence: Evidence, host: &mut impl Host) {
-        self.members.link_down(&link.peer, link.generation, Loss::Down, now);
+        let lossy = is_lossy(&evidence);
+        self.members.link_down(&link.peer, link.generation, Loss::Down, lossy, now);
         self.found_down(link.peer, evidence, host);
     }
 
@@ -333,6 +337,12 @@ impl Engine {
         }
         self.view.prune(|incarnation| self.members.knows(incarnation));
     }
+}
+
+/// Whether the path of a link had lost most of what was sent: it lives, and will do so again. A path that was cut has lost
+/// nothing that could be told from what is late.
+fn is_lossy(evidence: &Evidence) -> bool {
+    evidence.packets_sent >= LOSSY_PACKETS_MIN && 3 * evidence.packets_lost >= evidence.packets_sent
 }
 
 /// A live link that has just ended.

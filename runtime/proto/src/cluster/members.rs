@@ -41,7 +41,7 @@ const STEADY_AFTER: Duration = Duration::from_secs(10);
 /// Between the end of a link whose path had lost many packets and the next dial, by how many such links there were in a row: the
 /// pair would go on to link and part every few seconds, and all others to hear of it.
 const LOSSY_PAUSES: [Duration; 3] =
-    [Duration::from_secs(5), Duration::from_secs(20), Duration::from_secs(45)];
+    [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)];
 /// A link that lived for so long has a path that may be tried at once.
 const LOSSY_UNTIL: Duration = Duration::from_secs(120);
 /// Members in one control message: with the longest names and all addresses it stays below the bound of a frame.

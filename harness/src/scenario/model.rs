@@ -17,6 +17,8 @@ use crate::condition::Condition;
 
 /// The tag that keeps a scenario out of ordinary runs.
 pub const LONG_TAG: &str = "long";
+/// The tag of scenarios that are long in every world.
+pub const HEAVY_TAG: &str = "heavy";
 
 /// How long a scenario may take when its file does not say.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
@@ -111,7 +113,8 @@ impl Scenario {
     /// long there alone.
     #[must_use]
     pub fn is_long(&self, world: World) -> bool {
-        self.has_tag(LONG_TAG) && (world != World::Sim || self.worlds == [World::Sim])
+        let heavy = self.has_tag(HEAVY_TAG);
+        heavy || self.has_tag(LONG_TAG) && (world != World::Sim || self.worlds == [World::Sim])
     }
 
     /// The point with this id. Every id that the model holds in a `since`, `until`, `from` or `after` has one.

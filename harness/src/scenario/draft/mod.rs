@@ -65,7 +65,8 @@ impl Draft {
         set(&mut tree, "seed", integer(seed));
         set(&mut tree, "worlds", list(vec![text("sim")]));
         if let Some(Value::Array(tags)) = value_mut(&mut tree, "tags") {
-            tags.retain(|tag| string_of(tag) != Some(super::model::LONG_TAG));
+            let long = [super::model::LONG_TAG, super::model::HEAVY_TAG].map(Some);
+            tags.retain(|tag| !long.contains(&string_of(tag)));
         }
         let mut draft = Self { tree, steps: Vec::new(), begun: Vec::new() };
         draft.steps = (0..draft.list("step").len()).collect();

@@ -569,10 +569,12 @@ impl Driven for Loop {
         engine.links().next().is_none() && engine.is_quiet()
     }
 
-    fn leave(&self, now: Instant) -> Instant {
+    fn leave(&self) -> Instant {
         self.0.shutdown();
         // Whoever has not said by then that it has everything is not waited for.
-        now + self.0.read_engine(|engine| engine.limits().leave_timeout) + Duration::from_millis(1)
+        self.0.runtime.clock().now()
+            + self.0.read_engine(|engine| engine.limits().leave_timeout)
+            + Duration::from_millis(1)
     }
 
     fn over(&self) {

@@ -193,8 +193,8 @@ pub enum RegisterGlobalError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ForgetError {
-    /// It is linked with this node, so it runs.
-    #[error("\"{node}\" is linked with this node: shut it down there, or end its links first")]
+    /// It is linked, with this node or with another one that is: it runs.
+    #[error("\"{node}\" is linked, with this node or with one that this node hears: shut it down there")]
     Linked {
         /// The node.
         node: String,

@@ -18,10 +18,13 @@ impl ClusterNode {
     /// factory that it was taught. When the child ends, or its node is lost, and it is to be started again, they are asked
     /// anew, the first one first. So it runs elsewhere at once when its node is found to be down.
     ///
-    /// If none of them is linked, the start waits for one, for up to [`Limits::call_timeout`](crate::Limits::call_timeout);
-    /// then it has failed, and counts as a restart like any that does. The child is linked to its supervisor: on the far side
-    /// of a cut it ends with [`ExitReason::NoConnection`] as soon as its node finds this one to be lost, which may be a moment
-    /// after another one was started. Where two must never run, use [`run_unique`](Self::run_unique).
+    /// If none of them is linked, the start waits for one, and the supervisor with it, for up to
+    /// [`Limits::call_timeout`](crate::Limits::call_timeout); then it has failed, and is tried again as any start is. The nodes share
+    /// that time: one that is slow does not keep the next from being asked.
+    ///
+    /// The child is linked to its supervisor: on the far side of a cut it ends with [`ExitReason::NoConnection`] once its node
+    /// gives the link up, some seconds after another one was started at the worst. Where two must never run, use
+    /// [`run_unique`](Self::run_unique).
     ///
     /// ```
     /// use regatta::ClusterNode;
@@ -71,28 +74,28 @@ impl Remote {
         let until = clock.now() + within;
         let mut timer = clock.timer();
         timer.set(until);
+        // What each of them has said.
+        let mut errors: Vec<Option<SpawnError>> = vec![None; self.places.len()];
+        let told = |errors: &[Option<SpawnError>]| {
+            errors.iter().flatten().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
         loop {
             // Subscribed before the nodes are asked, so that a link in between is seen.
             let mut changes = core.changes.subscribe();
-            let mut errors = Vec::new();
-            let mut may_change = false;
-            for place in &self.places {
-                let deadline = Some(until.saturating_duration_since(clock.now()));
-                let options = SpawnRemote { link: true, deadline, ..SpawnRemote::default() };
+            for (at, place) in self.places.iter().enumerate() {
+                let left = until.saturating_duration_since(clock.now());
+                if left.is_zero() || errors[at].as_ref().is_some_and(|error| !may_change(error)) {
+                    continue;
+                }
+                let share = left / u32::try_from(self.places.len() - at).unwrap_or(u32::MAX);
+                let options = SpawnRemote { link: true, deadline: Some(share), ..SpawnRemote::default() };
                 match core.spawn_remote(place, &self.factory, self.args.clone(), options).await {
                     Ok(child) => return Ok(child.pid),
-                    Err(error) => {
-                        may_change |= matches!(
-                            error,
-                            SpawnError::NoConnection { .. }
-                                | SpawnError::Call { source: CallError::NotSent | CallError::LinkLost, .. }
-                        );
-                        errors.push(error.to_string());
-                    }
+                    Err(error) => errors[at] = Some(error),
                 }
             }
-            if !may_change || core.is_over() {
-                return Err(failed(errors.join("; ")));
+            if !errors.iter().flatten().any(may_change) || core.is_over() {
+                return Err(failed(told(&errors)));
             }
             let mut changed = std::pin::pin!(changes.changed());
             let has_changed = std::future::poll_fn(|cx| match changed.as_mut().poll(cx) {
@@ -100,8 +103,17 @@ impl Remote {
                 std::task::Poll::Pending => timer.poll(cx).map(|()| false),
             });
             if !has_changed.await {
-                return Err(failed(errors.join("; ")));
+                return Err(failed(told(&errors)));
             }
         }
     }
+}
+
+/// Whether a link that comes up may help.
+fn may_change(error: &SpawnError) -> bool {
+    matches!(
+        error,
+        SpawnError::NoConnection { .. }
+            | SpawnError::Call { source: CallError::NotSent | CallError::LinkLost, .. }
+    )
 }

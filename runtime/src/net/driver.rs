@@ -39,6 +39,8 @@ pub struct Driver<D: Driven, S: Socket> {
     spin: Spin,
     /// Says goodbye if it is dropped before its end.
     goodbye: bool,
+    /// It is being polled; if it is dropped then, that has panicked.
+    polling: bool,
     /// Ends with the loop.
     guard: Option<Guard>,
 }
@@ -56,6 +58,7 @@ impl<D: Driven, S: Socket> Driver<D, S> {
             yielded: false,
             spin: Spin::new(spin),
             goodbye: true,
+            polling: false,
             guard: None,
         }
     }
@@ -100,7 +103,9 @@ impl<D: Driven, S: Socket> Drop for Driver<D, S> {
     /// closed before anybody hears that the loop has ended: its address is free then.
     fn drop(&mut self) {
         let mut turn = self.shared.turn.lock().take();
-        if let Some(turn) = turn.as_mut().filter(|turn| self.goodbye && !turn.socket.is_paused()) {
+        if let Some(turn) =
+            turn.as_mut().filter(|turn| self.goodbye && !self.polling && !turn.socket.is_paused())
+        {
             turn.leave(&self.shared.driven, self.clock.now());
         }
         drop(turn);
@@ -112,7 +117,17 @@ impl<D: Driven, S: Socket> Future for Driver<D, S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
+        self.polling = true;
+        let polled = self.turn(cx);
+        self.polling = false;
+        polled
+    }
+}
+
+impl<D: Driven, S: Socket> Driver<D, S> {
+    /// One poll.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self;
         let Shared { driven, turn, polled, .. } = &*this.shared;
         driven.register(cx);
         polled.fetch_add(1, Ordering::Relaxed);
@@ -229,8 +244,8 @@ mod tests {
             true
         }
 
-        fn leave(&self, now: Instant) -> Instant {
-            now
+        fn leave(&self) -> Instant {
+            Instant::now()
         }
 
         fn over(&self) {

@@ -49,7 +49,7 @@ pub trait Driven: Send + Sync + 'static {
 
     /// The loop is about to end, though nobody asked it to: says goodbye, unless that was said before. By when whatever is to be
     /// said will be due.
-    fn leave(&self, now: Instant) -> Instant;
+    fn leave(&self) -> Instant;
 
     /// The loop has ended.
     fn over(&self);
@@ -184,7 +184,7 @@ impl<S: Socket> Turn<S> {
 
     /// Says goodbye without waiting for anybody.
     pub(super) fn leave(&mut self, driven: &impl Driven, now: Instant) {
-        let end = driven.leave(now);
+        let end = driven.leave();
         while self.send(driven, now, |_| false).more {}
         driven.prepare(end);
         while self.send(driven, end, |_| false).more {}

@@ -48,6 +48,10 @@ impl UdpSocket {
         // The system may give less; it says so to nobody, and neither do we: it only costs speed.
         let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+        if addr.is_ipv6() {
+            // Both families, whatever the system's default is; one that has no IPv4 says so, and is of IPv6 alone.
+            let _ = socket.set_only_v6(false);
+        }
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
         let socket = std::net::UdpSocket::from(socket);

@@ -15,7 +15,7 @@
 //! - Only an answer that proves a life after the last packet here counts as one: an old packet is no news.
 //! - Whoever is suspected itself is not waited for.
 //! - What came out of the socket after this node stood still says nothing of when it was sent: it may be as old as the
-//!   standstill. Such a packet ends a suspicion here, but others are told of the time before it.
+//!   standstill. Such a packet ends a suspicion here, but proves nothing to others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -89,7 +89,7 @@ struct Watched {
     id: NodeId,
     generation: u64,
     heard_at: Instant,
-    /// A time at which it is known to have lived; what others are told.
+    /// When it was last heard with a packet that was sent about then.
     lived_at: Instant,
     suspicion: Option<Suspicion>,
 }
@@ -140,23 +140,29 @@ impl Detector {
     pub(crate) fn heard(&mut self, name: &NodeName, at: Instant) {
         if let Some(watched) = self.watched.get_mut(name) {
             watched.heard_at = watched.heard_at.max(at);
-            watched.lived_at = watched.lived_at.max(sent_at(at, self.stood));
+            if !self.stood.is_some_and(|(from, until)| from < at && at <= until) {
+                watched.lived_at = watched.lived_at.max(at);
+            }
         }
     }
 
     /// This node stood still since `from`: everybody has a new grace period.
     pub(crate) fn forgive(&mut self, from: Instant, now: Instant) {
+        // One that followed another while that one's backlog was read goes on.
+        let from = self.stood.filter(|(_, until)| from <= *until).map_or(from, |(first, _)| first.min(from));
         self.stood = Some((from, now + BACKLOG));
         for watched in self.watched.values_mut() {
             watched.heard_at = now;
             // Something may have been read before the standstill was noticed.
-            watched.lived_at = sent_at(watched.lived_at, self.stood);
+            watched.lived_at = watched.lived_at.min(from);
         }
     }
 
-    /// A time at which a peer is known to have lived: when it was last heard, but for what this node's own standstill hides.
-    pub(crate) fn lived_at(&self, name: &NodeName) -> Option<Instant> {
-        self.watched.get(name).map(|watched| watched.lived_at)
+    /// What this node can say of a peer to others: when it last heard it. Nothing while all that it has heard of it lately may
+    /// have waited in the socket.
+    pub(crate) fn testimony(&self, name: &NodeName) -> Option<Instant> {
+        let watched = self.watched.get(name)?;
+        (watched.lived_at == watched.heard_at).then_some(watched.lived_at)
     }
 
     /// A peer answered that it heard a suspect at a time, or that it is not linked with it.
@@ -278,11 +284,6 @@ impl Detector {
         });
         due.min()
     }
-}
-
-/// When what was heard at `at` was sent at the earliest.
-fn sent_at(at: Instant, stood: Option<(Instant, Instant)>) -> Instant {
-    stood.filter(|(from, until)| *from < at && at <= *until).map_or(at, |(from, _)| from)
 }
 
 impl Answer {

@@ -12,7 +12,7 @@ const MULTIPLIER_MAX: u32 = 8;
 /// From when on a timer is late. Less is a scheduler at work.
 const LATE: Duration = Duration::from_millis(100);
 /// Lateness that counts as one more step, and from which on the node stood still.
-const STALL: Duration = Duration::from_millis(500);
+pub(crate) const STALL: Duration = Duration::from_millis(500);
 /// Ticks on time that take one step back.
 const TICKS_TO_RECOVER: u32 = 2;
 /// How long a stall is remembered, as evidence.

@@ -11,7 +11,8 @@
 //!   who is linked, after a handshake of its own.
 //! - An incarnation that has left, or that a later one has replaced, is never dialled for again.
 //! - What belongs to a link carries its generation: an old link's end takes nobody down.
-//! - There are at most [`Limits::members_max`](crate::limits::Limits::members_max) members and [`DIALS_MAX`] dials.
+//! - There are at most [`Limits::members_max`](crate::limits::Limits::members_max) members, or as many as are linked, and
+//!   [`DIALS_MAX`] dials.
 //! - How long ago anybody was linked with a node goes with the word of it: hearsay alone keeps nobody known.
 //! - Time alone never makes a minority a majority: a lost node that votes is forgotten only while most voters are linked,
 //!   or when it is told to be.
@@ -44,6 +45,8 @@ const LOSSY_PAUSES: [Duration; 3] =
     [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)];
 /// A link that lived for so long has a path that may be tried at once.
 const LOSSY_UNTIL: Duration = Duration::from_secs(120);
+/// Until a node is looked at again that can be dialled nowhere, and is not to be forgotten yet.
+const NOWHERE_PAUSE: Duration = Duration::from_secs(60);
 /// Members in one control message: with the longest names and all addresses it stays below the bound of a frame.
 const MEMBERS_PER_MESSAGE: usize = 200;
 
@@ -159,7 +162,7 @@ struct Entry {
     /// A later start that others speak of while this one is linked, and where it is.
     rumour: Option<(Incarnation, Vec<SocketAddr>)>,
     redial: Redial,
-    /// Links in a row that ended because their path lost most of it all.
+    /// Links in a row that ended because their path lost a third of the packets or more.
     lossy: usize,
     /// After such a link: until when it is not dialled.
     held_back: Option<Instant>,
@@ -330,23 +333,24 @@ impl Members {
         self.families.has(addr)
     }
 
-    /// Whether a node that is about to be linked can be known: in place of one that is lost, if there are as many as there may
-    /// be.
-    pub(crate) fn make_room(&mut self, name: &NodeName) -> bool {
+    /// Makes room for a node that is about to be linked, in the place of one that is lost: of one that has left first, and of one
+    /// that votes only where that makes no minority a majority. Where there is none, there are more than may be: whoever proves
+    /// itself is not refused for that.
+    pub(crate) fn make_room(&mut self, name: &NodeName) {
         if self.entries.len() < self.members_max || self.entries.contains_key(name) {
-            return true;
+            return;
         }
-        let order = |standing| match standing {
+        let may_forget_voters = !self.votes() || self.reaches_majority();
+        let order = |entry: &Entry| match entry.standing {
             Standing::Left => Some(0),
-            Standing::Heard => Some(1),
-            Standing::Down => Some(2),
-            Standing::Up | Standing::Suspect | Standing::Unreachable => None,
+            Standing::Heard | Standing::Down if !entry.votes() => Some(1),
+            Standing::Heard | Standing::Down if may_forget_voters => Some(2),
+            _ => None,
         };
-        let over =
-            self.entries.iter().filter_map(|(name, entry)| Some((order(entry.standing)?, entry.since, name)));
-        let Some(over) = over.min().map(|(_, _, name)| name.clone()) else { return false };
-        self.remove(&over);
-        true
+        let over = self.entries.iter().filter_map(|(name, entry)| Some((order(entry)?, entry.since, name)));
+        if let Some(over) = over.min().map(|(_, _, name)| name.clone()) {
+            self.remove(&over);
+        }
     }
 
     fn remove(&mut self, name: &NodeName) {
@@ -404,7 +408,7 @@ impl Members {
         }
     }
 
-    /// The link to a node has ended; `lossy` if its path had lost most of what was sent.
+    /// The link to a node has ended; `lossy` if its path had lost a third of the packets or more.
     pub(crate) fn link_down(&mut self, id: &NodeId, generation: u64, loss: Loss, lossy: bool, now: Instant) {
         let Some(entry) = self.entries.get_mut(&id.name).filter(|entry| entry.link == Some(generation))
         else {
@@ -614,6 +618,7 @@ impl Members {
         } else if later {
             entry.standing = Standing::Heard;
             entry.since = row.since(now);
+            entry.held_back = None;
             self.dial_soon(name, now);
         } else if entry.due.is_some_and(|due| due > now + Duration::from_secs(1)) {
             // Somebody has it again: worth an early look.
@@ -686,8 +691,8 @@ impl Members {
             if everywhere.is_empty() {
                 self.given_up.extend(entry.wanted.take().map(|_| name.clone()));
                 // There may be more to hear of it until it is forgotten.
-                let due = entry.since + self.forget_after;
-                self.set_due(&name, Some(due).filter(|due| *due > now));
+                let due = (entry.since + self.forget_after).max(now + NOWHERE_PAUSE);
+                self.set_due(&name, Some(due));
                 continue;
             }
             let addr = everywhere[entry.redial.attempts() as usize % everywhere.len()];

@@ -474,15 +474,25 @@ fn a_linked_node_takes_the_place_of_a_lost_one_and_there_are_never_more_than_may
     let (mut members, now) = (members(), start());
     let name = |n: u64| NodeName::new(format!("n{n}")).unwrap();
     for n in 0..10 {
-        assert!(members.make_room(&name(n)));
+        members.make_room(&name(n));
         members.link_up(&node(name(n).as_str(), 1), n, addr(1), now);
     }
-    assert!(!members.make_room(&name(10)), "all are linked");
-    assert!(members.make_room(&name(3)), "it is known");
     members.link_down(&node("n3", 1), 3, Loss::Down, false, now);
     members.link_down(&node("n4", 1), 4, Loss::Left, false, now);
-    assert!(members.make_room(&name(10)));
+    members.make_room(&name(5));
+    assert_eq!(members.all().count(), 10, "it is known");
+    members.make_room(&name(10));
     assert_eq!((standing(&members, "n4"), standing(&members, "n3")), (None, Some(Standing::Down)));
+    members.link_up(&node("n10", 1), 10, addr(1), now);
+    members.make_room(&name(11));
+    assert_eq!(standing(&members, "n3"), None, "a majority is linked");
+    members.link_up(&node("n11", 1), 11, addr(1), now);
+    // Whose majority is lost keeps those who vote.
+    for (name, generation) in [("n0", 0), ("n1", 1), ("n2", 2), ("n5", 5), ("n6", 6), ("n7", 7)] {
+        members.link_down(&node(name, 1), generation, Loss::Down, false, now);
+    }
+    members.make_room(&name(12));
+    assert_eq!(members.all().count(), 10);
 }
 
 #[test]

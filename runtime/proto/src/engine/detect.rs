@@ -169,7 +169,7 @@ impl Engine {
             }
             LinkEnd::PeerShutdown => {
                 self.members.link_down(&link.peer, link.generation, Loss::Left, false, now);
-                self.left(link.peer, host);
+                self.left(link.peer, true, host);
             }
             // Another link with the same start takes its place at once.
             LinkEnd::Superseded => {
@@ -197,10 +197,13 @@ impl Engine {
         }
     }
 
-    /// A node has said goodbye, to this one or to others.
-    pub(super) fn left(&mut self, node: NodeId, host: &mut impl Host) {
+    /// A node has said goodbye, to this one or to others, or is to be forgotten. Only its own word frees at once what this node
+    /// granted it.
+    pub(super) fn left(&mut self, node: NodeId, by_its_own_word: bool, host: &mut impl Host) {
         self.buried(&node, host);
-        self.voter.over(&node);
+        if by_its_own_word {
+            self.voter.over(&node);
+        }
         self.view.forget(&node);
         host.event(Event::Node { node, change: NodeChange::Left });
     }
@@ -339,7 +342,7 @@ impl Engine {
     }
 }
 
-/// Whether the path of a link had lost most of what was sent: it lives, and will do so again. A path that was cut has lost
+/// Whether the path of a link had lost a third of the packets or more: it lives, and will do so again. A path that was cut has lost
 /// nothing that could be told from what is late.
 fn is_lossy(evidence: &Evidence) -> bool {
     evidence.packets_sent >= LOSSY_PACKETS_MIN && 3 * evidence.packets_lost >= evidence.packets_sent

@@ -4,12 +4,10 @@ use std::time::Instant;
 
 use super::link::{Dial, Link, closed};
 use super::{Engine, Stop};
-use crate::cluster::members::{self, MemberInfo};
+use crate::cluster::members::{self, MemberInfo, Standing};
 use crate::cluster::mesh::LinkIndex;
 use crate::host::{Event, Host, NodeChange};
 use crate::id::NodeId;
-use crate::link::close::CloseCode;
-use crate::link::handshake::Refusal;
 use crate::wire::control::{self, Body};
 
 impl Engine {
@@ -34,10 +32,18 @@ impl Engine {
     /// does not count as a voter once the votes that it may have given are over. Others are told. Whether it was known.
     ///
     /// # Errors
-    /// It is linked. Nothing was changed.
+    /// It is linked, with this node or with another one that is. Nothing was changed.
     pub fn forget(&mut self, now: Instant, node: &str, host: &mut impl Host) -> Result<bool, NodeId> {
+        let known = self.members.all().find(|member| member.id.name.as_str() == node);
+        let Some(MemberInfo { id, standing, .. }) = known else { return Ok(false) };
+        if standing == Standing::Left {
+            return Ok(true);
+        }
+        if !self.view.seen_by(id.incarnation).is_empty() {
+            return Err(id);
+        }
         let Some(node) = self.members.forget(node, now)? else { return Ok(false) };
-        self.left(node, host);
+        self.left(node, false, host);
         Ok(true)
     }
 
@@ -49,9 +55,7 @@ impl Engine {
         host: &mut impl Host,
     ) -> Result<(), Stop> {
         let peer = link.peer.as_ref().expect("a live link has a peer").id.clone();
-        if !self.members.make_room(&peer.name) {
-            return Err(Refusal::new(CloseCode::Limit, "this node is linked with as many as it takes").into());
-        }
+        self.members.make_room(&peer.name);
         self.detector.link_up(&peer, link.id.generation, now);
         self.pulse_due.get_or_insert_with(|| now + self.limits.pulse);
         self.replaced(now, &peer, host);
@@ -84,7 +88,7 @@ impl Engine {
             self.links_changed(now);
         }
         for node in hearsay.left {
-            self.left(node, host);
+            self.left(node, false, host);
         }
     }
 

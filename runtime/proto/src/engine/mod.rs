@@ -516,6 +516,11 @@ impl Engine {
         server_name: &str,
         dial: Dial,
     ) -> Result<LinkIndex, String> {
+        // An address of IPv4 that is written as one of IPv6 is seen as what it is when it answers.
+        let addr = match addr.ip().to_canonical() {
+            ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
+            IpAddr::V6(_) => addr,
+        };
         if !self.members.reaches(&addr) {
             return Err(
                 "this node's socket does not send to addresses of that kind; bound to [::], it sends to all"

@@ -8,6 +8,7 @@ use super::link::{Link, Phase};
 use super::open::protocol;
 use super::{Engine, Stop};
 use crate::cluster::detector::Detector;
+use crate::cluster::health::STALL;
 use crate::cluster::mesh::LinkIndex;
 use crate::host::Host;
 use crate::id::{NodeName, Pid};
@@ -84,9 +85,12 @@ impl Engine {
         }
         if !pulse.asks.is_empty() {
             let asks = pulse.asks.iter().take(ASKED_PER_PULSE_MAX);
-            let answers = asks.map(|incarnation| self.heard_of(now, *incarnation)).collect();
-            let datagram = Pulse { answers, ..Pulse::default() }.datagram();
-            let _ = link.connection.datagrams().send(datagram, true);
+            let answers: Vec<Heard> =
+                asks.filter_map(|incarnation| self.heard_of(now, *incarnation)).collect();
+            if !answers.is_empty() {
+                let datagram = Pulse { answers, ..Pulse::default() }.datagram();
+                let _ = link.connection.datagrams().send(datagram, true);
+            }
         }
         // Questions and answers have no digests.
         if pulse.view == 0 {
@@ -108,19 +112,25 @@ impl Engine {
         Ok(())
     }
 
-    /// How long ago a node is known to have lived, as an answer.
-    fn heard_of(&mut self, now: Instant, incarnation: u64) -> Heard {
+    /// How long ago a node was heard, as an answer. None from a node that stood still, until it has heard something new: what waited
+    /// in its socket says nothing of when it was sent.
+    fn heard_of(&mut self, now: Instant, incarnation: u64) -> Option<Heard> {
+        let stands = self.pulse_due.is_some_and(|due| now.saturating_duration_since(due) >= STALL);
+        if stands {
+            // It has just come back, and has yet to notice.
+            return None;
+        }
         let about =
             |link: &Link| link.peer.as_ref().is_some_and(|peer| peer.id.incarnation.raw() == incarnation);
         let live: Vec<LinkIndex> = self.mesh.live_links().collect();
         let link = live.into_iter().find(|index| self.links[*index as usize].as_deref().is_some_and(about));
-        let lived_at = link.and_then(|index| {
-            let link = self.links[index as usize].as_mut()?;
-            look_for_life(link, &mut self.detector);
-            self.detector.lived_at(&link.peer.as_ref()?.id.name)
-        });
-        let ago_ms = lived_at.map(|at| now.saturating_duration_since(at).as_millis() as u64);
-        Heard { incarnation, ago_ms }
+        let Some(link) = link.and_then(|index| self.links[index as usize].as_mut()) else {
+            return Some(Heard { incarnation, ago_ms: None });
+        };
+        look_for_life(link, &mut self.detector);
+        let heard_at = self.detector.testimony(&link.peer.as_ref()?.id.name)?;
+        let ago_ms = now.saturating_duration_since(heard_at).as_millis() as u64;
+        Some(Heard { incarnation, ago_ms: Some(ago_ms) })
     }
 
     /// Asks peers about suspects, each about all at once.

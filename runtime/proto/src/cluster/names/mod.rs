@@ -364,19 +364,23 @@ impl Names {
                 self.clock = self.clock.max(claim.claimed_at);
             }
             self.file(name.clone(), Filed { owner: number, filling, claim: Claim::from(&claim) });
-            if self.holding(number).claims > self.per_peer_max {
+            if self.holding(number).claims > 2 * self.per_peer_max {
                 return Err(TooMany);
             }
             self.push_change(&mut changes, name, before);
         }
         for membership in message.memberships {
             self.file_membership(number, &membership, &mut changes);
-            if self.holding(number).claims > self.per_peer_max {
+            if self.holding(number).claims > 2 * self.per_peer_max {
                 return Err(TooMany);
             }
         }
         if everything && !message.more {
             self.forget_unsaid(number, &mut changes);
+        }
+        // What is claimed now may come before what is given up for it.
+        if !message.more && self.holding(number).claims > self.per_peer_max {
+            return Err(TooMany);
         }
         let holding = self.holding_mut(number);
         if everything && !message.more {

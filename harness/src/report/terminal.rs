@@ -304,7 +304,7 @@ impl<'a> Reporter<'a> {
         let mut columns = Columns::default();
         [&head].into_iter().chain(&rows).for_each(|cells| columns.fit(cells));
         writeln!(self.out, "\n{}", self.dim(&columns.line(&head)))?;
-        let what = "of lost nodes, by each other one, in s; watched: hours that one node watched one, and mistakes in them";
+        let what = "of lost nodes by each other one, s; hours watched, mistakes in them";
         writeln!(self.out, "{}  {}", self.paint("Detection", Style::new().bold()), self.dim(what))?;
         rows.iter().try_for_each(|cells| writeln!(self.out, "{}", columns.line(cells)))
     }

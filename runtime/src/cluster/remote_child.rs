@@ -70,6 +70,9 @@ impl Remote {
         let Some(core) = self.core.upgrade() else {
             return Err(failed("this node was shut down".to_owned()));
         };
+        if self.places.is_empty() {
+            return Err(failed("no node is named to start it on".to_owned()));
+        }
         let (clock, within) = (core.runtime.clock().clone(), core.call_timeout);
         let until = clock.now() + within;
         let mut timer = clock.timer();

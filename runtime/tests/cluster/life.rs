@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use regatta::actor::Spawner;
-use regatta::cluster::{BindError, ConnectError, NodeChange};
+use regatta::cluster::{BindError, ConnectError, NodeChange, NodeEvents};
 use regatta::{Clock, ClusterCa, ClusterNode, Identity, Limits, Runtime, SendError, SystemClock, Timer};
 
 use super::world::{Probe, anywhere, bind, link, pair, run, shared};
@@ -60,6 +60,36 @@ fn apart(name: &str, identity: &Identity) -> (tokio::runtime::Runtime, ClusterNo
     (tokio, node)
 }
 
+/// Ends a node as the end of `main` does, or its panic; waits until its peer has heard of that.
+async fn left_without_shutdown(tokio: tokio::runtime::Runtime, events: &mut NodeEvents) {
+    tokio.shutdown_background();
+    loop {
+        match events.next().await.expect("the peer runs").change {
+            NodeChange::Up => {}
+            NodeChange::Left => return,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+#[ignore = "known: a goodbye that comes while the congestion window is full is not sent, and the peer finds out by silence"]
+fn a_node_whose_tokio_runtime_ends_amid_its_sends_says_goodbye_without_waiting_for_them() {
+    run(async {
+        let identity = shared();
+        let a = bind("a", &identity);
+        for _ in 0..10 {
+            let (tokio, b) = apart("b", &identity);
+            let mut events = a.node_events();
+            link(&b, &a).await;
+            for _ in 0..200 {
+                b.send("a", "nobody", &[7; 4_096]).await.expect("they are linked");
+            }
+            left_without_shutdown(tokio, &mut events).await;
+        }
+    });
+}
+
 #[test]
 fn a_node_whose_tokio_runtime_ends_says_goodbye_all_the_same() {
     run(async {
@@ -68,16 +98,7 @@ fn a_node_whose_tokio_runtime_ends_says_goodbye_all_the_same() {
         let (tokio, b) = apart("b", &identity);
         let mut events = a.node_events();
         link(&a, &b).await;
-        // As at the end of `main`, or when it panics.
-        tokio.shutdown_background();
-        loop {
-            let event = events.next().await.expect("the node runs");
-            match event.change {
-                NodeChange::Up => {}
-                NodeChange::Left => break,
-                other => panic!("{other:?}"),
-            }
-        }
+        left_without_shutdown(tokio, &mut events).await;
         assert_eq!(a.peers(), Vec::<String>::new());
     });
 }

@@ -84,6 +84,9 @@ fn a_child_that_no_node_starts_says_what_each_of_them_said() {
         let spec = SupervisorSpec::new(Strategy::OneForOne).child(remote(&a, &["b"]));
         let error = a.runtime().start::<Supervisor>(spec).await.expect_err("b was not taught it");
         assert!(error.to_string().contains("has no factory"), "{error}");
+        let spec = SupervisorSpec::new(Strategy::OneForOne).child(remote(&a, &[]));
+        let error = a.runtime().start::<Supervisor>(spec).await.expect_err("there is nobody to ask");
+        assert!(error.to_string().contains("no node is named"), "{error}");
     });
 }
 

@@ -355,6 +355,24 @@ fn a_node_that_closes_its_links_is_seen_at_once() {
 }
 
 #[test]
+fn a_node_that_others_are_linked_with_cannot_be_forgotten() {
+    let mut mesh = full(1, 4);
+    mesh.run_for(SOON);
+    mesh.cut(0, 3);
+    mesh.cut(3, 0);
+    mesh.run_for(SOON);
+    assert_eq!(story(&mesh.nodes[0], "n003"), ["suspect", "unreachable"]);
+    let forget = |mesh: &mut Mesh| mesh.act(0, |now, engine, host| engine.forget(now, "n003", host));
+    assert!(forget(&mut mesh).is_err(), "it runs");
+    mesh.crash(3);
+    mesh.run_for(2 * SOON);
+    assert_eq!(forget(&mut mesh), Ok(true));
+    assert_eq!(forget(&mut mesh), Ok(true), "and once more is nothing new");
+    let told = story(&mesh.nodes[0], "n003");
+    assert_eq!(told.iter().filter(|change| **change == "left").count(), 1, "{told:?}");
+}
+
+#[test]
 fn a_path_that_loses_most_does_not_flap() {
     for (seed, loss_permille) in (0..).zip([500, 600, 650, 700, 750, 800, 900, 600, 650, 700, 750]) {
         let mut mesh = full(seed, 5);

@@ -142,8 +142,7 @@ impl ClusterNodeBuilder {
 
     /// Whether the node says goodbye when the tokio runtime around it ends before it was shut down: yes. So it does at the end
     /// of `main`, and when that panics, and its peers need not find out by its silence. What was sent just before may not
-    /// arrive, and with more of it than the path takes at once the goodbye is not sent either: for that,
-    /// [`shutdown`](ClusterNode::shutdown) and wait for [`ended`](ClusterNode::ended).
+    /// arrive: for that, [`shutdown`](ClusterNode::shutdown) and wait for [`ended`](ClusterNode::ended).
     ///
     /// Without it the end is like that of a process that is killed, for tests of that.
     #[must_use]

@@ -73,7 +73,6 @@ async fn left_without_shutdown(tokio: tokio::runtime::Runtime, events: &mut Node
 }
 
 #[test]
-#[ignore = "known: a goodbye that comes while the congestion window is full is not sent, and the peer finds out by silence"]
 fn a_node_whose_tokio_runtime_ends_amid_its_sends_says_goodbye_without_waiting_for_them() {
     run(async {
         let identity = shared();

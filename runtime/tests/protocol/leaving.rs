@@ -98,6 +98,23 @@ fn a_node_does_not_wait_for_peers_that_do_not_answer() {
 }
 
 #[test]
+fn a_node_that_runs_out_of_time_amid_its_sends_says_goodbye() {
+    let mut mesh = linked_pair(1);
+    mesh.path = Path { latency: Duration::from_millis(40), ..Path::default() };
+    mesh.run_for(SOON);
+    mesh.send(0, "b", |out| {
+        for sender in 0..64 {
+            out.message_owned(sender, To::Serial(9), Bytes::from(vec![7; 200_000])).expect("it fits");
+        }
+    });
+    let start = mesh.elapsed();
+    mesh.act(0, |now, engine, host| engine.shutdown(now, host));
+    assert!(mesh.run_until(SOON, |mesh| story(&mesh.nodes[1], "a") == ["left"]), "found out by silence");
+    assert!(mesh.elapsed() - start <= LEAVE + mesh.path.latency, "{:?}", mesh.elapsed() - start);
+    assert!(mesh.nodes[1].messages().count() < 64, "more than the path takes in that time");
+}
+
+#[test]
 fn two_nodes_that_leave_at_the_same_time_both_end() {
     let mut mesh = linked_pair(1);
     for (node, peer) in [(0, "b"), (1, "a")] {

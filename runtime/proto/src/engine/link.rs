@@ -182,6 +182,7 @@ impl Link {
     /// Says goodbye. The engine deals with what the end means.
     pub(crate) fn close(&mut self, now: Instant, code: CloseCode, detail: &str) {
         let reason = Bytes::copy_from_slice(&detail.as_bytes()[..detail.floor_char_boundary(200)]);
+        self.tail.closed();
         self.connection.close(now, (code as u32).into(), reason);
     }
 }

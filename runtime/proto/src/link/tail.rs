@@ -23,6 +23,8 @@ use crate::transport::{ACK_DELAY_MAX, MTU_MAX, PACKET_THRESHOLD};
 
 /// How long a loss is remembered.
 const LOSSY_FOR: Duration = Duration::from_secs(10);
+/// The window of a link that was closed: more than any path has in flight, and of a size that QUIC does not pace.
+const CLOSED_WINDOW: u64 = 1 << 40;
 /// What pings may add to the congestion window.
 const PROBE_BYTES: u64 = PACKET_THRESHOLD as u64 * MTU_MAX as u64;
 /// The least time that an acknowledgement is given.
@@ -47,12 +49,15 @@ pub(crate) struct Witness {
     lost_us: AtomicU64,
     /// Whether pings wait.
     probing: AtomicBool,
+    /// Whether the link was closed.
+    closed: AtomicBool,
 }
 
 impl Witness {
     pub(crate) fn new(now: Instant) -> Arc<Self> {
         let [sent, acknowledged, lost_us] = [0, 0, 0].map(AtomicU64::new);
-        Arc::new(Self { began: now, sent, acknowledged, lost_us, probing: AtomicBool::new(false) })
+        let [probing, closed] = [false, false].map(AtomicBool::new);
+        Arc::new(Self { began: now, sent, acknowledged, lost_us, probing, closed })
     }
 
     fn lossy(&self, now: Instant) -> bool {
@@ -107,6 +112,12 @@ impl Tail {
             self.witness.probing.store(true, Ordering::Relaxed);
         }
         missing
+    }
+
+    /// The link is to be closed. What is left to send is one packet with the word of it, which is not in flight and so not
+    /// the congestion window's to hold back (RFC 9002, sections 2 and 7); QUIC holds it back all the same while data waits.
+    pub(crate) fn closed(&self) {
+        self.witness.closed.store(true, Ordering::Relaxed);
     }
 
     /// Before each look whether there is something to send: adds a ping if one waits.
@@ -180,6 +191,9 @@ impl Controller for Telling {
     }
 
     fn window(&self) -> u64 {
+        if self.witness.closed.load(Ordering::Relaxed) {
+            return CLOSED_WINDOW;
+        }
         let more = if self.witness.probing.load(Ordering::Relaxed) { PROBE_BYTES } else { 0 };
         self.inner.window() + more
     }

@@ -1,7 +1,12 @@
 //! Who is known, who is told, and who is dialled.
 
+use super::dials::WANTED_FOR;
+use super::entry::ADDRS_MAX;
+use super::hearsay::TELL_DELAY;
 use super::*;
+use crate::id::Incarnation;
 use crate::limits::CONTROL_FRAME_BYTES_MAX;
+use crate::wire::{address, control};
 use prost::Message;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);

@@ -8,9 +8,19 @@ use ::regatta::{Bytes, ClusterCa, ClusterNode, Context, Identity, Runtime};
 
 use crate::workload::{Failure, Mailbox, Offers, System};
 
-/// A node of Regatta. Not `SPINS`: its loop sleeps whenever it has nothing to do.
+/// Spins as it comes: on a runtime of one worker.
+pub(crate) const DEFAULT: u8 = 0;
+/// Sleeps whenever there is nothing to do.
+pub(crate) const SLEEPS: u8 = 1;
+/// Spins also on a runtime of several workers.
+pub(crate) const SPINS: u8 = 2;
+
+/// How long one that [`SPINS`] looks for more: as long as one that spins by default.
+const SPIN: Duration = Duration::from_micros(100);
+
+/// A node of Regatta; `IDLE` is one of the constants above.
 #[derive(Clone)]
-pub(crate) struct Regatta<const SPINS: bool>(ClusterNode);
+pub(crate) struct Regatta<const IDLE: u8>(ClusterNode);
 
 /// A process's mailbox on Regatta.
 pub(crate) struct RegattaMailbox(Context);
@@ -23,8 +33,12 @@ impl Mailbox for RegattaMailbox {
     }
 }
 
-impl<const SPINS: bool> System for Regatta<SPINS> {
-    const NAME: &'static str = if SPINS { "regatta" } else { "regatta-sleeps" };
+impl<const IDLE: u8> System for Regatta<IDLE> {
+    const NAME: &'static str = match IDLE {
+        SLEEPS => "regatta-sleeps",
+        SPINS => "regatta-spins",
+        _ => "regatta",
+    };
     const OFFERS: Offers = Offers { spawn: true, handshake: true, bulk: true, reliable: true };
     type Authority = ClusterCa;
     type Identity = Identity;
@@ -42,8 +56,10 @@ impl<const SPINS: bool> System for Regatta<SPINS> {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         // The links of a trial are those that it makes, as on the other systems: far nodes need none to each other.
         let mut builder = ClusterNode::builder(name, Runtime::new(), identity).connect_all(false);
-        if !SPINS {
-            builder = builder.spin(Duration::ZERO);
+        match IDLE {
+            SLEEPS => builder = builder.spin(Duration::ZERO),
+            SPINS => builder = builder.spin(SPIN),
+            _ => {}
         }
         builder.bind(loopback).map(Self).map_err(|error| Failure::system("bind", error))
     }

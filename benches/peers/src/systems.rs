@@ -5,7 +5,7 @@ use crate::hydra::{self, Hydra};
 use crate::layout::Layout;
 use crate::raw::quinn::Quinn;
 use crate::raw::udp::Udp;
-use crate::regatta::Regatta;
+use crate::regatta::{DEFAULT, Regatta, SLEEPS, SPINS};
 #[cfg(feature = "remote-actors")]
 use crate::remote::{self, Kameo, Ractor};
 use crate::seed::Seed;
@@ -34,8 +34,9 @@ pub(crate) struct Entry {
 /// All of them, the seed first.
 pub(crate) const SYSTEMS: &[Entry] = &[
     entry::<Seed>(),
-    entry::<Regatta<true>>(),
-    entry::<Regatta<false>>(),
+    entry::<Regatta<DEFAULT>>(),
+    entry::<Regatta<SLEEPS>>(),
+    entry::<Regatta<SPINS>>(),
     entry::<Quinn<false>>(),
     entry::<Quinn<true>>(),
     entry::<Udp>(),

@@ -246,6 +246,11 @@ impl Socket for FaultSocket {
         self.socket.try_receive(received)
     }
 
+    fn release(&mut self) -> bool {
+        // What leaves late has the loop woken for it.
+        !self.is_busy() && self.socket.release()
+    }
+
     fn is_paused(&self) -> bool {
         self.tap.busy.load(Relaxed) && self.tap.inner().paused
     }

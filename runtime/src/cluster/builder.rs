@@ -38,7 +38,7 @@ pub struct ClusterNodeBuilder {
     identity: Identity,
     limits: Limits,
     membership: Membership,
-    spin: Duration,
+    spin: Option<Duration>,
     guard: Option<bool>,
     goodbye: bool,
     /// Another name for the hello than the node's own.
@@ -57,7 +57,7 @@ impl ClusterNodeBuilder {
             identity,
             limits: Limits::default(),
             membership: Membership::default(),
-            spin: SPIN,
+            spin: None,
             guard: None,
             goodbye: true,
             announced: None,
@@ -111,8 +111,8 @@ impl ClusterNodeBuilder {
         self
     }
 
-    /// How long the node's loop may look for more before it sleeps, on a tokio runtime of one worker: 100 µs by
-    /// default, zero for never.
+    /// How long the node's loop may look for more before it sleeps: on a tokio runtime of one worker 100 µs by default, on
+    /// one of several not at all; zero for never.
     ///
     /// Waking a sleeping core costs more than a whole round trip. So while at least two of three pauses between
     /// messages are shorter than this bound, the loop looks again and again instead of sleeping; where pauses are
@@ -120,10 +120,12 @@ impl ClusterNodeBuilder {
     /// messages a second, one core looks busy that would else sleep between them. It gives way to whoever else wants
     /// that core, and to every task that is ready.
     ///
-    /// On a runtime of several workers the loop never spins: each look would have tokio wake another worker.
+    /// On a runtime of several workers a thread does that in the loop's place, and runs the processes that it wakes: have one
+    /// core more than the workers keep busy. While it looks, the socket wakes nobody. The loop has its work back once messages
+    /// do not follow each other closely, or are more than a thread should handle alone. With a spawner of your own there is none.
     #[must_use]
     pub fn spin(mut self, spin: Duration) -> Self {
-        self.spin = spin;
+        self.spin = Some(spin);
         self
     }
 
@@ -271,9 +273,13 @@ impl ClusterNodeBuilder {
                 "shared identity: peers are not told apart by their certificates, any of them may use any free name"
             );
         }
-        let spin = if tokio.metrics().num_workers() == 1 { spin } else { Duration::ZERO };
-        let driver = Driver::new(Loop(core.clone()), socket, spin, runtime.clock().clone());
+        let is_alone = tokio.metrics().num_workers() == 1;
+        let own = if is_alone { spin.unwrap_or(SPIN) } else { Duration::ZERO };
+        let driver = Driver::new(Loop(core.clone()), socket, own, runtime.clock().clone());
         let mut driver = driver.goodbye(goodbye);
+        if let Some(spin) = spin.filter(|spin| !is_alone && !spin.is_zero() && runtime.is_on_tokio()) {
+            driver = driver.spun_for(spin).map_err(BindError::Thread)?;
+        }
         if guard.unwrap_or(runtime.is_on_tokio()) {
             driver = driver.guarded().map_err(BindError::Thread)?;
         }

@@ -541,6 +541,10 @@ impl Driven for Loop {
         (delivered, ran.more)
     }
 
+    fn stays_awake(&self) {
+        self.0.awake.store(true, Ordering::SeqCst);
+    }
+
     fn perform(&self) {
         let work = std::mem::take(&mut *self.0.todo.lock());
         self.0.perform(work);

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use super::guard::Guard;
 use super::socket::Socket;
 use super::spin::Spin;
+use super::spinner::Spinner;
 use super::turn::{Driven, Shared};
 use crate::clock::{Clock, Timer};
 
@@ -37,6 +38,8 @@ pub struct Driver<D: Driven, S: Socket> {
     armed: Option<Instant>,
     yielded: bool,
     spin: Spin,
+    /// Looks for more instead, where this loop may not.
+    spinner: Option<Spinner>,
     /// Says goodbye if it is dropped before its end.
     goodbye: bool,
     /// It is being polled; if it is dropped then, that has panicked.
@@ -57,6 +60,7 @@ impl<D: Driven, S: Socket> Driver<D, S> {
             armed: None,
             yielded: false,
             spin: Spin::new(spin),
+            spinner: None,
             goodbye: true,
             polling: false,
             guard: None,
@@ -75,6 +79,16 @@ impl<D: Driven, S: Socket> Driver<D, S> {
     /// The system gives no thread.
     pub fn guarded(mut self) -> std::io::Result<Self> {
         self.guard = Some(Guard::start(&self.shared, self.clock.clone())?);
+        Ok(self)
+    }
+
+    /// Has a thread look for more for up to `spin` before the loop sleeps: for a runtime of several workers, where the loop itself
+    /// should not (`new` with zero).
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn spun_for(mut self, spin: Duration) -> std::io::Result<Self> {
+        self.spinner = Some(Spinner::start(&self.shared, Spin::new(spin), self.clock.clone())?);
         Ok(self)
     }
 
@@ -130,6 +144,9 @@ impl<D: Driven, S: Socket> Driver<D, S> {
         let this = self;
         let Shared { driven, turn, polled, .. } = &*this.shared;
         driven.register(cx);
+        if this.spinner.as_ref().is_some_and(|spinner| spinner.has_it(cx)) {
+            return Poll::Pending;
+        }
         polled.fetch_add(1, Ordering::Relaxed);
         let now = this.clock.now();
         // What the signals wake runs here, before the answers leave.
@@ -152,6 +169,7 @@ impl<D: Driven, S: Socket> Driver<D, S> {
         let queued = driven.queued();
         if arrived.any || queued > 0 {
             this.spin.worked(now);
+            this.spinner.iter().for_each(|spinner| spinner.worked(now));
         }
         if !this.yielded && others_run && arrived.signals + queued >= YIELD_MESSAGES {
             this.yielded = true;
@@ -178,8 +196,15 @@ impl<D: Driven, S: Socket> Driver<D, S> {
                 // Whoever else wants the core has it now.
                 std::thread::yield_now();
             }
-            if this.spin.goes_on(if any_sent || arrived.any { this.clock.now() } else { now }) {
+            let now = if any_sent || arrived.any { this.clock.now() } else { now };
+            if this.spin.goes_on(now) {
                 look_again(cx);
+            }
+            if let Some(spinner) = this.spinner.as_ref().filter(|spinner| spinner.goes_on(now)) {
+                let mut turn = this.shared.turn.lock();
+                if turn.as_mut().expect(UNTIL_ITS_END).release() {
+                    spinner.hand_over(cx);
+                }
             }
         }
         Poll::Pending
@@ -239,6 +264,8 @@ mod tests {
         fn running<T>(&self, deliver: impl FnOnce() -> T) -> (T, bool) {
             (deliver(), false)
         }
+
+        fn stays_awake(&self) {}
 
         fn is_over(&self) -> bool {
             true

@@ -4,6 +4,7 @@ pub mod driver;
 mod guard;
 pub mod socket;
 mod spin;
+mod spinner;
 mod turn;
 pub mod udp;
 

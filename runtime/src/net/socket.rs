@@ -65,6 +65,12 @@ pub trait Socket: Send + 'static {
     /// `WouldBlock`, or what the operating system says.
     fn try_receive(&mut self, received: &mut VecDeque<Received>) -> io::Result<()>;
 
+    /// Until [`poll_receive`](Self::poll_receive) is called again, a thread looks for what arrives, with
+    /// [`try_receive`](Self::try_receive): nobody is woken for it meanwhile. Whether the socket can do that now.
+    fn release(&mut self) -> bool {
+        false
+    }
+
     /// Whether the node stands still on purpose: then nobody does its work in its place. Only a test harness says so.
     fn is_paused(&self) -> bool {
         false

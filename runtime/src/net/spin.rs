@@ -51,6 +51,11 @@ impl Spin {
         }
     }
 
+    /// There is more to do than spinning is for: it has to learn anew.
+    pub(crate) fn crowded(&mut self) {
+        (self.points, self.looked, self.idle_since) = (0, None, None);
+    }
+
     /// The loop has nothing to do: whether it looks again at once. It is asked once a look.
     pub(crate) fn goes_on(&mut self, now: Instant) -> bool {
         if self.max.is_zero() {

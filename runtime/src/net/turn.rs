@@ -44,6 +44,9 @@ pub trait Driven: Send + Sync + 'static {
     /// From here until [`prepare`](Self::prepare) nobody need wake the loop: it takes what is queued then.
     fn running<T>(&self, deliver: impl FnOnce() -> T) -> (T, bool);
 
+    /// Until the next [`prepare`](Self::prepare) nobody need wake the loop for what is queued: it is looked for.
+    fn stays_awake(&self);
+
     /// Whether all is said: the loop ends.
     fn is_over(&self) -> bool;
 
@@ -141,6 +144,20 @@ impl<S: Socket> Turn<S> {
         Ok(Arrived { any: true, signals, more: !drained || !self.datagrams.is_empty() })
     }
 
+    /// Asks the socket once, if nothing waits to be handed over; whether anything does now.
+    pub(super) fn look(
+        &mut self,
+        ask: impl FnOnce(&mut S, &mut VecDeque<Received>) -> io::Result<()>,
+    ) -> io::Result<bool> {
+        if self.datagrams.is_empty() {
+            match ask(&mut self.socket, &mut self.datagrams) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => result?,
+            }
+        }
+        Ok(!self.datagrams.is_empty())
+    }
+
     /// Sends what there is. When the socket is full, `full` tells whether to try again at once.
     pub(super) fn send<D: Driven>(
         &mut self,
@@ -188,6 +205,16 @@ impl<S: Socket> Turn<S> {
         while self.send(driven, now, |_| false).more {}
         driven.prepare(end);
         while self.send(driven, end, |_| false).more {}
+    }
+
+    /// Has the socket wake nobody until the loop asks it again; whether it can do that, and has taken all.
+    pub(super) fn release(&mut self) -> bool {
+        self.unsent.is_none() && !self.socket.is_paused() && self.socket.release()
+    }
+
+    /// Whether the socket has not taken all of what was to be sent.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.unsent.is_some()
     }
 
     /// Whether all is said and sent.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -29,10 +30,15 @@ const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Pause after which a full send buffer is tried again.
 const RETRY: Duration = Duration::from_millis(1);
 
+/// The registration of a socket with the runtime.
+type Readiness = AsyncFd<Arc<std::net::UdpSocket>>;
+
 /// A bound UDP socket.
 #[derive(Debug)]
 pub struct UdpSocket {
-    io: AsyncFd<std::net::UdpSocket>,
+    socket: Arc<std::net::UdpSocket>,
+    /// What wakes the loop; `None` while a thread looks for what arrives.
+    readiness: Option<Readiness>,
     inbound: Inbound,
     retry: Option<Pin<Box<Sleep>>>,
 }
@@ -56,10 +62,8 @@ impl UdpSocket {
         socket.bind(&addr.into())?;
         let socket = std::net::UdpSocket::from(socket);
         let state = UdpSocketState::new((&socket).into())?;
-        // SAFETY: the socket owns its descriptor, and nothing here replaces it: `as_raw_fd` gives the same open one for
-        // as long as the socket lives.
-        let io = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }
-            .map_err(io::Error::from)?;
+        let socket = Arc::new(socket);
+        let readiness = Some(register(&socket)?);
         let buffer = vec![0; RECEIVE_BYTES * BATCH_SIZE].into();
         let inbound = Inbound {
             state,
@@ -68,8 +72,14 @@ impl UdpSocket {
             pinned: !addr.ip().is_unspecified(),
             is_v6: addr.is_ipv6(),
         };
-        Ok(Self { io, inbound, retry: None })
+        Ok(Self { socket, readiness, inbound, retry: None })
     }
+}
+
+fn register(socket: &Arc<std::net::UdpSocket>) -> io::Result<Readiness> {
+    // SAFETY: the socket owns its descriptor, and nothing here replaces it: `as_raw_fd` gives the same open one for as long
+    // as the socket lives, which is no shorter than its registration.
+    unsafe { AsyncFd::register_with_interest(socket.clone(), Interest::READABLE) }.map_err(io::Error::from)
 }
 
 /// The receiving side.
@@ -136,7 +146,7 @@ fn mapped(addr: SocketAddr) -> SocketAddr {
 
 impl Socket for UdpSocket {
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.io.get_ref().local_addr()
+        self.socket.local_addr()
     }
 
     fn poll_receive(
@@ -144,7 +154,11 @@ impl Socket for UdpSocket {
         cx: &mut Context<'_>,
         received: &mut VecDeque<Received>,
     ) -> Poll<io::Result<()>> {
-        let Poll::Ready(guard) = self.io.poll_read_ready(cx) else { return Poll::Pending };
+        let readiness = match &self.readiness {
+            Some(readiness) => readiness,
+            None => self.readiness.insert(register(&self.socket)?),
+        };
+        let Poll::Ready(guard) = readiness.poll_read_ready(cx) else { return Poll::Pending };
         let mut guard = guard?;
         match self.inbound.receive(guard.get_inner(), received) {
             Ok(true) => {}
@@ -157,7 +171,12 @@ impl Socket for UdpSocket {
     }
 
     fn try_receive(&mut self, received: &mut VecDeque<Received>) -> io::Result<()> {
-        self.inbound.receive(self.io.get_ref(), received).map(|_| ())
+        self.inbound.receive(&self.socket, received).map(|_| ())
+    }
+
+    fn release(&mut self) -> bool {
+        self.readiness = None;
+        true
     }
 
     fn try_send(&mut self, transmit: &Transmit<'_>) -> io::Result<()> {
@@ -168,7 +187,7 @@ impl Socket for UdpSocket {
             segment_size: transmit.segment_size,
             src_ip: transmit.src_ip,
         };
-        self.inbound.state.send(self.io.get_ref().into(), &transmit)
+        self.inbound.state.send((&*self.socket).into(), &transmit)
     }
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

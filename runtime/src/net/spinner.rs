@@ -1,0 +1,202 @@
+//! Looks for more in the place of a loop that would sleep, on a runtime of several workers.
+//!
+//! There the loop cannot look again and again itself: each time that it gave way to other tasks, tokio would wake another
+//! worker to share them, and while it did not, tasks that wait behind it on its worker would stand. So when spinning pays
+//! (`spin.rs`) and the program allows it, the loop hands its work to a thread, which asks the socket itself; nobody is
+//! woken for what arrives. The processes that a message wakes run on the thread, as they would on the loop's. The loop has its work
+//! back when messages do not follow each other closely any more, when they are more than one thread should run, or when it is over.
+//!
+//! Nobody has the work twice, and nobody never: the thread has it while `spins` is set, and wakes the loop after it has
+//! cleared that.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::thread::{self, Thread};
+use std::{io, panic};
+
+use atomic_waker::AtomicWaker;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use super::socket::Socket;
+use super::spin::Spin;
+use super::turn::{Driven, Shared};
+use crate::clock::Clock;
+
+/// Signals of one turn from which a thread alone is too few.
+const TURN_SIGNALS: usize = 128;
+
+/// A thread that spins when it is told to; it ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Spinner {
+    baton: Arc<Baton>,
+    thread: Thread,
+}
+
+/// What the thread and the loop know of each other.
+#[derive(Debug)]
+struct Baton {
+    /// The thread has the loop's work.
+    spins: AtomicBool,
+    /// The loop was woken meanwhile.
+    nudged: AtomicBool,
+    /// The thread is to end.
+    stop: AtomicBool,
+    /// The loop's work panicked on the thread.
+    broken: AtomicBool,
+    /// What wakes the loop.
+    waker: AtomicWaker,
+    spin: Mutex<Spin>,
+}
+
+impl Spinner {
+    /// Starts the thread, which waits. Needs a tokio runtime around it.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(super) fn start<D: Driven, S: Socket>(
+        shared: &Arc<Shared<D, S>>,
+        spin: Spin,
+        clock: Arc<dyn Clock>,
+    ) -> io::Result<Self> {
+        let baton = Arc::new(Baton {
+            spins: AtomicBool::new(false),
+            nudged: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            spin: Mutex::new(spin),
+        });
+        let looker = Looker { shared: Arc::downgrade(shared), baton: baton.clone(), clock };
+        let tokio = Handle::current();
+        let run = move || {
+            let _inside = tokio.enter();
+            looker.run();
+        };
+        let thread = thread::Builder::new().name("regatta-spin".into()).spawn(run)?.thread().clone();
+        Ok(Self { baton, thread })
+    }
+
+    /// Whether the thread has the loop's work. If so, the loop is woken once that is over, and the thread does what the loop was
+    /// woken for.
+    ///
+    /// # Panics
+    /// The work panicked there, as it would have here.
+    pub(super) fn has_it(&self, cx: &Context<'_>) -> bool {
+        assert!(!self.baton.broken.load(Ordering::SeqCst), "the loop's work panicked on its thread");
+        if !self.baton.spins.load(Ordering::SeqCst) {
+            return false;
+        }
+        self.baton.waker.register(cx.waker());
+        self.baton.nudged.store(true, Ordering::SeqCst);
+        // Either this sees that it is over, or whoever ends it wakes the waker after it was registered.
+        self.baton.spins.load(Ordering::SeqCst)
+    }
+
+    /// The loop had something to do.
+    pub(super) fn worked(&self, now: std::time::Instant) {
+        self.baton.spin.lock().worked(now);
+    }
+
+    /// Whether the loop, which has nothing to do, had better hand its work over than sleep.
+    pub(super) fn goes_on(&self, now: std::time::Instant) -> bool {
+        self.baton.spin.lock().goes_on(now)
+    }
+
+    /// The thread has the work from now on. The socket must have been released.
+    pub(super) fn hand_over(&self, cx: &Context<'_>) {
+        self.baton.waker.register(cx.waker());
+        self.baton.spins.store(true, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.baton.stop.store(true, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+}
+
+/// What the thread knows.
+struct Looker<D, S> {
+    shared: Weak<Shared<D, S>>,
+    baton: Arc<Baton>,
+    clock: Arc<dyn Clock>,
+}
+
+impl<D: Driven, S: Socket> Looker<D, S> {
+    fn run(&self) {
+        while !self.baton.stop.load(Ordering::SeqCst) {
+            if !self.baton.spins.load(Ordering::SeqCst) {
+                thread::park();
+                continue;
+            }
+            if let Some(shared) = self.shared.upgrade() {
+                // A panic of a process is caught where it is polled. This one ends the loop.
+                let spun = panic::catch_unwind(panic::AssertUnwindSafe(|| self.spin(&shared)));
+                self.baton.broken.store(spun.is_err(), Ordering::SeqCst);
+            }
+            self.baton.spins.store(false, Ordering::SeqCst);
+            self.baton.waker.wake();
+        }
+    }
+
+    /// Does the loop's work until it is the loop's again.
+    fn spin(&self, shared: &Shared<D, S>) {
+        let Shared { driven, turn, polled } = shared;
+        let mut due = driven.timeout();
+        driven.stays_awake();
+        while !self.baton.stop.load(Ordering::SeqCst) {
+            polled.fetch_add(1, Ordering::Relaxed);
+            let now = self.clock.now();
+            let arrived = {
+                let mut turn = turn.lock();
+                let Some(turn) = turn.as_mut().filter(|turn| !turn.socket.is_paused()) else { return };
+                // A socket that failed for good is the loop's to report.
+                let Ok(arrived) = turn.look(|socket, into| socket.try_receive(into)) else { return };
+                arrived
+            };
+            let nudged = self.baton.nudged.swap(false, Ordering::SeqCst);
+            let is_due = due.is_some_and(|due| due <= now);
+            if !arrived && !nudged && !is_due && driven.queued() == 0 {
+                if !self.baton.spin.lock().goes_on(now) {
+                    return;
+                }
+                // Whoever else wants the core has it now.
+                thread::yield_now();
+                continue;
+            }
+            let (signals, others_run) = driven.running(|| {
+                let signals = {
+                    let mut turn = turn.lock();
+                    let Some(turn) = turn.as_mut() else { return 0 };
+                    // What is left in the socket is found by the next look.
+                    let none = |_: &mut S, _: &mut _| Poll::Pending;
+                    turn.receive(driven, now, TURN_SIGNALS, none).map_or(0, |arrived| arrived.signals)
+                };
+                driven.perform();
+                signals
+            });
+            if arrived || signals > 0 || driven.queued() > 0 {
+                self.baton.spin.lock().worked(now);
+            }
+            driven.prepare(now);
+            let (more, over) = {
+                let mut turn = turn.lock();
+                let Some(turn) = turn.as_mut() else { return };
+                (turn.send(driven, now, |_| false).more, turn.is_over(driven))
+            };
+            driven.perform();
+            if over || turn.lock().as_ref().is_none_or(super::turn::Turn::is_stuck) {
+                return;
+            }
+            if others_run || more || signals >= TURN_SIGNALS {
+                return self.baton.spin.lock().crowded();
+            }
+            due = driven.timeout();
+            driven.stays_awake();
+        }
+    }
+}

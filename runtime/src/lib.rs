@@ -24,6 +24,7 @@ pub mod cluster;
 pub mod net;
 pub mod server;
 pub mod supervisor;
+mod sync;
 
 pub use actor::{Context, ProcessHandle, Received, Runtime, RuntimeBuilder, SendError};
 pub use bytes::Bytes;

@@ -21,6 +21,7 @@ mod cluster {
     mod restart;
     mod send;
     mod spawn;
+    mod spin;
     mod starved;
     mod supervise;
     mod unique;

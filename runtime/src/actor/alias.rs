@@ -15,8 +15,8 @@ use rustc_hash::FxHashMap;
 
 use super::cell::Cell;
 use super::context::Context;
-use super::sync::RwLock;
-use super::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::RwLock;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The aliases of one runtime.
 #[derive(Default)]

@@ -11,8 +11,8 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::context::Context;
-use super::sync::atomic::Ordering;
 use super::{current, poll};
+use crate::sync::atomic::Ordering;
 
 /// Work under way elsewhere. Dropping it changes nothing for the work: it goes on to its end, and what it gives is dropped.
 #[must_use = "the work is not waited for unless this is awaited"]

@@ -30,9 +30,9 @@ use super::poll::Task;
 use super::received::Received;
 use super::runtime::Runtime;
 use super::scheduler::{Ready, Schedulers};
-use super::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
-use super::sync::{Mutex, MutexGuard};
 use super::timers::Alarm;
+use crate::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 
 /// What others touch of a process.
 pub(crate) struct Cell {

@@ -22,9 +22,9 @@ use super::marks::{Mark, Marks};
 use super::process::{IntoExit, ProcessHandle};
 use super::received::Received;
 use super::runtime::{Runtime, SpawnOptions};
-use super::sync::atomic::Ordering;
 use super::timers::Deadline;
 use super::{links, watch};
+use crate::sync::atomic::Ordering;
 
 /// A process as its own body sees it.
 ///

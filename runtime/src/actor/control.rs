@@ -11,7 +11,7 @@ use super::cell::{Cell, HELD, SUPERVISES, SUSPENDED};
 use super::exit;
 use super::process::ProcessHandle;
 use super::runtime::Runtime;
-use super::sync::atomic::Ordering;
+use crate::sync::atomic::Ordering;
 
 /// What a runtime has done so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

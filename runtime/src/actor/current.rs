@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 use regatta_proto::id::Pid;
 
-use super::sync::thread_local;
+use crate::sync::thread_local;
 
 thread_local! {
     static CURRENT: Cell<Option<Pid>> = const { Cell::new(None) };

@@ -16,7 +16,7 @@ use regatta_proto::signal::Signal;
 use super::cell::{After, Cell, Cold, Link, Remains, TRAPS};
 use super::received::Received;
 use super::runtime::Runtime;
-use super::sync::atomic::Ordering;
+use crate::sync::atomic::Ordering;
 
 /// A linked process ended, or was none.
 pub(crate) fn take_link_exit(cell: &Arc<Cell>, from: Pid, reason: ExitReason) {

@@ -18,7 +18,7 @@ use super::context::Context;
 use super::error::SendError;
 use super::received::Received;
 use super::runtime::Runtime;
-use super::sync::RwLock;
+use crate::sync::RwLock;
 
 /// Why a process did not join a group. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use regatta_proto::id::{Incarnation, Pid};
 
 use super::runtime::Runtime;
-use super::sync::thread_local;
+use crate::sync::thread_local;
 
 thread_local! {
     static HOLD: RefCell<Option<Hold>> = const { RefCell::new(None) };

@@ -10,7 +10,7 @@ use regatta_proto::id::{Name, Pid, Reference};
 
 use super::cell::{Cell, HELD, Link, SUSPENDED, TRAPS};
 use super::runtime::Runtime;
-use super::sync::atomic::Ordering;
+use crate::sync::atomic::Ordering;
 
 /// What a process is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -14,8 +14,8 @@ use regatta_proto::signal::{Signal, Unanswered};
 
 use super::cell::{Cell, ENDING, STOP};
 use super::error::SendError;
-use super::sync::atomic::{AtomicU64, Ordering};
 use super::watch;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What a typed message is to the core.
 pub(crate) trait Letter: Any + Send + Sync {

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::error::SendError;
 use super::letter::Posted;
 use super::received::Received;
-use super::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What happens to a message that finds its receiver's mailbox at a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

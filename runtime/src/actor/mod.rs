@@ -74,7 +74,6 @@ pub mod remote;
 pub mod runtime;
 pub(crate) mod scheduler;
 pub(crate) mod staff;
-pub(crate) mod sync;
 pub(crate) mod table;
 #[cfg(test)]
 #[cfg(not(feature = "model"))]

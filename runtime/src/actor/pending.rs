@@ -12,8 +12,8 @@ use regatta_proto::reason::ExitReason;
 use regatta_proto::signal::Unanswered;
 use rustc_hash::FxHashMap;
 
-use super::sync::Mutex;
-use super::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// The calls of one runtime that are under way on other nodes.
 #[derive(Default)]

@@ -14,8 +14,8 @@ use tracing::level_filters::LevelFilter;
 
 use super::cell::{After, Cell, ENDING, HELD, STOP};
 use super::process::IntoExit;
-use super::sync::atomic::Ordering;
 use super::{current, exit};
+use crate::sync::atomic::Ordering;
 
 /// A process that is to run, or runs: its body, and the cell that it belongs to. Two words, so that it moves in registers.
 pub(crate) struct Task(Pin<Box<Running<dyn Future<Output = ExitReason> + Send>>>);

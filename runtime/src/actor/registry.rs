@@ -13,7 +13,7 @@ use regatta_proto::id::{Name, Pid};
 use super::cell::Cell;
 use super::error::RegisterError;
 use super::runtime::Runtime;
-use super::sync::RwLock;
+use crate::sync::RwLock;
 
 /// The names of one runtime. Each message by name looks one up.
 #[derive(Default)]

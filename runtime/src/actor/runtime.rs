@@ -29,11 +29,11 @@ use super::registry::Registry;
 use super::remote::Remote;
 use super::scheduler::{Ready, Schedulers, Visit};
 use super::staff::Staff;
-use super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use super::table::Table;
 use super::timers::Timers;
 use super::{current, exit, hold, links, poll, watch};
 use crate::clock::{Clock, SystemClock};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// A world of processes: one node's local half. Cloning gives another handle to the same one.
 ///

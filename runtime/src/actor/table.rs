@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cell::Cell;
-use super::sync::RwLock;
-use super::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::RwLock;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// All cells of one runtime.
 pub(crate) struct Table {

@@ -119,6 +119,8 @@ pub(crate) struct Core {
     todo: Mutex<Vec<Work>>,
     /// How often a guard did the loop's work.
     takeovers: AtomicU64,
+    /// How often a thread began to spin in the loop's place.
+    spins: AtomicU64,
     waker: AtomicWaker,
     numbers: AtomicU64,
     /// The address that the socket is bound to.
@@ -162,6 +164,7 @@ impl Core {
             turn: Mutex::default(),
             todo: Mutex::default(),
             takeovers: AtomicU64::new(0),
+            spins: AtomicU64::new(0),
             waker: AtomicWaker::new(),
             numbers: AtomicU64::new(1),
             addr,
@@ -289,6 +292,10 @@ impl Core {
     /// How often a guard did the loop's work.
     pub(crate) fn takeovers(&self) -> u64 {
         self.takeovers.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn spins(&self) -> u64 {
+        self.spins.load(Ordering::Relaxed)
     }
 
     /// Reads the engine.
@@ -591,6 +598,10 @@ impl Driven for Loop {
             node = %self.0.id.name,
             "processes hold every worker: a guard does the network's work until one is free"
         );
+    }
+
+    fn spins(&self) {
+        self.0.spins.fetch_add(1, Ordering::Relaxed);
     }
 
     fn failed(&self, error: &io::Error) {

@@ -12,7 +12,7 @@ use crate::actor::RuntimeStats;
 type Counter = (&'static str, &'static str, fn(&NodeStats, &RuntimeStats) -> u64);
 
 /// Every counter: its name, what it counts, and where it is.
-const COUNTERS: [Counter; 22] = [
+const COUNTERS: [Counter; 23] = [
     ("regatta_handshakes_refused_total", "Peers turned away before there was a link", |node, _| {
         node.handshakes_refused
     }),
@@ -41,6 +41,9 @@ const COUNTERS: [Counter; 22] = [
     ("regatta_datagrams_sent_total", "UDP datagrams sent", |node, _| node.datagrams_sent),
     ("regatta_datagrams_received_total", "UDP datagrams received", |node, _| node.datagrams_received),
     ("regatta_takeovers_total", "Times that a guard did the network's work", |node, _| node.takeovers),
+    ("regatta_spins_total", "Times that a thread began to look for more in the loop's place", |node, _| {
+        node.spins
+    }),
     ("regatta_processes_spawned_total", "Processes spawned", |_, runtime| runtime.spawned),
     ("regatta_processes_finished_total", "Processes that have ended", |_, runtime| runtime.finished),
     ("regatta_messages_unread_total", "Entries in the mailboxes of processes that ended", |_, runtime| {

@@ -104,6 +104,8 @@ pub struct NodeStats {
     pub memberships_untold: u64,
     /// How often a guard began to do the network's work because processes held every worker.
     pub takeovers: u64,
+    /// How often a thread began to look for more in the loop's place ([`ClusterNodeBuilder::spin`](super::ClusterNodeBuilder::spin)).
+    pub spins: u64,
 }
 
 impl From<EngineStats> for NodeStats {
@@ -123,6 +125,7 @@ impl From<EngineStats> for NodeStats {
             nodes_down: stats.nodes_down,
             memberships_untold: stats.memberships_untold,
             takeovers: 0,
+            spins: 0,
         }
     }
 }
@@ -459,7 +462,7 @@ impl ClusterNode {
     pub fn stats(&self) -> NodeStats {
         let core = self.core();
         let stats = core.read_engine(regatta_proto::engine::Engine::stats);
-        NodeStats { takeovers: core.takeovers(), ..stats.into() }
+        NodeStats { takeovers: core.takeovers(), spins: core.spins(), ..stats.into() }
     }
 
     /// A count that changes whenever a link, a member or a global name comes or goes, or the view may have changed: wait on

@@ -204,6 +204,7 @@ impl<D: Driven, S: Socket> Driver<D, S> {
                 let mut turn = this.shared.turn.lock();
                 if turn.as_mut().expect(UNTIL_ITS_END).release() {
                     spinner.hand_over(cx);
+                    this.shared.driven.spins();
                 }
             }
         }
@@ -280,6 +281,8 @@ mod tests {
         }
 
         fn taken_over(&self) {}
+
+        fn spins(&self) {}
 
         fn failed(&self, _: &io::Error) {}
     }

@@ -1,5 +1,6 @@
 //! Bytes and addresses: the socket, and the loop that drives the engine with it. Nothing here knows of processes.
 
+mod baton;
 pub mod driver;
 mod guard;
 pub mod socket;

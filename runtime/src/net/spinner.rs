@@ -5,20 +5,19 @@
 //! (`spin.rs`) and the program allows it, the loop hands its work to a thread, which asks the socket itself; nobody is
 //! woken for what arrives. The processes that a message wakes run on the thread, as they would on the loop's. The loop has its work
 //! back when messages do not follow each other closely any more, when they are more than one thread should run, or when it is over.
-//!
-//! Nobody has the work twice, and nobody never: the thread has it while `spins` is set, and wakes the loop after it has
-//! cleared that.
+//! Who has it is said by the `baton`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::thread::{self, Thread};
+use std::time::Instant;
 use std::{io, panic};
 
-use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
+use super::baton::Baton;
 use super::socket::Socket;
 use super::spin::Spin;
 use super::turn::{Driven, Shared};
@@ -31,23 +30,8 @@ const TURN_SIGNALS: usize = 128;
 #[derive(Debug)]
 pub(super) struct Spinner {
     baton: Arc<Baton>,
+    spin: Arc<Mutex<Spin>>,
     thread: Thread,
-}
-
-/// What the thread and the loop know of each other.
-#[derive(Debug)]
-struct Baton {
-    /// The thread has the loop's work.
-    spins: AtomicBool,
-    /// The loop was woken meanwhile.
-    nudged: AtomicBool,
-    /// The thread is to end.
-    stop: AtomicBool,
-    /// The loop's work panicked on the thread.
-    broken: AtomicBool,
-    /// What wakes the loop.
-    waker: AtomicWaker,
-    spin: Mutex<Spin>,
 }
 
 impl Spinner {
@@ -60,22 +44,16 @@ impl Spinner {
         spin: Spin,
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
-        let baton = Arc::new(Baton {
-            spins: AtomicBool::new(false),
-            nudged: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
-            broken: AtomicBool::new(false),
-            waker: AtomicWaker::new(),
-            spin: Mutex::new(spin),
-        });
-        let looker = Looker { shared: Arc::downgrade(shared), baton: baton.clone(), clock };
+        let (baton, spin) = (Arc::new(Baton::new()), Arc::new(Mutex::new(spin)));
+        let looker =
+            Looker { shared: Arc::downgrade(shared), baton: baton.clone(), spin: spin.clone(), clock };
         let tokio = Handle::current();
         let run = move || {
             let _inside = tokio.enter();
             looker.run();
         };
         let thread = thread::Builder::new().name("regatta-spin".into()).spawn(run)?.thread().clone();
-        Ok(Self { baton, thread })
+        Ok(Self { baton, spin, thread })
     }
 
     /// Whether the thread has the loop's work. If so, the loop is woken once that is over, and the thread does what the loop was
@@ -84,37 +62,29 @@ impl Spinner {
     /// # Panics
     /// The work panicked there, as it would have here.
     pub(super) fn has_it(&self, cx: &Context<'_>) -> bool {
-        assert!(!self.baton.broken.load(Ordering::SeqCst), "the loop's work panicked on its thread");
-        if !self.baton.spins.load(Ordering::SeqCst) {
-            return false;
-        }
-        self.baton.waker.register(cx.waker());
-        self.baton.nudged.store(true, Ordering::SeqCst);
-        // Either this sees that it is over, or whoever ends it wakes the waker after it was registered.
-        self.baton.spins.load(Ordering::SeqCst)
+        self.baton.is_away(cx.waker())
     }
 
     /// The loop had something to do.
-    pub(super) fn worked(&self, now: std::time::Instant) {
-        self.baton.spin.lock().worked(now);
+    pub(super) fn worked(&self, now: Instant) {
+        self.spin.lock().worked(now);
     }
 
     /// Whether the loop, which has nothing to do, had better hand its work over than sleep.
-    pub(super) fn goes_on(&self, now: std::time::Instant) -> bool {
-        self.baton.spin.lock().goes_on(now)
+    pub(super) fn goes_on(&self, now: Instant) -> bool {
+        self.spin.lock().goes_on(now)
     }
 
     /// The thread has the work from now on. The socket must have been released.
     pub(super) fn hand_over(&self, cx: &Context<'_>) {
-        self.baton.waker.register(cx.waker());
-        self.baton.spins.store(true, Ordering::SeqCst);
+        self.baton.hand_over(cx.waker());
         self.thread.unpark();
     }
 }
 
 impl Drop for Spinner {
     fn drop(&mut self) {
-        self.baton.stop.store(true, Ordering::SeqCst);
+        self.baton.stop();
         self.thread.unpark();
     }
 }
@@ -123,23 +93,23 @@ impl Drop for Spinner {
 struct Looker<D, S> {
     shared: Weak<Shared<D, S>>,
     baton: Arc<Baton>,
+    spin: Arc<Mutex<Spin>>,
     clock: Arc<dyn Clock>,
 }
 
 impl<D: Driven, S: Socket> Looker<D, S> {
     fn run(&self) {
-        while !self.baton.stop.load(Ordering::SeqCst) {
-            if !self.baton.spins.load(Ordering::SeqCst) {
+        while !self.baton.is_stopped() {
+            if !self.baton.is_here() {
                 thread::park();
                 continue;
             }
-            if let Some(shared) = self.shared.upgrade() {
-                // A panic of a process is caught where it is polled. This one ends the loop.
-                let spun = panic::catch_unwind(panic::AssertUnwindSafe(|| self.spin(&shared)));
-                self.baton.broken.store(spun.is_err(), Ordering::SeqCst);
-            }
-            self.baton.spins.store(false, Ordering::SeqCst);
-            self.baton.waker.wake();
+            // A panic of a process is caught where it is polled; this one is the loop's.
+            let spun = self
+                .shared
+                .upgrade()
+                .map(|shared| panic::catch_unwind(panic::AssertUnwindSafe(|| self.spin(&shared))));
+            self.baton.give_back(spun.is_some_and(|spun| spun.is_err()));
         }
     }
 
@@ -148,7 +118,7 @@ impl<D: Driven, S: Socket> Looker<D, S> {
         let Shared { driven, turn, polled } = shared;
         let mut due = driven.timeout();
         driven.stays_awake();
-        while !self.baton.stop.load(Ordering::SeqCst) {
+        while !self.baton.is_stopped() {
             polled.fetch_add(1, Ordering::Relaxed);
             let now = self.clock.now();
             let arrived = {
@@ -158,10 +128,10 @@ impl<D: Driven, S: Socket> Looker<D, S> {
                 let Ok(arrived) = turn.look(|socket, into| socket.try_receive(into)) else { return };
                 arrived
             };
-            let nudged = self.baton.nudged.swap(false, Ordering::SeqCst);
+            let nudged = self.baton.take_nudge();
             let is_due = due.is_some_and(|due| due <= now);
             if !arrived && !nudged && !is_due && driven.queued() == 0 {
-                if !self.baton.spin.lock().goes_on(now) {
+                if !self.spin.lock().goes_on(now) {
                     return;
                 }
                 // Whoever else wants the core has it now.
@@ -180,7 +150,7 @@ impl<D: Driven, S: Socket> Looker<D, S> {
                 signals
             });
             if arrived || signals > 0 || driven.queued() > 0 {
-                self.baton.spin.lock().worked(now);
+                self.spin.lock().worked(now);
             }
             driven.prepare(now);
             let (more, over) = {
@@ -193,7 +163,7 @@ impl<D: Driven, S: Socket> Looker<D, S> {
                 return;
             }
             if others_run || more || signals >= TURN_SIGNALS {
-                return self.baton.spin.lock().crowded();
+                return self.spin.lock().crowded();
             }
             due = driven.timeout();
             driven.stays_awake();

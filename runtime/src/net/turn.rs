@@ -60,6 +60,9 @@ pub trait Driven: Send + Sync + 'static {
     /// A guard has begun to do the loop's work.
     fn taken_over(&self);
 
+    /// A thread has begun to look for more in the loop's place.
+    fn spins(&self);
+
     /// The socket failed for good.
     fn failed(&self, error: &io::Error);
 }

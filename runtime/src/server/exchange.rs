@@ -11,7 +11,7 @@ use regatta_proto::signal::Unanswered;
 
 use super::Server;
 use crate::actor::letter::Letter;
-use crate::actor::sync::Mutex;
+use crate::sync::Mutex;
 
 /// One call.
 pub(super) struct Exchange<S: Server> {

@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use super::super::cell::Cell;
 use super::super::poll::Task;
-use super::super::sync::thread_local;
 use super::local;
 use super::pool::Schedulers;
+use crate::sync::thread_local;
 
 /// Cells by the lower bits of their serials.
 struct Known {

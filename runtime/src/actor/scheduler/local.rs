@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::super::cell::Cell;
 use super::super::poll::Task;
-use super::super::sync::thread_local;
 use super::known;
 use super::queue::RunQueue;
+use crate::sync::thread_local;
 
 /// The run queue of one slot of a pool, and what goes with it.
 pub(crate) struct Local {

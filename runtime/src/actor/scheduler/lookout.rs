@@ -16,9 +16,9 @@ use regatta_proto::id::Pid;
 
 use super::super::runtime::{Inner, Runtime};
 use super::super::staff::Member;
-use super::super::sync::Mutex;
-use super::super::sync::atomic::{AtomicBool, Ordering, fence};
 use super::pool::Pool;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering, fence};
 
 /// How others reach the thread.
 #[derive(Default)]

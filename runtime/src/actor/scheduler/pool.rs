@@ -13,14 +13,14 @@ use super::super::cell::Cell;
 use super::super::poll::Task as Process;
 use super::super::runtime::Inner;
 use super::super::staff::Staff;
-use super::super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use super::super::sync::{Mutex, spin_loop};
 use super::known;
 use super::local::{self, Local, Pushed, Ready};
 use super::lookout::{self, Lookout};
 use super::queue::{OtherEnd, ROW};
 use super::sleepers::{SCHEDULERS_MAX, Sleepers};
 use super::turn::{Nudge, Scheduler};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Mutex, spin_loop};
 
 /// All schedulers of one runtime. Dropped with it; the schedulers then end.
 pub(crate) struct Schedulers {

@@ -7,7 +7,7 @@
 //! from outside **queues, then looks** for sleepers. Both looks are sequentially consistent with both acts, so one of the two
 //! sees the other. A searcher that gives up does the same, so whoever relied on it is served too.
 
-use super::super::sync::atomic::{AtomicU64, Ordering, fence};
+use crate::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// The most schedulers that a runtime may have.
 pub(crate) const SCHEDULERS_MAX: usize = 63;

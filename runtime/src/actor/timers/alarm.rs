@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::super::cell::Cell;
 use super::super::runtime::Runtime;
-use super::super::sync::atomic::{AtomicU64, Ordering};
 use super::queue::Key;
 use super::{Due, Timers};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What a cell knows of its alarm. Set by whoever polls the process, under the lock of the timers; rung by their task.
 #[derive(Debug, Default)]

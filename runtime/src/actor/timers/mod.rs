@@ -30,7 +30,7 @@ use queue::{Key, Queue};
 
 use super::cell::Cell;
 use super::runtime::Runtime;
-use super::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard};
 
 /// The timers of one runtime.
 #[derive(Default)]

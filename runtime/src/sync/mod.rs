@@ -1,5 +1,5 @@
 //! The primitives that the hand-written concurrency is built of. With the feature `model` they are a model checker's, which
-//! tries out how threads may interleave ([`models`](super::models)); what each does is the same.
+//! tries out how threads may interleave (`models`); what each does is the same.
 
 #[cfg(feature = "model")]
 mod model;

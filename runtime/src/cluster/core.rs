@@ -490,7 +490,9 @@ impl Driven for Loop {
             while let Some(Received { from, to, ecn, data }) = datagrams.pop_front() {
                 engine.handle_datagram(now, from, to, ecn, data, host);
                 engine.process(now, host);
-                if engine.stats().signals_received - before >= max_signals as u64 {
+                // A last datagram alone is not worth a turn, and its answers no datagram.
+                let delivered = engine.stats().signals_received - before;
+                if delivered >= max_signals as u64 && datagrams.len() > 1 {
                     break;
                 }
             }
@@ -504,6 +506,10 @@ impl Driven for Loop {
     fn queued(&self) -> usize {
         // Links, not frames: each has at least one, and the exact number does not matter here.
         self.0.scheduled.lock().len()
+    }
+
+    fn peers(&self) -> usize {
+        self.0.peers.count()
     }
 
     fn prepare(&self, now: Instant) {

@@ -157,6 +157,11 @@ impl Peers {
         }
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.view.load().by_name.len()
+    }
+
     /// All live links, by name.
     pub(crate) fn all(&self) -> Vec<Arc<PeerLink>> {
         let mut all: Vec<_> = self.view.load().by_name.values().cloned().collect();

@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::guard::Guard;
+use super::share::Share;
 use super::socket::Socket;
 use super::spin::Spin;
 use super::spinner::Spinner;
@@ -24,9 +25,6 @@ use crate::clock::{Clock, Timer};
 
 /// Messages about from which it pays to wait for the processes' answers.
 const YIELD_MESSAGES: usize = 2;
-/// Signals that one turn delivers, about, before their answers leave. With all of a long train delivered first, the peer
-/// would wait while we work and we while it works; with too few the datagrams are not full.
-const TURN_SIGNALS: usize = 128;
 
 /// The loop over one socket.
 pub struct Driver<D: Driven, S: Socket> {
@@ -37,6 +35,7 @@ pub struct Driver<D: Driven, S: Socket> {
     /// is set again.
     armed: Option<Instant>,
     yielded: bool,
+    share: Share,
     spin: Spin,
     /// Looks for more instead, where this loop may not.
     spinner: Option<Spinner>,
@@ -59,6 +58,7 @@ impl<D: Driven, S: Socket> Driver<D, S> {
             timer,
             armed: None,
             yielded: false,
+            share: Share::default(),
             spin: Spin::new(spin),
             spinner: None,
             goodbye: true,
@@ -149,12 +149,13 @@ impl<D: Driven, S: Socket> Driver<D, S> {
         }
         polled.fetch_add(1, Ordering::Relaxed);
         let now = this.clock.now();
+        let max_signals = this.share.signals(driven.peers());
         // What the signals wake runs here, before the answers leave.
         let (received, others_run) = driven.running(|| {
             let arrived = {
                 let mut turn = turn.lock();
                 let turn = turn.as_mut().expect(UNTIL_ITS_END);
-                turn.receive(driven, now, TURN_SIGNALS, |socket, into| socket.poll_receive(cx, into))
+                turn.receive(driven, now, max_signals, |socket, into| socket.poll_receive(cx, into))
             };
             driven.perform();
             arrived
@@ -167,6 +168,9 @@ impl<D: Driven, S: Socket> Driver<D, S> {
             }
         };
         let queued = driven.queued();
+        if arrived.signals > 0 {
+            this.share.delivered(queued > 0);
+        }
         if arrived.any || queued > 0 {
             this.spin.worked(now);
             this.spinner.iter().for_each(|spinner| spinner.worked(now));
@@ -196,7 +200,8 @@ impl<D: Driven, S: Socket> Driver<D, S> {
                 // Whoever else wants the core has it now.
                 std::thread::yield_now();
             }
-            let now = if any_sent || arrived.any { this.clock.now() } else { now };
+            let spins = this.spin.may() || this.spinner.is_some();
+            let now = if spins && (any_sent || arrived.any) { this.clock.now() } else { now };
             if this.spin.goes_on(now) {
                 look_again(cx);
             }
@@ -247,6 +252,10 @@ mod tests {
         }
 
         fn queued(&self) -> usize {
+            0
+        }
+
+        fn peers(&self) -> usize {
             0
         }
 

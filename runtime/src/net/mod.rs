@@ -3,6 +3,7 @@
 mod baton;
 pub mod driver;
 mod guard;
+mod share;
 pub mod socket;
 mod spin;
 mod spinner;

@@ -35,6 +35,11 @@ impl Spin {
         Self { max, points: 0, idle_since: None, looked: None }
     }
 
+    /// Whether it ever spins.
+    pub(crate) fn may(&self) -> bool {
+        !self.max.is_zero()
+    }
+
     /// Whether a look has found nothing since the loop last had something to do.
     pub(crate) fn looked(&self) -> bool {
         self.looked.is_some()
@@ -58,7 +63,7 @@ impl Spin {
 
     /// The loop has nothing to do: whether it looks again at once. It is asked once a look.
     pub(crate) fn goes_on(&mut self, now: Instant) -> bool {
-        if self.max.is_zero() {
+        if !self.may() {
             return false;
         }
         let since = *self.idle_since.get_or_insert(now);

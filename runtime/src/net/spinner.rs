@@ -18,13 +18,11 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::baton::Baton;
+use super::share::Share;
 use super::socket::Socket;
 use super::spin::Spin;
 use super::turn::{Driven, Shared};
 use crate::clock::Clock;
-
-/// Signals of one turn from which a thread alone is too few.
-const TURN_SIGNALS: usize = 128;
 
 /// A thread that spins when it is told to; it ends when this is dropped.
 #[derive(Debug)]
@@ -117,6 +115,7 @@ impl<D: Driven, S: Socket> Looker<D, S> {
     fn spin(&self, shared: &Shared<D, S>) {
         let Shared { driven, turn, polled } = shared;
         let mut due = driven.timeout();
+        let share = Share::default();
         driven.stays_awake();
         while !self.baton.is_stopped() {
             polled.fetch_add(1, Ordering::Relaxed);
@@ -138,13 +137,14 @@ impl<D: Driven, S: Socket> Looker<D, S> {
                 thread::yield_now();
                 continue;
             }
+            let max_signals = share.signals(driven.peers());
             let (signals, others_run) = driven.running(|| {
                 let signals = {
                     let mut turn = turn.lock();
                     let Some(turn) = turn.as_mut() else { return 0 };
                     // What is left in the socket is found by the next look.
                     let none = |_: &mut S, _: &mut _| Poll::Pending;
-                    turn.receive(driven, now, TURN_SIGNALS, none).map_or(0, |arrived| arrived.signals)
+                    turn.receive(driven, now, max_signals, none).map_or(0, |arrived| arrived.signals)
                 };
                 driven.perform();
                 signals
@@ -162,7 +162,8 @@ impl<D: Driven, S: Socket> Looker<D, S> {
             if over || turn.lock().as_ref().is_none_or(super::turn::Turn::is_stuck) {
                 return;
             }
-            if others_run || more || signals >= TURN_SIGNALS {
+            // More than one thread should do.
+            if others_run || more || signals >= max_signals {
                 return self.spin.lock().crowded();
             }
             due = driven.timeout();

@@ -21,6 +21,9 @@ pub trait Driven: Send + Sync + 'static {
     /// How many frames are queued, about.
     fn queued(&self) -> usize;
 
+    /// How many peers there are.
+    fn peers(&self) -> usize;
+
     /// Takes what is queued, and what is due by time.
     fn prepare(&self, now: Instant);
 

@@ -36,7 +36,7 @@ fn an_exporter_shows_the_counters_and_gauges_of_each_node_under_its_name() {
         ] {
             assert!(shown.lines().any(|shown| shown == line), "{line:?} in:\n{shown}");
         }
-        assert_eq!(shown.lines().filter(|line| line.starts_with("# TYPE")).count(), 36, "{shown}");
+        assert_eq!(shown.lines().filter(|line| line.starts_with("# TYPE")).count(), 37, "{shown}");
         // Recorded again, counters are what they are and not twice as much.
         assert!(record().contains("regatta_links_up_total{node=\"a\"} 1\n"));
     });

@@ -169,7 +169,8 @@ impl<D: Driven, S: Socket> Driver<D, S> {
         };
         let queued = driven.queued();
         if arrived.signals > 0 {
-            this.share.delivered(queued > 0);
+            // Whoever runs elsewhere may answer yet.
+            this.share.delivered(queued > 0 || others_run);
         }
         if arrived.any || queued > 0 {
             this.spin.worked(now);
@@ -202,10 +203,10 @@ impl<D: Driven, S: Socket> Driver<D, S> {
             }
             let spins = this.spin.may() || this.spinner.is_some();
             let now = if spins && (any_sent || arrived.any) { this.clock.now() } else { now };
-            if this.spin.goes_on(now) {
+            if this.spin.goes_on(now, this.armed) {
                 look_again(cx);
             }
-            if let Some(spinner) = this.spinner.as_ref().filter(|spinner| spinner.goes_on(now)) {
+            if let Some(spinner) = this.spinner.as_ref().filter(|spinner| spinner.goes_on(now, this.armed)) {
                 let mut turn = this.shared.turn.lock();
                 if turn.as_mut().expect(UNTIL_ITS_END).release() {
                     spinner.hand_over(cx);

@@ -61,13 +61,16 @@ impl Spin {
         (self.points, self.looked, self.idle_since) = (0, None, None);
     }
 
-    /// The loop has nothing to do: whether it looks again at once. It is asked once a look.
-    pub(crate) fn goes_on(&mut self, now: Instant) -> bool {
+    /// The loop has nothing to do before `due`: whether it looks again at once. It is asked once a look. For what is due soon
+    /// after it would have stopped it stays: timers of a loop that sleeps are late by a millisecond.
+    pub(crate) fn goes_on(&mut self, now: Instant, due: Option<Instant>) -> bool {
         if !self.may() {
             return false;
         }
         let since = *self.idle_since.get_or_insert(now);
-        if self.points < POINTS_SPIN || now.saturating_duration_since(since) > self.max {
+        let end = since + self.max;
+        let end = due.filter(|due| (end..=end + self.max).contains(due)).unwrap_or(end);
+        if self.points < POINTS_SPIN || now > end {
             self.looked = None;
             return false;
         }
@@ -90,7 +93,7 @@ mod tests {
     fn gap(spin: &mut Spin, now: &mut Instant, length: Duration) -> Duration {
         let began = *now;
         let mut spun = Duration::ZERO;
-        while spin.goes_on(*now) && *now - began < length {
+        while spin.goes_on(*now, None) && *now - began < length {
             *now += Duration::from_micros(1);
             spun = *now - began;
         }
@@ -126,6 +129,18 @@ mod tests {
     }
 
     #[test]
+    fn for_what_is_due_soon_after_it_would_have_stopped_it_stays() {
+        let (mut spin, mut now) = (Spin::new(MAX), Instant::now());
+        spun(&mut spin, &mut now, 1_000, Duration::from_micros(10));
+        let began = now;
+        for (due, stays) in [(MAX * 2, true), (MAX * 2 + Duration::from_nanos(1), false)] {
+            let mut looks = (0..=20u32).map(|part| began + MAX * part / 10);
+            assert_eq!(looks.all(|now| spin.goes_on(now, Some(began + due))), stays);
+            assert!(!spin.goes_on(began + due + Duration::from_nanos(1), Some(began + due)));
+        }
+    }
+
+    #[test]
     fn a_short_gap_now_and_then_is_no_reason_to_spin() {
         let (mut spin, mut now) = (Spin::new(MAX), Instant::now());
         for _ in 0..1_000 {
@@ -138,16 +153,16 @@ mod tests {
     fn a_loop_that_does_not_get_its_core_stops_spinning() {
         let (mut spin, mut now) = (Spin::new(Duration::from_millis(10)), Instant::now());
         spun(&mut spin, &mut now, 1_000, Duration::from_micros(10));
-        assert!(spin.goes_on(now));
-        assert!(!spin.goes_on(now + 2 * CROWDED), "somebody else ran meanwhile");
+        assert!(spin.goes_on(now, None));
+        assert!(!spin.goes_on(now + 2 * CROWDED, None), "somebody else ran meanwhile");
         spin.worked(now + 3 * CROWDED);
-        assert!(!spin.goes_on(now + 4 * CROWDED), "and it has to learn anew");
+        assert!(!spin.goes_on(now + 4 * CROWDED, None), "and it has to learn anew");
     }
 
     #[test]
     fn a_bound_of_zero_never_spins() {
         let (mut spin, mut now) = (Spin::new(Duration::ZERO), Instant::now());
         assert_eq!(spun(&mut spin, &mut now, 1_000, Duration::ZERO), Duration::ZERO);
-        assert!(!spin.goes_on(now));
+        assert!(!spin.goes_on(now, None));
     }
 }

@@ -69,8 +69,8 @@ impl Spinner {
     }
 
     /// Whether the loop, which has nothing to do, had better hand its work over than sleep.
-    pub(super) fn goes_on(&self, now: Instant) -> bool {
-        self.spin.lock().goes_on(now)
+    pub(super) fn goes_on(&self, now: Instant, due: Option<Instant>) -> bool {
+        self.spin.lock().goes_on(now, due)
     }
 
     /// The thread has the work from now on. The socket must have been released.
@@ -130,7 +130,7 @@ impl<D: Driven, S: Socket> Looker<D, S> {
             let nudged = self.baton.take_nudge();
             let is_due = due.is_some_and(|due| due <= now);
             if !arrived && !nudged && !is_due && driven.queued() == 0 {
-                if !self.spin.lock().goes_on(now) {
+                if !self.spin.lock().goes_on(now, due) {
                     return;
                 }
                 // Whoever else wants the core has it now.

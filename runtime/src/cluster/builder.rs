@@ -121,7 +121,8 @@ impl ClusterNodeBuilder {
     /// that core, and to every task that is ready.
     ///
     /// On a runtime of several workers a thread does that in the loop's place, and runs the processes that it wakes: have one
-    /// core more than the workers keep busy. While it looks, the socket wakes nobody. The loop has its work back once messages
+    /// core more than the workers keep busy. While it looks, the socket wakes nobody; for a timer that is due soon it looks up to
+    /// twice as long. A process that blocks it holds up the network, as one that holds every worker does ([`guard`](Self::guard)). The loop has its work back once messages
     /// do not follow each other closely, or are more than a thread should handle alone. With a spawner of your own there is none.
     #[must_use]
     pub fn spin(mut self, spin: Duration) -> Self {
@@ -277,14 +278,14 @@ impl ClusterNodeBuilder {
         let own = if is_alone { spin.unwrap_or(SPIN) } else { Duration::ZERO };
         let driver = Driver::new(Loop(core.clone()), socket, own, runtime.clock().clone());
         let mut driver = driver.goodbye(goodbye);
+        // Ends by itself when the node is shut down, and with the tokio runtime otherwise.
+        let span = tracing::debug_span!("node", name = %core.id.name, incarnation = %core.id.incarnation);
         if let Some(spin) = spin.filter(|spin| !is_alone && !spin.is_zero() && runtime.is_on_tokio()) {
-            driver = driver.spun_for(spin).map_err(BindError::Thread)?;
+            driver = span.in_scope(|| driver.spun_for(spin)).map_err(BindError::Thread)?;
         }
         if guard.unwrap_or(runtime.is_on_tokio()) {
             driver = driver.guarded().map_err(BindError::Thread)?;
         }
-        // Ends by itself when the node is shut down, and with the tokio runtime otherwise.
-        let span = tracing::debug_span!("node", name = %core.id.name, incarnation = %core.id.incarnation);
         runtime.run(driver.instrument(span.clone()));
         if let Some(Search(discovery)) = discovery {
             runtime.run(discovery::Search::new(&core, discovery).run().instrument(span));

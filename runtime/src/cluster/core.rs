@@ -107,7 +107,7 @@ pub(crate) struct Core {
     scheduled: Mutex<Vec<Arc<PeerLink>>>,
     /// There may be members that are dialled when somebody sends to them, and not before.
     is_sparse: AtomicBool,
-    /// The loop is polled, and has yet to take what is scheduled: nobody need wake it for that.
+    /// The loop is polled, or a thread spins for it, and has yet to take what is scheduled: nobody need wake it for that.
     awake: AtomicBool,
     /// Tracked processes that ended.
     ended: Mutex<Vec<u64>>,

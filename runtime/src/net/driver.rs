@@ -124,6 +124,8 @@ impl<D: Driven, S: Socket> Drop for Driver<D, S> {
         }
         drop(turn);
         self.shared.driven.over();
+        // What runs on its thread is over when the tokio runtime is.
+        drop(self.spinner.take());
     }
 }
 
@@ -203,10 +205,10 @@ impl<D: Driven, S: Socket> Driver<D, S> {
             }
             let spins = this.spin.may() || this.spinner.is_some();
             let now = if spins && (any_sent || arrived.any) { this.clock.now() } else { now };
-            if this.spin.goes_on(now, this.armed) {
+            if this.spin.goes_on(now, None) {
                 look_again(cx);
             }
-            if let Some(spinner) = this.spinner.as_ref().filter(|spinner| spinner.goes_on(now, this.armed)) {
+            if let Some(spinner) = this.spinner.as_ref().filter(|spinner| spinner.goes_on(now)) {
                 let mut turn = this.shared.turn.lock();
                 if turn.as_mut().expect(UNTIL_ITS_END).release() {
                     spinner.hand_over(cx);

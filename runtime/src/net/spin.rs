@@ -30,7 +30,7 @@ pub(crate) struct Spin {
 }
 
 impl Spin {
-    /// Spins for at most `max` before a sleep; zero never spins.
+    /// Spins for at most `max` before a sleep, or twice that for what is due then; zero never spins.
     pub(crate) fn new(max: Duration) -> Self {
         Self { max, points: 0, idle_since: None, looked: None }
     }
@@ -68,9 +68,9 @@ impl Spin {
             return false;
         }
         let since = *self.idle_since.get_or_insert(now);
-        let end = since + self.max;
-        let end = due.filter(|due| (end..=end + self.max).contains(due)).unwrap_or(end);
-        if self.points < POINTS_SPIN || now > end {
+        let soon = self.max..=self.max.saturating_mul(2);
+        let due = due.map(|due| due.saturating_duration_since(since)).filter(|due| soon.contains(due));
+        if self.points < POINTS_SPIN || now.saturating_duration_since(since) > due.unwrap_or(self.max) {
             self.looked = None;
             return false;
         }
@@ -138,6 +138,13 @@ mod tests {
             assert_eq!(looks.all(|now| spin.goes_on(now, Some(began + due))), stays);
             assert!(!spin.goes_on(began + due + Duration::from_nanos(1), Some(began + due)));
         }
+    }
+
+    #[test]
+    fn a_bound_without_end_is_one() {
+        let (mut spin, mut now) = (Spin::new(Duration::MAX), Instant::now());
+        spun(&mut spin, &mut now, 1_000, Duration::from_micros(10));
+        assert!(spin.goes_on(now, Some(now + Duration::from_secs(3_600))));
     }
 
     #[test]

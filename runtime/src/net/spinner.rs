@@ -2,20 +2,21 @@
 //!
 //! There the loop cannot look again and again itself: each time that it gave way to other tasks, tokio would wake another
 //! worker to share them, and while it did not, tasks that wait behind it on its worker would stand. So when spinning pays
-//! (`spin.rs`) and the program allows it, the loop hands its work to a thread, which asks the socket itself; nobody is
-//! woken for what arrives. The processes that a message wakes run on the thread, as they would on the loop's. The loop has its work
+//! (`spin.rs`) and the program allows it, the loop hands its work to a thread, which asks the socket itself; the socket
+//! wakes nobody meanwhile. The processes that a message wakes run on the thread, as they would on the loop's. The loop has its work
 //! back when messages do not follow each other closely any more, when they are more than one thread should run, or when it is over.
 //! Who has it is said by the `baton`.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::thread::{self, Thread};
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 use std::{io, panic};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tracing::Span;
 
 use super::baton::Baton;
 use super::share::Share;
@@ -29,7 +30,8 @@ use crate::clock::Clock;
 pub(super) struct Spinner {
     baton: Arc<Baton>,
     spin: Arc<Mutex<Spin>>,
-    thread: Thread,
+    /// `None` once it was waited for.
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Spinner {
@@ -43,14 +45,19 @@ impl Spinner {
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
         let (baton, spin) = (Arc::new(Baton::new()), Arc::new(Mutex::new(spin)));
-        let looker =
-            Looker { shared: Arc::downgrade(shared), baton: baton.clone(), spin: spin.clone(), clock };
-        let tokio = Handle::current();
-        let run = move || {
-            let _inside = tokio.enter();
-            looker.run();
+        let looker = Looker {
+            shared: Arc::downgrade(shared),
+            baton: baton.clone(),
+            spin: spin.clone(),
+            clock,
+            tokio: Handle::current(),
         };
-        let thread = thread::Builder::new().name("regatta-spin".into()).spawn(run)?.thread().clone();
+        let span = Span::current();
+        let run = move || {
+            let _inside = looker.tokio.enter();
+            span.in_scope(|| looker.run());
+        };
+        let thread = Some(thread::Builder::new().name("regatta-spin".into()).spawn(run)?);
         Ok(Self { baton, spin, thread })
     }
 
@@ -69,21 +76,32 @@ impl Spinner {
     }
 
     /// Whether the loop, which has nothing to do, had better hand its work over than sleep.
-    pub(super) fn goes_on(&self, now: Instant, due: Option<Instant>) -> bool {
-        self.spin.lock().goes_on(now, due)
+    pub(super) fn goes_on(&self, now: Instant) -> bool {
+        self.spin.lock().goes_on(now, None)
     }
 
     /// The thread has the work from now on. The socket must have been released.
     pub(super) fn hand_over(&self, cx: &Context<'_>) {
         self.baton.hand_over(cx.waker());
-        self.thread.unpark();
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.thread.iter().for_each(|thread| thread.thread().unpark());
     }
 }
 
 impl Drop for Spinner {
+    /// Waits for what the thread is at, as the end of a tokio runtime does for its workers.
     fn drop(&mut self) {
         self.baton.stop();
-        self.thread.unpark();
+        self.wake();
+        if let Some(thread) =
+            self.thread.take().filter(|thread| thread.thread().id() != thread::current().id())
+        {
+            // Its panic was caught, and is the loop's.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -93,6 +111,7 @@ struct Looker<D, S> {
     baton: Arc<Baton>,
     spin: Arc<Mutex<Spin>>,
     clock: Arc<dyn Clock>,
+    tokio: Handle,
 }
 
 impl<D: Driven, S: Socket> Looker<D, S> {
@@ -115,7 +134,7 @@ impl<D: Driven, S: Socket> Looker<D, S> {
     fn spin(&self, shared: &Shared<D, S>) {
         let Shared { driven, turn, polled } = shared;
         let mut due = driven.timeout();
-        let share = Share::default();
+        let mut share = Share::default();
         driven.stays_awake();
         while !self.baton.is_stopped() {
             polled.fetch_add(1, Ordering::Relaxed);
@@ -138,7 +157,7 @@ impl<D: Driven, S: Socket> Looker<D, S> {
                 continue;
             }
             let max_signals = share.signals(driven.peers());
-            let (signals, others_run) = driven.running(|| {
+            let deliver = || {
                 let signals = {
                     let mut turn = turn.lock();
                     let Some(turn) = turn.as_mut() else { return 0 };
@@ -148,8 +167,14 @@ impl<D: Driven, S: Socket> Looker<D, S> {
                 };
                 driven.perform();
                 signals
-            });
-            if arrived || signals > 0 || driven.queued() > 0 {
+            };
+            // Inside of a task, for tokio's budget: a process that always finds something to receive would never give way.
+            let (signals, others_run) = self.tokio.block_on(async { driven.running(deliver) });
+            let queued = driven.queued();
+            if signals > 0 {
+                share.delivered(queued > 0 || others_run);
+            }
+            if arrived || queued > 0 {
                 self.spin.lock().worked(now);
             }
             driven.prepare(now);

@@ -70,12 +70,12 @@ pub trait Driven: Send + Sync + 'static {
     fn failed(&self, error: &io::Error);
 }
 
-/// What the loop and its guard share.
+/// What the loop, its guard and its spinning thread share.
 pub(super) struct Shared<D, S> {
     pub(super) driven: D,
     /// `None` once the loop has ended: the socket is closed by then.
     pub(super) turn: Mutex<Option<Turn<S>>>,
-    /// How often the loop was polled.
+    /// How often the loop was polled, or the thread that spins for it looked.
     pub(super) polled: AtomicU64,
 }
 

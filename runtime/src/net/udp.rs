@@ -76,6 +76,16 @@ impl UdpSocket {
     }
 }
 
+impl UdpSocket {
+    /// Ready a moment after it was asked first, and then anew.
+    fn poll_retry(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let retry = self.retry.get_or_insert_with(|| Box::pin(tokio::time::sleep(RETRY)));
+        std::task::ready!(retry.as_mut().poll(cx));
+        self.retry = None;
+        Poll::Ready(())
+    }
+}
+
 fn register(socket: &Arc<std::net::UdpSocket>) -> io::Result<Readiness> {
     // SAFETY: the socket owns its descriptor, and nothing here replaces it: `as_raw_fd` gives the same open one for as long
     // as the socket lives, which is no shorter than its registration.
@@ -156,7 +166,20 @@ impl Socket for UdpSocket {
     ) -> Poll<io::Result<()>> {
         let readiness = match &self.readiness {
             Some(readiness) => readiness,
-            None => self.readiness.insert(register(&self.socket)?),
+            None => {
+                // A registration says nothing of what arrived before it: what does so now, this finds.
+                match register(&self.socket) {
+                    Ok(readiness) => self.readiness = Some(readiness),
+                    // The system has no room for it now. It is looked for every moment, until it has.
+                    Err(_) => while self.poll_retry(cx).is_ready() {},
+                }
+                match self.inbound.receive(&self.socket, received) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    result => return Poll::Ready(result.map(drop)),
+                }
+                let Some(readiness) = &self.readiness else { return Poll::Pending };
+                readiness
+            }
         };
         let Poll::Ready(guard) = readiness.poll_read_ready(cx) else { return Poll::Pending };
         let mut guard = guard?;
@@ -191,10 +214,7 @@ impl Socket for UdpSocket {
     }
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let retry = self.retry.get_or_insert_with(|| Box::pin(tokio::time::sleep(RETRY)));
-        std::task::ready!(retry.as_mut().poll(cx));
-        self.retry = None;
-        Poll::Ready(Ok(()))
+        self.poll_retry(cx).map(Ok)
     }
 
     fn max_segments(&self) -> usize {

@@ -1,10 +1,11 @@
 //! A thread that looks for more in the place of a node's loop, on a runtime of several workers.
 
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use regatta::cluster::{NodeChange, NodeEvents};
 use regatta::server::ServerOptions;
-use regatta::{ClusterNode, Context, ExitReason, Identity, Next, ReplyTo, Runtime, Server, ServerRef};
+use regatta::{ClusterNode, Context, ExitReason, Identity, Next, Pid, ReplyTo, Runtime, Server, ServerRef};
 use tokio::sync::oneshot;
 
 use super::world::{anywhere, bind, link, run, shared};
@@ -95,8 +96,12 @@ fn it_begins_while_messages_follow_each_other_closely_and_ends_when_they_do_not(
 fn many_at_once_are_answered_while_it_comes_and_goes() {
     run(async {
         let (a, b, doubler) = two().await;
+        until_both_have_spun(&a, &b, &doubler, 1).await;
         for _ in 0..20 {
-            until_both_have_spun(&a, &b, &doubler, a.stats().spins.min(b.stats().spins) + 1).await;
+            // As many as it takes to begin again.
+            for _ in 0..20 {
+                ask(&a, &doubler, 1).await;
+            }
             ask(&a, &doubler, 500).await;
         }
     });
@@ -111,6 +116,55 @@ fn a_node_whose_loop_is_away_is_shut_down_as_any_other() {
         a.shutdown();
         a.ended().await;
         has_left(&mut events).await;
+    });
+}
+
+/// With its first message it blocks the thread that runs it, until the sender is dropped, and says so before.
+fn blocker(node: &ClusterNode) -> (Pid, oneshot::Receiver<()>, mpsc::Sender<()>) {
+    let (release, held) = mpsc::channel::<()>();
+    let (begins, begun) = oneshot::channel();
+    let held = Mutex::new(held);
+    let blocker = node.runtime().spawn(move |mut ctx| async move {
+        ctx.recv().await;
+        // An error means that the test is over.
+        let _ = begins.send(());
+        let _over = held.into_inner().expect("nobody has panicked with it").recv();
+    });
+    (blocker.pid(), begun, release)
+}
+
+#[test]
+fn processes_that_block_the_thread_do_not_cut_the_node_off() {
+    run(async {
+        let identity = shared();
+        let a = bind("a", &identity);
+        let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let tokio = tokio.expect("a tokio runtime");
+        let b = {
+            let _inside = tokio.enter();
+            spinning("b", &identity)
+        };
+        link(&a, &b).await;
+        let doubler = b.runtime().start_with(ServerOptions::named("doubler"), ()).await.expect("it starts");
+        while b.stats().spins == 0 {
+            ask(&a, &doubler, 1).await;
+        }
+        // The first is run by who received for it, the thread most likely, the other by a worker: the one that is left does not receive.
+        let blockers = [(); 2].map(|()| blocker(&b));
+        let mut releases = Vec::new();
+        for (pid, begun, release) in blockers {
+            a.runtime().send(pid, "block").await.expect("they are linked");
+            begun.await.expect("it has the message");
+            releases.push(release);
+        }
+        // The guard does, unless it was the workers that ran both.
+        for _ in 0..50 {
+            a.remote_processes("b").await.expect("the node answers");
+        }
+        drop(releases);
+        ask(&a, &doubler, 1).await;
+        assert_eq!(a.stats().nodes_down, 0);
+        tokio.shutdown_background();
     });
 }
 

@@ -225,3 +225,59 @@ impl Socket for UdpSocket {
         self.inbound.state.may_fragment()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    /// A socket that was released, and what was sent to it before it is asked again.
+    fn released() -> UdpSocket {
+        let mut socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("it is bound");
+        assert!(socket.release());
+        send(&socket, b"before");
+        socket
+    }
+
+    fn send(to: &UdpSocket, body: &[u8]) {
+        let from = std::net::UdpSocket::bind("127.0.0.1:0").expect("it is bound");
+        from.send_to(body, to.local_addr().expect("it is bound")).expect("loopback takes it");
+    }
+
+    /// Waits until something arrives, as the loop does.
+    async fn next(socket: &mut UdpSocket) -> Vec<u8> {
+        let mut received = VecDeque::new();
+        while received.is_empty() {
+            poll_fn(|cx| socket.poll_receive(cx, &mut received)).await.expect("the socket is sound");
+        }
+        assert_eq!(received.len(), 1);
+        received[0].data.to_vec()
+    }
+
+    #[tokio::test]
+    async fn what_arrived_while_it_was_released_is_there_at_the_first_question() {
+        let mut socket = released();
+        let mut received = VecDeque::new();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(socket.poll_receive(&mut cx, &mut received).is_ready());
+        assert_eq!(received[0].data[..], *b"before");
+        send(&socket, b"after");
+        assert_eq!(next(&mut socket).await, b"after");
+    }
+
+    #[tokio::test]
+    async fn one_that_cannot_be_registered_again_is_looked_at_until_it_can() {
+        let mut socket = released();
+        // A descriptor is registered once.
+        let other = register(&socket.socket).expect("it is free");
+        assert_eq!(next(&mut socket).await, b"before");
+        assert!(socket.readiness.is_none());
+        send(&socket, b"after");
+        assert_eq!(next(&mut socket).await, b"after");
+        drop(other);
+        send(&socket, b"registered");
+        assert_eq!(next(&mut socket).await, b"registered");
+        assert!(socket.readiness.is_some());
+    }
+}

@@ -1,11 +1,15 @@
 //! A thread that looks for more in the place of a node's loop, on a runtime of several workers.
 
-use std::sync::{Mutex, mpsc};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::Poll;
 use std::time::Duration;
 
 use regatta::cluster::{NodeChange, NodeEvents};
 use regatta::server::ServerOptions;
-use regatta::{ClusterNode, Context, ExitReason, Identity, Next, Pid, ReplyTo, Runtime, Server, ServerRef};
+use regatta::{ClusterNode, Context, ExitReason, Identity, Next, ReplyTo, Runtime, Server, ServerRef};
 use tokio::sync::oneshot;
 
 use super::world::{anywhere, bind, link, run, shared};
@@ -119,52 +123,129 @@ fn a_node_whose_loop_is_away_is_shut_down_as_any_other() {
     });
 }
 
-/// With its first message it blocks the thread that runs it, until the sender is dropped, and says so before.
-fn blocker(node: &ClusterNode) -> (Pid, oneshot::Receiver<()>, mpsc::Sender<()>) {
+/// Whether this is the thread that spins, and no worker.
+fn is_spinning_thread() -> bool {
+    std::thread::current().name() == Some("regatta-spin")
+}
+
+/// A node on a tokio runtime of its own with two workers, and a process on it that blocks the thread that spins: it is asked by
+/// `a` until that is who runs it. With the sender it is released; then it sets the flag.
+async fn blocked(
+    a: &ClusterNode,
+    identity: &Identity,
+) -> (tokio::runtime::Runtime, ClusterNode, mpsc::Sender<()>, Arc<AtomicBool>) {
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let tokio = tokio.expect("a tokio runtime");
+    let b = {
+        let _inside = tokio.enter();
+        spinning("b", identity)
+    };
+    link(a, &b).await;
     let (release, held) = mpsc::channel::<()>();
-    let (begins, begun) = oneshot::channel();
     let held = Mutex::new(held);
-    let blocker = node.runtime().spawn(move |mut ctx| async move {
-        ctx.recv().await;
-        // An error means that the test is over.
-        let _ = begins.send(());
-        let _over = held.into_inner().expect("nobody has panicked with it").recv();
+    let over = Arc::new(AtomicBool::new(false));
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let ended = over.clone();
+    let blocker = b.runtime().spawn(move |mut ctx| async move {
+        loop {
+            ctx.recv().await;
+            let blocks = is_spinning_thread();
+            tell.send(blocks).expect("the test waits");
+            if blocks {
+                let _over = held.into_inner().expect("nobody has panicked with it").recv();
+                return ended.store(true, Ordering::SeqCst);
+            }
+        }
     });
-    (blocker.pid(), begun, release)
+    loop {
+        a.runtime().send(blocker.pid(), "on which thread?").await.expect("they are linked");
+        if told.recv().await.expect("it runs") {
+            return (tokio, b, release, over);
+        }
+    }
 }
 
 #[test]
-fn processes_that_block_the_thread_do_not_cut_the_node_off() {
+fn a_process_that_blocks_the_thread_does_not_cut_the_node_off() {
     run(async {
         let identity = shared();
         let a = bind("a", &identity);
-        let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let tokio = tokio.expect("a tokio runtime");
-        let b = {
-            let _inside = tokio.enter();
-            spinning("b", &identity)
-        };
-        link(&a, &b).await;
-        let doubler = b.runtime().start_with(ServerOptions::named("doubler"), ()).await.expect("it starts");
-        while b.stats().spins == 0 {
-            ask(&a, &doubler, 1).await;
-        }
-        // The first is run by who received for it, the thread most likely, the other by a worker: the one that is left does not receive.
-        let blockers = [(); 2].map(|()| blocker(&b));
-        let mut releases = Vec::new();
-        for (pid, begun, release) in blockers {
-            a.runtime().send(pid, "block").await.expect("they are linked");
-            begun.await.expect("it has the message");
-            releases.push(release);
-        }
-        // The guard does, unless it was the workers that ran both.
-        for _ in 0..50 {
+        let (tokio, b, release, over) = blocked(&a, &identity).await;
+        // Both workers are idle; but the loop's work is with the thread, and only the guard is left to do it.
+        while b.stats().takeovers == 0 {
             a.remote_processes("b").await.expect("the node answers");
         }
-        drop(releases);
-        ask(&a, &doubler, 1).await;
+        drop(release);
+        while !over.load(Ordering::SeqCst) {
+            a.remote_processes("b").await.expect("the node answers");
+        }
         assert_eq!(a.stats().nodes_down, 0);
         tokio.shutdown_background();
+    });
+}
+
+#[test]
+fn the_end_of_the_tokio_runtime_waits_for_the_process_that_the_thread_runs() {
+    run(async {
+        let identity = shared();
+        let a = bind("a", &identity);
+        let (tokio, b, release, over) = blocked(&a, &identity).await;
+        let mut ends = tokio::task::spawn_blocking(move || {
+            drop(tokio);
+            over.load(Ordering::SeqCst)
+        });
+        // The node has ended; the process that its thread runs has not.
+        b.ended().await;
+        // That it does not end is what is tested: there is no event to wait for.
+        let early = tokio::time::timeout(Duration::from_millis(50), &mut ends).await;
+        assert!(early.is_err(), "the runtime was gone before the process was");
+        drop(release);
+        assert!(ends.await.expect("no panic"), "the runtime was gone before the process was");
+    });
+}
+
+/// Says how often it can do something that costs tokio's budget in one poll, up to a thousand times.
+struct Spender;
+
+impl Server for Spender {
+    type Args = ();
+    type Call = ();
+    type Reply = (bool, u32);
+    type Cast = ();
+
+    async fn init((): (), _: &mut Context) -> Result<Self, ExitReason> {
+        Ok(Self)
+    }
+
+    async fn call(&mut self, (): (), caller: ReplyTo<Self>, _: &mut Context) -> Next {
+        let spent = std::future::poll_fn(|cx| {
+            let goes_on = |_: &u32| pin!(tokio::task::coop::consume_budget()).poll(cx).is_ready();
+            Poll::Ready((0..1_000).take_while(goes_on).count() as u32)
+        });
+        caller.reply((is_spinning_thread(), spent.await));
+        Next::Continue
+    }
+}
+
+#[test]
+fn what_runs_on_the_thread_has_tokios_budget() {
+    run(async {
+        let identity = shared();
+        let (a, b) = (spinning("a", &identity), spinning("b", &identity));
+        link(&a, &b).await;
+        let spender: ServerRef<Spender> =
+            b.runtime().start_with(ServerOptions::named("spender"), ()).await.expect("it starts");
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        a.runtime().spawn(move |ctx| async move {
+            while tell.send(ctx.call(&spender, ()).await.expect("an answer")).is_ok() {}
+        });
+        loop {
+            let (spins, spent) = told.recv().await.expect("it asks");
+            assert!(spent < 1_000, "it would never give way to others");
+            if spins {
+                return;
+            }
+        }
     });
 }
 

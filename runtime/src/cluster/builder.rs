@@ -120,10 +120,14 @@ impl ClusterNodeBuilder {
     /// messages a second, one core looks busy that would else sleep between them. It gives way to whoever else wants
     /// that core, and to every task that is ready.
     ///
-    /// On a runtime of several workers a thread does that in the loop's place, and runs the processes that it wakes: have one
-    /// core more than the workers keep busy. While it looks, the socket wakes nobody; for a timer that is due soon it looks up to
-    /// twice as long. A process that blocks it holds up the network, as one that holds every worker does ([`guard`](Self::guard)). The loop has its work back once messages
-    /// do not follow each other closely, or are more than a thread should handle alone. With a spawner of your own there is none.
+    /// On a runtime of several workers a thread does that in the loop's place, and runs the processes that it wakes: have
+    /// one core more than the workers keep busy. While it looks, the socket wakes nobody; for a timer that is due soon it
+    /// looks up to twice as long. The loop has its work back once messages do not follow each other closely, or are more
+    /// than a thread should handle alone; [`NodeStats::spins`] counts how often the thread had it. A process that blocks
+    /// the thread holds up the network, as processes that hold every worker do ([`guard`](Self::guard)). With a spawner of
+    /// your own there is no such thread.
+    ///
+    /// [`NodeStats::spins`]: super::NodeStats::spins
     #[must_use]
     pub fn spin(mut self, spin: Duration) -> Self {
         self.spin = Some(spin);

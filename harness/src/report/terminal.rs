@@ -298,13 +298,12 @@ impl<'a> Reporter<'a> {
         if all.is_empty() {
             return Ok(());
         }
-        let head = ["", "detected", "p50", "p99", "max", "watched", "mistakes", "an hour", "mean"]
-            .map(str::to_owned);
+        let head = ["", "lost", "p50", "p99", "max", "h", "wrong", "/h", "mean"].map(str::to_owned);
         let rows: Vec<_> = all.iter().map(|(title, of)| detection_row(title, of)).collect();
         let mut columns = Columns::default();
         [&head].into_iter().chain(&rows).for_each(|cells| columns.fit(cells));
         writeln!(self.out, "\n{}", self.dim(&columns.line(&head)))?;
-        let what = "of lost nodes by each other one, s; hours watched, mistakes in them";
+        let what = "of lost nodes by each other, s; h watched, times wrong, for s";
         writeln!(self.out, "{}  {}", self.paint("Detection", Style::new().bold()), self.dim(what))?;
         rows.iter().try_for_each(|cells| writeln!(self.out, "{}", columns.line(cells)))
     }
